@@ -1,0 +1,7 @@
+"""Plants: the protocol, and a registry that finds one by the ``plant.id`` of the configuration."""
+
+from __future__ import annotations
+
+from gate5.plant.base import Box, Constraint, Controller, Plant, Scenario, Step, Variable
+
+__all__ = ["Box", "Constraint", "Controller", "Plant", "Scenario", "Step", "Variable"]
