@@ -1,8 +1,8 @@
 """Every error that gate5 raises on purpose, and the exit code that the command line gives it.
 
 ``Gate5Error`` is the root. An ``InputError`` is the caller's to put right (exit code 2): its text is one sentence that
-names the value and the way out. An ``OperationError`` is something that broke while gate5 worked (exit code 3): there is
-no verdict. A policy that fails Gate 5 is not an error but a verdict (exit code 1) and has no exception.
+names the value and the way out. An ``OperationError`` is something that broke while gate5 worked (exit code 3):
+there is no verdict. A policy that fails Gate 5 is not an error but a verdict (exit code 1) and has no exception.
 """
 
 from __future__ import annotations

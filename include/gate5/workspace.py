@@ -1,7 +1,7 @@
 """A run's artifacts: a directory or an S3 prefix that the stages of one release share.
 
 An artifact appears whole or not at all: in a directory it is written beside, synced and renamed; in S3 it is one PUT.
-What a stage wrote is listed with its SHA-256 in the stage's record (``records/STAGE.json``), written last, so a stage is
+What a stage wrote is listed with its SHA-256 in the stage's record (``records/STAGE.json``), written last: a stage is
 done exactly when its record is there; ``read`` gives an artifact's bytes and its hash.
 """
 

@@ -145,7 +145,11 @@ class Plant(Protocol):
         ...
 
     def step(self, action: Float32) -> Step:
-        """Advance every episode by one control step. ``action``: float32 ``[B, act_dim]``, clipped to the action space."""
+        """Advance every episode by one control step.
+
+        Args:
+            action: float32 ``[B, act_dim]``; clipped to the action space.
+        """
         ...
 
 
