@@ -1,0 +1,46 @@
+# gate5: `make release` and `make test` are all that a new user needs; both set everything up themselves.
+PYTHON ?= python3.11
+CHECKPOINT ?= examples/checkpoints/good
+CONFIG ?= config/release.yaml
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.gate5-installed
+
+.PHONY: help setup release test ui lint format bench clean
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## make .venv and install everything (a second when nothing changed)
+
+$(STAMP): requirements.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not on the PATH: install Python 3.11, or say which with make PYTHON=/path/to/python3.11"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the packages of requirements.txt into $(VENV) (about two minutes the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt 2>$(VENV)/pip.log || { tail -20 $(VENV)/pip.log; exit 3; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . 2>$(VENV)/pip.log || { tail -20 $(VENV)/pip.log; exit 3; }
+	@touch $@
+
+release: setup  ## run the release DAG on CHECKPOINT=examples/checkpoints/good
+	@$(BIN)/python scripts/run_release.py --checkpoint "$(CHECKPOINT)" --config "$(CONFIG)"
+
+ui: setup  ## leave Airflow running with the DAG; prints address and login
+	@$(BIN)/python scripts/run_ui.py
+
+test: setup  ## run all tests
+	@$(BIN)/python -m pytest
+
+lint: setup  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup  ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup  ## measure; writes docs/results/
+	@$(BIN)/python scripts/bench.py
+
+clean:  ## remove .venv and var/ (the local store with its releases too)
+	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,76 @@
+"""Observations that a plant really produces, for comparing functions and timing engines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gate5.errors import EvaluationError
+from gate5.plant.base import Controller, Float32, Plant
+
+
+class TorchController:
+    """Drives a plant with a torch module (raw observation to action); the reference that engines are compared with."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def reset(self, batch: int) -> None:
+        """A feed-forward policy has no past."""
+
+    def predict(self, obs: Float32) -> tuple[Float32, None]:
+        """Actions float32 ``[B, act_dim]`` for raw observations float32 ``[B, obs_dim]``."""
+        import torch
+
+        with torch.no_grad():
+            action = self.module(torch.from_numpy(np.ascontiguousarray(obs, dtype=np.float32)))
+        return action.numpy().astype(np.float32, copy=False), None
+
+
+def collect_observations(
+    plant: Plant, controllers: Sequence[Controller], count: int, *, episodes: int = 2, seed: int = 7_000
+) -> Float32:
+    """Closed-loop observations, the same number from every scenario and controller, evenly spread over the episodes.
+
+    Args:
+        plant: whose scenarios are driven.
+        controllers: each drives ``episodes`` episodes of every scenario.
+        count: how many observations at least; fewer only where the plant yields fewer.
+        episodes: per scenario and controller.
+        seed: of the first episode; distinct from the seeds that an evaluation uses.
+
+    Returns:
+        float32 ``[n, obs_dim]``, finite.
+
+    Raises:
+        EvaluationError: no finite observation was seen.
+    """
+    share = -(-count // (len(plant.scenarios) * len(controllers)))
+    parts = []
+    for scenario in plant.scenarios:
+        for controller in controllers:
+            seen = _episode_observations(plant, controller, scenario, [seed + i for i in range(episodes)])
+            picked = np.unique(np.linspace(0, len(seen) - 1, min(share, len(seen))).round().astype(int))
+            parts.append(seen[picked])
+    observations = np.concatenate(parts)
+    finite = observations[np.isfinite(observations).all(axis=1)]
+    if len(finite) == 0:
+        raise EvaluationError(f"The plant {plant.name} gave no finite observation in any scenario; check the plant.")
+    return np.ascontiguousarray(finite, dtype=np.float32)
+
+
+def _episode_observations(plant: Plant, controller: Controller, scenario: str, seeds: list[int]) -> Float32:
+    obs = plant.reset(scenario, seeds)
+    controller.reset(len(seeds))
+    running = np.ones(len(seeds), dtype=bool)
+    seen = [obs]
+    for _ in range(plant.scenarios[scenario].steps):
+        step = plant.step(controller.predict(obs)[0])
+        running &= ~(step.terminated | step.truncated)
+        if not running.any():
+            break
+        obs = step.obs
+        seen.append(obs[running])
+    return np.concatenate(seen)

@@ -1,0 +1,199 @@
+"""What each stage returns: small frozen dataclasses of plain JSON types, fit for XCom and ``--json``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
+
+T = TypeVar("T", bound="StageResult")
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """Base of all stage results."""
+
+    workspace: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls: type[T], data: dict[str, Any]) -> T:
+        """The inverse of ``to_dict``; keys that a newer version added are ignored."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in data.items() if name in names})
+
+    def line(self) -> str:
+        """One line for a person."""
+        return str(self)
+
+
+@dataclass(frozen=True)
+class ResolveResult(StageResult):
+    """The candidate: where it came from and what it is."""
+
+    source: str
+    algorithm: str
+    obs_dim: int
+    act_dim: int
+    parameters: int
+    policy_sha256: str
+    vecnormalize_sha256: str | None
+
+    def line(self) -> str:
+        normaliser = "with VecNormalize" if self.vecnormalize_sha256 else "without VecNormalize"
+        return (
+            f"{self.algorithm} policy {self.policy_sha256[:12]} from {self.source}: {self.obs_dim} observations, "
+            f"{self.act_dim} actions, {self.parameters:,} parameters, {normaliser}"
+        )
+
+
+@dataclass(frozen=True)
+class ExportResult(StageResult):
+    """The ONNX graph and how far it is from the policy."""
+
+    onnx_sha256: str
+    max_abs_error: float | None
+    compared: int
+
+    def line(self) -> str:
+        return f"ONNX {self.onnx_sha256[:12]}: largest error {_number(self.max_abs_error)} on {self.compared:,} observations"
+
+
+@dataclass(frozen=True)
+class BuildResult(StageResult):
+    """The engine."""
+
+    backend: str
+    precision: str
+    device: str
+    engine_sha256: str
+    size: int
+
+    def line(self) -> str:
+        return f"{self.backend} {self.precision} engine {self.engine_sha256[:12]} for {self.device}, {self.size:,} bytes"
+
+
+@dataclass(frozen=True)
+class VerifyResult(StageResult):
+    """How far the engine is from the ONNX graph."""
+
+    max_abs_error: float | None
+    nonfinite: int
+    compared: int
+
+    def line(self) -> str:
+        bad = f", {self.nonfinite} not finite" if self.nonfinite else ""
+        return f"engine against ONNX: largest error {_number(self.max_abs_error)} on {self.compared:,} observations{bad}"
+
+
+@dataclass(frozen=True)
+class BenchmarkResult(StageResult):
+    """Latency of one inference, host to host, in milliseconds."""
+
+    p50_ms: float | None
+    p99_ms: float | None
+    p99_upper_ms: float | None
+    sla_p99_ms: float
+
+    def line(self) -> str:
+        return (
+            f"p50 {_number(self.p50_ms)} ms, p99 {_number(self.p99_ms)} ms, upper bound of p99 "
+            f"{_number(self.p99_upper_ms)} ms (SLA: below {self.sla_p99_ms:g} ms)"
+        )
+
+
+@dataclass(frozen=True)
+class EvaluateResult(StageResult):
+    """One scenario: the engine and the baseline on the same seeds."""
+
+    scenario: str
+    episodes: int
+    violations: int | None
+    return_mean: float | None
+    baseline_return_mean: float | None
+    baseline_violations: int | None
+    difference_low: float | None
+    difference_high: float | None
+
+    def line(self) -> str:
+        text = f"{self.scenario}: {self.violations} violations in {self.episodes} episodes, return {_number(self.return_mean)}"
+        if self.baseline_return_mean is None:
+            return text
+        return (
+            f"{text}; PID {_number(self.baseline_return_mean)}; difference "
+            f"[{_number(self.difference_low)}, {_number(self.difference_high)}]"
+        )
+
+
+@dataclass(frozen=True)
+class CompareResult(StageResult):
+    """All scenarios together."""
+
+    scenarios: list[str]
+    episodes: int
+    violations: int | None
+    better: list[str]
+    worse: list[str]
+
+    def line(self) -> str:
+        return (
+            f"{len(self.scenarios)} scenarios, {self.episodes} episodes, {self.violations} violations; better than the "
+            f"baseline in {len(self.better)}, worse in {len(self.worse)}" + (f" ({', '.join(self.worse)})" if self.worse else "")
+        )
+
+
+@dataclass(frozen=True)
+class GateResult(StageResult):
+    """Gate 5's verdict: ``pass``, ``fail`` or ``error``."""
+
+    verdict: str
+    reasons: list[str]
+
+    def line(self) -> str:
+        return f"Gate 5: {self.verdict.upper()}" + "".join(f"\n  - {reason}" for reason in self.reasons)
+
+
+@dataclass(frozen=True)
+class ReportResult(StageResult):
+    """The HTML report."""
+
+    path: str
+    sha256: str
+
+    def line(self) -> str:
+        return f"report: {self.path}"
+
+
+@dataclass(frozen=True)
+class PromoteResult(StageResult):
+    """The release in the store, and whether the channel moved to it."""
+
+    outcome: str
+    release_id: str
+    channel: str
+    sequence: int
+    store: str
+    approved_by: str | None
+
+    def line(self) -> str:
+        if self.outcome == "already_current":
+            return f"release {self.release_id} is already in {self.channel} (entry {self.sequence} of {self.store})"
+        by = f", approved by {self.approved_by}" if self.approved_by else ""
+        return f"promoted: release {self.release_id} is entry {self.sequence} of {self.channel} in {self.store}{by}"
+
+
+@dataclass(frozen=True)
+class RejectResult(StageResult):
+    """Why the candidate is not released."""
+
+    verdict: str
+    reasons: list[str]
+
+    def line(self) -> str:
+        return "rejected:" + "".join(f"\n  - {reason}" for reason in self.reasons)
+
+
+def _number(value: float | None) -> str:
+    return "not a number" if value is None else f"{value:.4g}"
