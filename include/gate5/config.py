@@ -31,7 +31,7 @@ SCENARIOS = (
 class Section(BaseModel):
     """A part of the configuration: immutable, and closed against unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PlantConfig(Section):
