@@ -58,7 +58,8 @@ class ExportResult(StageResult):
     compared: int
 
     def line(self) -> str:
-        return f"ONNX {self.onnx_sha256[:12]}: largest error {_number(self.max_abs_error)} on {self.compared:,} observations"
+        error = _number(self.max_abs_error)
+        return f"ONNX {self.onnx_sha256[:12]}: largest error {error} on {self.compared:,} observations"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ class BuildResult(StageResult):
     size: int
 
     def line(self) -> str:
-        return f"{self.backend} {self.precision} engine {self.engine_sha256[:12]} for {self.device}, {self.size:,} bytes"
+        return (
+            f"{self.backend} {self.precision} engine {self.engine_sha256[:12]} for {self.device}, {self.size:,} bytes"
+        )
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,9 @@ class VerifyResult(StageResult):
 
     def line(self) -> str:
         bad = f", {self.nonfinite} not finite" if self.nonfinite else ""
-        return f"engine against ONNX: largest error {_number(self.max_abs_error)} on {self.compared:,} observations{bad}"
+        return (
+            f"engine against ONNX: largest error {_number(self.max_abs_error)} on {self.compared:,} observations{bad}"
+        )
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,10 @@ class EvaluateResult(StageResult):
     difference_high: float | None
 
     def line(self) -> str:
-        text = f"{self.scenario}: {self.violations} violations in {self.episodes} episodes, return {_number(self.return_mean)}"
+        text = (
+            f"{self.scenario}: {self.violations} violations in {self.episodes} episodes, "
+            f"return {_number(self.return_mean)}"
+        )
         if self.baseline_return_mean is None:
             return text
         return (
@@ -140,7 +148,8 @@ class CompareResult(StageResult):
     def line(self) -> str:
         return (
             f"{len(self.scenarios)} scenarios, {self.episodes} episodes, {self.violations} violations; better than the "
-            f"baseline in {len(self.better)}, worse in {len(self.worse)}" + (f" ({', '.join(self.worse)})" if self.worse else "")
+            f"baseline in {len(self.better)}, worse in {len(self.worse)}"
+            + (f" ({', '.join(self.worse)})" if self.worse else "")
         )
 
 

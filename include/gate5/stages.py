@@ -1,6 +1,8 @@
 """The stages of a release, one function each.
 
-    resolve -> export -> build -> verify -> benchmark -> evaluate (one per scenario) -> compare -> gate -> report -> promote | reject
+    resolve -> export -> build -> verify -> benchmark -> evaluate (one per scenario) -> compare -> gate -> report
+
+and then, in ``gate5.promotion``, promote or reject.
 
 Each reads named artifacts from a workspace, writes named artifacts back and returns a small typed result. The DAG, the
 command line and the tests call these same functions. A stage that has already been done on the same inputs returns its
@@ -17,8 +19,8 @@ import numpy as np
 
 from gate5 import _json, engine
 from gate5.checkpoint import Checkpoint, CheckpointFiles, fetch, read
-from gate5.config import ReleaseConfig, resolve_path
-from gate5.control.pid import PIDBaseline
+from gate5.config import ReleaseConfig
+from gate5.control.baseline import open_baseline
 from gate5.errors import CheckpointError, ConfigError, PlantError, WorkspaceError
 from gate5.evaluation import EvaluationReport, EvaluationReporter, ScenarioComparison
 from gate5.evaluation.observations import TorchController, collect_observations
@@ -62,7 +64,9 @@ def scenarios(config: ReleaseConfig) -> list[str]:
             "correct evaluation.scenarios."
         )
     if not wanted:
-        raise ConfigError("evaluation.scenarios is empty, so that nothing would be evaluated: name some, or set it to null.")
+        raise ConfigError(
+            "evaluation.scenarios is empty, so that nothing would be evaluated: name some, or set it to null."
+        )
     return wanted
 
 
@@ -112,7 +116,7 @@ def export(workspace: Workspace, config: ReleaseConfig) -> ExportResult:
         checkpoint = _checkpoint(tracker, config)
         plant = open_plant(config.plant)
         drivers: list[Controller] = [TorchController(checkpoint.module)]
-        baseline = _baseline(plant, config)
+        baseline = open_baseline(config.baseline, plant)
         if baseline is not None:
             drivers.append(baseline)
         observations = collect_observations(plant, drivers, config.export.samples)
@@ -199,7 +203,7 @@ def evaluate(workspace: Workspace, config: ReleaseConfig, scenario: str) -> Eval
         plant = open_plant(config.plant)
         reporter = EvaluationReporter(plant, config.evaluation)
         with _engine(tracker, config) as built:
-            row = reporter.scenario(scenario, engine.EngineController(built), _baseline(plant, config))
+            row = reporter.scenario(scenario, engine.EngineController(built), open_baseline(config.baseline, plant))
         tracker.write_json(f"evaluation/{scenario}.json", row.to_dict())
         tracker.write(f"evaluation/{scenario}.npz", _pack(**reporter.trajectories(scenario)))
         return _evaluate_result(workspace, row).to_dict()
@@ -239,9 +243,7 @@ def gate(workspace: Workspace, config: ReleaseConfig) -> GateResult:
     """Judge the measurements by Gate 5's rules. A measurement that is missing is never a pass."""
 
     def body(tracker: Tracker) -> dict[str, Any]:
-        verdict = judge(
-            config.gate.rules, _metrics(tracker), scenarios(config), config.gate.sla_p99_ms
-        )
+        verdict = judge(config.gate.rules, _metrics(tracker), scenarios(config), config.gate.sla_p99_ms)
         tracker.write_json("gate.json", verdict.to_dict())
         return GateResult(workspace.uri, verdict.verdict, list(verdict.reasons)).to_dict()
 
@@ -277,7 +279,8 @@ def _check_fits(checkpoint: Checkpoint, plant: Plant) -> None:
     if (checkpoint.obs_dim, checkpoint.act_dim) != (observations, actions):
         raise CheckpointError(
             f"The policy takes {checkpoint.obs_dim} observations and gives {checkpoint.act_dim} actions, but the plant "
-            f"{plant.name} has {observations} and {actions}: give a policy trained on this plant, or set plant.id to its own."
+            f"{plant.name} has {observations} and {actions}: give a policy trained on this plant, "
+            "or set plant.id to its own."
         )
     low, high = np.asarray(checkpoint.action_low), np.asarray(checkpoint.action_high)
     if not (np.allclose(low, plant.action_space.low) and np.allclose(high, plant.action_space.high)):
@@ -299,25 +302,6 @@ def _checkpoint(tracker: Tracker, config: ReleaseConfig) -> Checkpoint:
 def _engine(tracker: Tracker, config: ReleaseConfig) -> engine.Engine:
     metadata = tracker.read_json("engine/engine.json", by="build")
     return engine.load(tracker.read("engine/policy.engine", by="build"), metadata, threads=config.engine.threads)
-
-
-def _baseline(plant: Plant, config: ReleaseConfig) -> PIDBaseline | None:
-    if config.baseline.kind == "none":
-        return None
-    if config.baseline.gains is not None:
-        path = resolve_path(config.baseline.gains)
-        try:
-            gains = _json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"The PID gains {path} cannot be read ({error}); correct baseline.gains.") from None
-    else:
-        gains = getattr(plant, "baseline_gains", lambda: None)()
-    if gains is None:
-        raise ConfigError(
-            f"The plant {plant.name} has no PID gains of its own: give a file in baseline.gains, or set baseline.kind: none."
-        )
-    space = plant.action_space
-    return PIDBaseline.from_gains(gains, plant.observation_space.names, space.low, space.high)
 
 
 def _evaluate_result(workspace: Workspace, row: ScenarioComparison) -> EvaluateResult:
@@ -353,5 +337,3 @@ def _pack(**arrays: Any) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
-
-
