@@ -1,1 +1,17 @@
-"""TODO."""
+"""Evaluation: a controller drives the plant, and is compared with the baseline on the same seeds."""
+
+from gate5.evaluation.evaluator import Evaluator
+from gate5.evaluation.report import EvaluationReport
+from gate5.evaluation.reporter import EvaluationReporter
+from gate5.evaluation.results import ConstraintResult, ControllerResult, Difference, ScenarioComparison, TrackingResult
+
+__all__ = [
+    "ConstraintResult",
+    "ControllerResult",
+    "Difference",
+    "EvaluationReport",
+    "EvaluationReporter",
+    "Evaluator",
+    "ScenarioComparison",
+    "TrackingResult",
+]

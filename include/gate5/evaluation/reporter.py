@@ -1,0 +1,177 @@
+"""``EvaluationReporter``: the policy against the baseline, scenario by scenario, on the same seeds."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gate5.config import EvaluationConfig
+from gate5.errors import EvaluationError, PlantError
+from gate5.evaluation.evaluator import Evaluator
+from gate5.evaluation.recording import Progress, Recording
+from gate5.evaluation.report import EvaluationReport
+from gate5.evaluation.results import ControllerResult, Difference, ScenarioComparison
+from gate5.evaluation.statistics import effect_size, mean, paired_bootstrap
+from gate5.plant.base import Controller, Plant
+
+TRACE_STEPS = 60
+
+
+class EvaluationReporter:
+    """Compares two controllers on a plant.
+
+    Args:
+        env: the plant.
+        config: scenarios, episodes, seed, confidence.
+        evaluator_factory: makes the evaluator from the plant and the confidence; default ``Evaluator``.
+
+    Raises:
+        PlantError: the configuration names a scenario that the plant does not have.
+    """
+
+    def __init__(
+        self,
+        env: Plant,
+        config: EvaluationConfig,
+        evaluator_factory: Callable[[Plant, float], Evaluator] | None = None,
+    ) -> None:
+        self.plant, self.config = env, config
+        self.scenarios = tuple(config.scenarios) if config.scenarios is not None else tuple(env.scenarios)
+        for name in self.scenarios:
+            self._check(name)
+        self._arrays: dict[str, dict[str, NDArray[Any]]] = {}
+        self.evaluator = (evaluator_factory or Evaluator)(env, config.confidence)
+
+    @property
+    def seeds(self) -> list[int]:
+        """Episode ``i`` runs on seed ``config.seed + i``, for the policy and for the baseline."""
+        return [self.config.seed + i for i in range(self.config.episodes)]
+
+    def scenario(
+        self, name: str, policy: Controller, baseline: Controller | None, progress: Progress | None = None
+    ) -> ScenarioComparison:
+        """Run both controllers through one scenario.
+
+        Args:
+            name: the scenario; the plant is told it.
+            policy, baseline: who drives; ``None``: no comparison.
+            progress: called as ``progress(done_steps, total_steps)``, both controllers counted.
+        """
+        self._check(name)
+        total = self.plant.scenarios[name].steps * (1 if baseline is None else 2)
+
+        def half(start: int) -> Progress | None:
+            return None if progress is None else lambda done, _: progress(start + done, total)
+
+        rl, tape = self.evaluator.run(policy, name, self.seeds, half(0))
+        other: ControllerResult | None = None
+        second: Recording | None = None
+        if baseline is not None:
+            other, second = self.evaluator.run(baseline, name, self.seeds, half(self.plant.scenarios[name].steps))
+        self._arrays[name] = _trajectories(tape, second, self.plant.dt_s)
+        return self._comparison(name, rl, tape, other, second)
+
+    def run(
+        self, policy: Controller, baseline: Controller | None, progress: Callable[[str, int, int], None] | None = None
+    ) -> EvaluationReport:
+        """All scenarios, one after the other; ``progress(scenario, done_steps, total_steps)``."""
+
+        def of(name: str) -> Progress | None:
+            return None if progress is None else lambda done, total: progress(name, done, total)
+
+        return self.report([self.scenario(name, policy, baseline, of(name)) for name in self.scenarios])
+
+    def report(self, rows: Sequence[ScenarioComparison]) -> EvaluationReport:
+        """Join the rows of scenarios that were run here or elsewhere.
+
+        Raises:
+            EvaluationError: see ``EvaluationReport.of``.
+        """
+        return EvaluationReport.of(rows)
+
+    def trajectories(self, name: str) -> dict[str, NDArray[Any]]:
+        """The first seed's episode of a scenario that ``scenario`` has run, for ``evaluation/<name>.npz``.
+
+        ``t_s`` and, for ``rl`` and ``baseline``, ``rl/<variable>``, ``rl/reward``, ``rl/action/<i>``, each ``[steps]``
+        with NaN after the episode's end.
+
+        Raises:
+            EvaluationError: it has not been run.
+        """
+        if name not in self._arrays:
+            raise EvaluationError(f"The scenario {name!r} has not been run yet, so there are no trajectories of it.")
+        return self._arrays[name]
+
+    def _comparison(
+        self, name: str, rl: ControllerResult, tape: Recording, other: ControllerResult | None, second: Recording | None
+    ) -> ScenarioComparison:
+        scenario, space = self.plant.scenarios[name], self.plant.action_space
+        actions = space.names or tuple(str(i) for i in range(space.size))
+        return ScenarioComparison(
+            plant=self.plant.name,
+            scenario=name,
+            phase=scenario.phase,
+            title=scenario.title,
+            description=scenario.description,
+            steps=scenario.steps,
+            dt_s=self.plant.dt_s,
+            seed=self.config.seed,
+            episodes=self.config.episodes,
+            confidence=self.config.confidence,
+            bootstrap=self.config.bootstrap,
+            variables=tuple({"name": v.name, "unit": v.unit, "title": v.title} for v in self.plant.variables),
+            actions=tuple(actions),
+            rl=rl,
+            baseline=other,
+            difference=None if other is None else self._difference(rl, other),
+            trace=trace(tape if second is None else second),
+        )
+
+    def _difference(self, rl: ControllerResult, baseline: ControllerResult) -> Difference:
+        pairs = list(zip(rl.returns, baseline.returns, strict=True))
+        deltas = [a - b for a, b in pairs if a is not None and b is not None]
+        if len(deltas) < len(pairs):
+            return Difference(None, None, None, None, len(pairs), 0)
+        interval = paired_bootstrap(
+            deltas, confidence=self.config.confidence, resamples=self.config.bootstrap, seed=self.config.seed
+        )
+        low, high = (None, None) if interval is None else interval
+        return Difference(mean(deltas), low, high, effect_size(deltas), len(deltas), sum(d > 0 for d in deltas))
+
+    def _check(self, name: str) -> None:
+        known = list(self.plant.scenarios)
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}."
+            raise PlantError(f"The plant {self.plant.name} has no scenario {name!r}: {hint}")
+
+
+def trace(tape: Recording) -> tuple[str, ...]:
+    """Running hashes of all that was reported, after each ``TRACE_STEPS`` steps and at the end."""
+    digest, marks = hashlib.sha256(), []
+    steps = tape.values.shape[1]
+    for start in range(0, steps, TRACE_STEPS):
+        part = np.ascontiguousarray(tape.values[:, start : start + TRACE_STEPS])
+        digest.update(part.tobytes())
+        marks.append(digest.hexdigest()[:16])
+    return tuple(marks)
+
+
+def _trajectories(tape: Recording, second: Recording | None, dt_s: float) -> dict[str, NDArray[Any]]:
+    """The first episode as arrays of full length, NaN after its end."""
+    arrays: dict[str, NDArray[Any]] = {"t_s": dt_s * np.arange(1, tape.values.shape[1] + 1)}
+    for who, recording in (("rl", tape), ("baseline", second)):
+        if recording is None:
+            continue
+        live = recording.live[:, 0]
+        for row, name in enumerate(recording.names):
+            arrays[f"{who}/{name}"] = np.where(live, recording.values[row, :, 0], np.nan)
+        arrays[f"{who}/reward"] = np.where(live, recording.reward[:, 0], np.nan)
+        for i in range(recording.action.shape[2]):
+            arrays[f"{who}/action/{i}"] = np.where(live, recording.action[:, 0, i], np.nan)
+    return arrays

@@ -1,0 +1,223 @@
+"""What an evaluation found, as frozen records of plain JSON types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ConstraintResult:
+    """One declared constraint over all episodes of one controller in one scenario.
+
+    Attributes:
+        name, variable, unit, low, high, catastrophic: as declared.
+        checked: number of steps at which the constraint applied, summed over episodes.
+        violations: number of those at which it was broken (a value that is not finite breaks it).
+        violating_episodes: number of episodes that broke it at least once.
+        smallest_margin: distance to the limit at the worst step, in ``unit``, negative where broken; ``None``: it never
+            applied, or the value was not finite there (then ``violations`` says so).
+        seed, time_s: episode and time of the worst step.
+        first_violation_seed, first_violation_time_s: the earliest violation of the first episode that has one.
+    """
+
+    name: str
+    variable: str
+    unit: str
+    low: float | None
+    high: float | None
+    catastrophic: bool
+    checked: int
+    violations: int
+    violating_episodes: int
+    smallest_margin: float | None
+    seed: int | None
+    time_s: float | None
+    first_violation_seed: int | None
+    first_violation_time_s: float | None
+
+
+@dataclass(frozen=True)
+class TrackingResult:
+    """How a variable followed its set-point: over all steps of all episodes, in the variable's unit.
+
+    Attributes:
+        rmse: root mean square error.
+        iae: integral of the absolute error over an episode, unit seconds, mean over episodes.
+        worst: largest absolute error.
+    """
+
+    variable: str
+    setpoint: str
+    unit: str
+    rmse: float | None
+    iae: float | None
+    worst: float | None
+
+
+@dataclass(frozen=True)
+class ControllerResult:
+    """One controller in one scenario.
+
+    Attributes:
+        driver: the engine's backend where a built engine drove the plant, else empty.
+        engine_episodes: episodes that a built engine drove.
+        steps: control steps that were checked, summed over episodes.
+        violations: violating steps summed over constraints and episodes, plus solver failures, plus actions that were
+            not finite, plus terminations that no declared constraint explains.
+        violation_probability_upper: one-sided Clopper-Pearson bound of the chance that an episode violates.
+        returns: the sum of rewards of each episode, in the order of the seeds.
+        end_reasons: how many episodes ended how: ``completed``, ``constraint NAME``, ``solver failure``,
+            ``terminated``.
+    """
+
+    driver: str
+    episodes: int
+    engine_episodes: int
+    steps: int
+    violations: int
+    violating_episodes: int
+    violation_probability_upper: float
+    solver_failures: int
+    nonfinite_actions: int
+    unexplained_terminations: int
+    returns: tuple[float | None, ...]
+    return_mean: float | None
+    return_std: float | None
+    reward_per_step: float | None
+    efficiency_mean: float | None
+    tracking: tuple[TrackingResult, ...]
+    constraints: tuple[ConstraintResult, ...]
+    end_reasons: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            **asdict(self),
+            "returns": list(self.returns),
+            "tracking": [asdict(t) for t in self.tracking],
+            "constraints": [asdict(c) for c in self.constraints],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ControllerResult:
+        """The inverse of ``to_dict``."""
+        return cls(
+            **{
+                **data,
+                "returns": tuple(data["returns"]),
+                "tracking": tuple(TrackingResult(**t) for t in data["tracking"]),
+                "constraints": tuple(ConstraintResult(**c) for c in data["constraints"]),
+                "end_reasons": dict(data["end_reasons"]),
+            }
+        )
+
+    def metrics(self) -> dict[str, float | None]:
+        """Flat numbers for the gate, without a prefix."""
+        flat: dict[str, float | None] = {
+            name: getattr(self, name)
+            for name in (
+                "episodes", "engine_episodes", "steps", "violations", "violating_episodes",
+                "violation_probability_upper", "solver_failures", "nonfinite_actions", "return_mean", "return_std",
+                "reward_per_step", "efficiency_mean",
+            )
+        }  # fmt: skip
+        for index, tracking in enumerate(self.tracking):
+            names = [f"tracking.{tracking.variable}"] + (["tracking"] if index == 0 else [])
+            for name in names:
+                flat |= {f"{name}.rmse": tracking.rmse, f"{name}.iae": tracking.iae, f"{name}.worst": tracking.worst}
+        for constraint in self.constraints:
+            flat[f"constraint.{constraint.name}.violations"] = constraint.violations
+            flat[f"constraint.{constraint.name}.smallest_margin"] = constraint.smallest_margin
+        return {name: None if value is None else float(value) for name, value in flat.items()}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Policy minus baseline, paired on seeds, in units of the return.
+
+    Attributes:
+        low, high: bootstrap interval of the mean; ``None`` with fewer than two pairs.
+        effect_size: Cohen's d of the paired differences.
+        policy_better: number of pairs in which the policy's return is the larger one.
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    effect_size: float | None
+    pairs: int
+    policy_better: int
+
+
+@dataclass(frozen=True)
+class ScenarioComparison:
+    """The policy against the baseline in one scenario, on the same seeds.
+
+    Attributes:
+        seeds: first seed; episode ``i`` ran on ``seeds + i``.
+        variables: what the plant reports: ``{"name", "unit", "title"}`` each.
+        actions: names of the action's components.
+        trace: hashes of everything the plant reported after each further 60 steps: equal traces, same scenario.
+    """
+
+    plant: str
+    scenario: str
+    phase: int
+    title: str
+    description: str
+    steps: int
+    dt_s: float
+    seed: int
+    episodes: int
+    confidence: float
+    bootstrap: int
+    variables: tuple[dict[str, str], ...]
+    actions: tuple[str, ...]
+    rl: ControllerResult
+    baseline: ControllerResult | None
+    difference: Difference | None
+    trace: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
+            **plain,
+            "variables": [dict(v) for v in self.variables],
+            "actions": list(self.actions),
+            "trace": list(self.trace),
+            "rl": self.rl.to_dict(),
+            "baseline": None if self.baseline is None else self.baseline.to_dict(),
+            "difference": None if self.difference is None else asdict(self.difference),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ScenarioComparison:
+        """The inverse of ``to_dict``."""
+        baseline, difference = data["baseline"], data["difference"]
+        return cls(
+            **{
+                **data,
+                "variables": tuple(dict(v) for v in data["variables"]),
+                "actions": tuple(data["actions"]),
+                "trace": tuple(data["trace"]),
+                "rl": ControllerResult.from_dict(data["rl"]),
+                "baseline": None if baseline is None else ControllerResult.from_dict(baseline),
+                "difference": None if difference is None else Difference(**difference),
+            }
+        )
+
+    def metrics(self) -> dict[str, float | None]:
+        """Flat numbers for the gate: ``evaluation.SCENARIO.rl.violations`` and so on."""
+        start = f"evaluation.{self.scenario}"
+        flat = {f"{start}.rl.{name}": value for name, value in self.rl.metrics().items()}
+        if self.baseline is None:
+            flat[f"{start}.baseline.episodes"] = 0.0
+        else:
+            flat |= {f"{start}.baseline.{name}": value for name, value in self.baseline.metrics().items()}
+        if self.difference is not None:
+            for name in ("mean", "low", "high", "effect_size"):
+                flat[f"{start}.difference.{name}"] = getattr(self.difference, name)
+        return flat
