@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from gate5.errors import EvaluationError
 from gate5.evaluation.recording import Progress, Recording, record
 from gate5.evaluation.results import ConstraintResult, ControllerResult, TrackingResult
 from gate5.evaluation.statistics import binomial_upper, deviation, mean
-from gate5.plant.base import Bool, Constraint, Controller, Plant
+from gate5.plant.base import Bool, Constraint, Controller, Float64, Plant
 
 
 class Evaluator:
@@ -55,7 +56,7 @@ class Evaluator:
         violating = int((bad_step | unexplained).any(axis=0).sum())
         failures = int((tape.live & tape.solver_failed).sum())
         wild = int((tape.live & tape.nonfinite).sum())
-        returns = [number(r) for r in np.where(tape.live, tape.reward, 0.0).sum(axis=0)]
+        returns = [_total(column) for column in np.where(tape.live, tape.reward, 0.0).T]
         finite = [r for r in returns if r is not None]
         whole = finite if len(finite) == len(returns) else []
         steps = int(tape.live.sum())
@@ -123,6 +124,11 @@ class Evaluator:
                     reason = "solver failure"
             reasons[reason] = reasons.get(reason, 0) + 1
         return dict(sorted(reasons.items()))
+
+
+def _total(rewards: Float64) -> float | None:
+    """The exact sum, so that an episode's return does not depend on the batch that it ran in."""
+    return math.fsum(rewards.tolist()) if np.isfinite(rewards).all() else None
 
 
 def tracked(plant: Plant) -> list[tuple[str, str, str]]:
