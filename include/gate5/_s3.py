@@ -1,0 +1,162 @@
+"""What the workspace and the artifact store share about S3: a client that fails soon, and errors as sentences."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from gate5.errors import Gate5Error, StoreError, StoreInputError
+
+CONNECT_SECONDS = 3
+READ_SECONDS = 20
+ATTEMPTS = 2
+
+_KEY_REFUSED = {
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "TokenRefreshRequired",
+    "AuthorizationHeaderMalformed",
+}
+_NOT_ALLOWED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "Forbidden", "403"}
+_ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "301", "IllegalLocationConstraintException"}
+
+
+def make_client(
+    endpoint: str | None = None,
+    region: str | None = None,
+    *,
+    access_key: str | None = None,
+    secret_key: str | None = None,
+) -> Any:
+    """A boto3 S3 client with short time-outs and few attempts.
+
+    Args:
+        endpoint: the server's URL; ``None``: ``$AWS_ENDPOINT_URL_S3``, ``$AWS_ENDPOINT_URL``, else AWS.
+        region: ``None``: as boto3 finds it (``$AWS_DEFAULT_REGION``).
+        access_key, secret_key: ``None``: as boto3 finds them (``$AWS_ACCESS_KEY_ID``, ``~/.aws``, the machine's role).
+
+    Raises:
+        StoreInputError: boto3 is not installed, or the endpoint is not a URL.
+    """
+    try:
+        import boto3  # type: ignore[import-untyped,unused-ignore]
+        from botocore.config import Config  # type: ignore[import-untyped,unused-ignore]
+        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped,unused-ignore]
+    except ImportError:
+        raise StoreInputError("An s3:// address needs boto3: run `pip install 'gate5[store]'`.") from None
+    elsewhere = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    config = Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+        # A server that is not AWS rarely has a DNS name for each bucket.
+        s3={"addressing_style": "path" if elsewhere else "auto"},
+    )
+    try:
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=region,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            config=config,
+        )
+    except (ValueError, BotoCoreError) as error:
+        raise StoreInputError(
+            f"No S3 client can be made for the endpoint {public_url(elsewhere)!r} and the region {region!r} "
+            f"({type(error).__name__}): give a URL such as http://host:9000 and a region such as eu-central-1."
+        ) from None
+
+
+def checksum(data: bytes) -> dict[str, str]:
+    """The arguments with which ``put_object`` lets the server check the bytes (servers ignore the value alone)."""
+    digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    return {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": digest}
+
+
+def public_url(url: str | None) -> str:
+    """A URL without user name, password and query, fit for a message."""
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "(not a URL)"
+    return urlunsplit((parts.scheme, host + port, parts.path, "", "")) if host else "(not a URL)"
+
+
+@contextlib.contextmanager
+def s3_errors(what: str, client: Any) -> Iterator[None]:
+    """Turn botocore's errors into gate5's; ``what`` is how a sentence begins: ``The artifact store s3://b/p``.
+
+    Raises:
+        StoreInputError: the address or the credentials are wrong.
+        StoreError: the server cannot be reached or failed.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise _refused(error, what) from None
+    except BotoCoreError as error:
+        raise _failed(error, what, public_url(client.meta.endpoint_url)) from None
+
+
+def error_code(error: Any) -> tuple[str, int]:
+    """The S3 code and the HTTP status of a botocore ``ClientError``."""
+    response = getattr(error, "response", {})
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return str(response.get("Error", {}).get("Code", "")), int(status or 0)
+
+
+def _refused(error: Any, what: str) -> Gate5Error:
+    code, status = error_code(error)
+    if code == "NoSuchBucket":
+        return StoreInputError(f"{what} cannot be used: the bucket does not exist; make it, or correct the name.")
+    if code in _KEY_REFUSED:
+        return StoreInputError(
+            f"{what} refused the credentials ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the region, "
+            "or the Airflow connection that holds them."
+        )
+    if code in _NOT_ALLOWED or status == 403:
+        return StoreInputError(
+            f"{what} does not allow this ({code}); the credentials are known there but need the right to list, get and "
+            "put objects under this prefix."
+        )
+    if code in _ELSEWHERE or status in (301, 307):
+        return StoreInputError(f"{what} lies in another region ({code}); set the bucket's own region.")
+    if code == "InvalidBucketName":
+        return StoreInputError(f"{what} cannot be used: no bucket can have this name; correct the address.")
+    return StoreError(f"{what} failed with {code or 'no code'} (HTTP {status}); look at the server and try again.")
+
+
+def _failed(error: Any, what: str, endpoint: str) -> Gate5Error:
+    from botocore import exceptions as known
+
+    if isinstance(error, known.NoCredentialsError | known.PartialCredentialsError | known.CredentialRetrievalError):
+        return StoreInputError(
+            f"{what} needs credentials and none were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name "
+            "an Airflow connection in store.connection."
+        )
+    if isinstance(error, known.ParamValidationError):
+        return StoreInputError(f"{what} cannot be used: {_first_line(error)}; correct the address.")
+    if isinstance(error, known.NoRegionError):
+        return StoreInputError(f"{what} needs a region; set store.region or AWS_DEFAULT_REGION.")
+    return StoreError(
+        f"{what} cannot be reached at {endpoint} ({type(error).__name__}); check that the server runs, the endpoint's "
+        "address and the network between."
+    )
+
+
+def _first_line(error: Any) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")

@@ -1,0 +1,120 @@
+"""``open_store`` and ``ArtifactStore``: a backend that has been probed, blobs by hash, and the key that signs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from gate5._files import sha256
+from gate5.config import StoreConfig, resolve_path
+from gate5.errors import IntegrityError, StoreInputError
+from gate5.store.backend import Backend
+from gate5.store.directory import DirectoryBackend
+from gate5.store.probe import ensure_safe
+from gate5.store.s3 import S3Backend
+from gate5.store.signing import PublicKey, Signer, load_public_keys, load_signer
+
+
+class ArtifactStore:
+    """Releases and channels under one address.
+
+    Attributes:
+        uri: the address, without secrets.
+        backend: the three verbs.
+        signing_key: the private key's path; read when something is first signed.
+    """
+
+    def __init__(self, backend: Backend, signing_key: Path | None = None) -> None:
+        self.backend = backend
+        self.uri = backend.uri
+        self.signing_key = signing_key
+        self._safe = False
+        self._signer: Signer | None = None
+
+    @property
+    def signer(self) -> Signer:
+        """The signer of ``signing_key``.
+
+        Raises:
+            StoreInputError: there is no such key, or it is not an Ed25519 private key.
+        """
+        if self._signer is None:
+            if self.signing_key is None:
+                raise StoreInputError(
+                    f"The artifact store {self.uri} was opened without a signing key; set store.signing_key and make "
+                    "one with `gate5 keygen`."
+                )
+            self._signer = load_signer(self.signing_key)
+        return self._signer
+
+    @property
+    def trusted_keys(self) -> list[PublicKey]:
+        """The public keys (``*.pub``) in the signing key's folder: keep a retired key's there too."""
+        if self.signing_key is None or not any(self.signing_key.parent.glob("*.pub")):
+            return []
+        return load_public_keys([self.signing_key.parent])
+
+    def ensure_safe(self) -> None:
+        """Probe the store before the first write; see ``gate5.store.probe``."""
+        if not self._safe:
+            ensure_safe(self.backend)
+            self._safe = True
+
+    def put_blob(self, data: bytes) -> str:
+        """Keep bytes under their SHA-256, which is returned.
+
+        Raises:
+            IntegrityError: other bytes lie under this hash.
+        """
+        self.ensure_safe()
+        digest = sha256(data)
+        if not self.backend.create(blob_name(digest), data):
+            self.blob(digest)
+        return digest
+
+    def blob(self, digest: str) -> bytes:
+        """The bytes with this SHA-256.
+
+        Raises:
+            IntegrityError: they are missing or are not what they were.
+        """
+        data = self.backend.read(blob_name(digest))
+        if data is None:
+            raise IntegrityError(f"The artifact store {self.uri} has lost the blob {digest}; restore it from a backup.")
+        if sha256(data) != digest:
+            raise IntegrityError(
+                f"The blob {digest} in the artifact store {self.uri} has been damaged: its bytes now have the sha256 "
+                f"{sha256(data)}; restore it from a backup."
+            )
+        return data
+
+
+def blob_name(digest: str) -> str:
+    """Where the bytes with this SHA-256 lie."""
+    return f"blobs/sha256/{digest}"
+
+
+def open_store(config: StoreConfig, *, client: Any = None) -> ArtifactStore:
+    """Open the store of a configuration; nothing is written, and no server asked, before it is used.
+
+    Args:
+        client: a boto3 S3 client for an ``s3://`` address; ``None``: made from the configuration's endpoint and region
+            and the environment's credentials.
+
+    Raises:
+        StoreInputError: the address is neither a directory nor ``s3://BUCKET/PREFIX``.
+    """
+    return ArtifactStore(_open_backend(config, client), resolve_path(config.signing_key))
+
+
+def _open_backend(config: StoreConfig, client: Any) -> Backend:
+    if "://" not in config.uri:
+        if not config.uri.strip():
+            raise StoreInputError("store.uri is empty; give a directory or s3://BUCKET/PREFIX.")
+        return DirectoryBackend(resolve_path(config.uri))
+    parts = urlsplit(config.uri)
+    if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
+        shown = f"{parts.scheme}://…" if "@" in parts.netloc else config.uri
+        raise StoreInputError(f"The artifact store {shown!r} is neither a directory nor s3://BUCKET/PREFIX.")
+    return S3Backend(parts.netloc, parts.path, client, config.endpoint, config.region)

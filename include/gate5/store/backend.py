@@ -1,0 +1,63 @@
+"""What an artifact store is kept in: three verbs, and nothing is ever overwritten."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from gate5.errors import StoreInputError
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+
+
+class Backend(Protocol):
+    """Immutable objects by name.
+
+    Names are relative, of letters, digits, ``.``, ``_`` and ``-`` between slashes; no part begins with a dot.
+    Every verb raises ``StoreError`` where the store fails and ``StoreInputError`` where its address is wrong.
+    """
+
+    uri: str
+    """What a message calls the store; holds no secret."""
+
+    identity: str
+    """Equal for the same place and differs elsewhere: a probe's result counts for one place only."""
+
+    def read(self, name: str) -> bytes | None:
+        """An object's bytes, ``None`` where there is none of this name."""
+        ...
+
+    def list(self, prefix: str, limit: int | None = None) -> list[str]:
+        """The first ``limit`` names (``None``: all) that start with ``prefix``, in byte order; not a part of an object
+        that is still being written."""
+        ...
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Create an object; ``False``, with nothing changed, where the name is taken.
+
+        Of any number of callers at once exactly one gets ``True``. A caller that is told ``False`` may, after a lost
+        answer of the network, be the one who created it: compare the bytes where that matters.
+        """
+        ...
+
+    def unsafe(self) -> str | None:
+        """Why channels must not be kept here, one sentence; ``None``: the store itself says nothing of the kind."""
+        ...
+
+    def discard(self, name: str) -> None:
+        """Remove an object under ``probe/``, the only ones that are ever removed; no error where that fails."""
+        ...
+
+
+def checked_name(name: str) -> str:
+    """``name`` if it is one that a backend takes.
+
+    Raises:
+        StoreInputError: it is not.
+    """
+    if not _NAME.fullmatch(name):
+        raise StoreInputError(
+            f"{name!r} is not the name of an object in the store: use letters, digits, '.', '_' and '-' between "
+            "slashes, no part beginning with a dot."
+        )
+    return name

@@ -1,0 +1,87 @@
+"""An artifact store in a local directory: complete files that ``link(2)`` makes visible."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from gate5._files import create_exclusively, make_directory, sha256
+from gate5.errors import StoreError, StoreInputError
+from gate5.store.backend import checked_name
+
+_BESIDE = ".incoming"
+_STALE_SECONDS = 24 * 3600
+
+
+class DirectoryBackend:
+    """Objects as files under ``path``; files that are being written lie in ``.incoming`` there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.uri = str(path)
+        self.identity = sha256(f"directory {path.resolve()}".encode())[:16]
+        if path.exists() and not path.is_dir():
+            raise StoreInputError(f"The artifact store {path} is a file; give a directory or s3://BUCKET/PREFIX.")
+
+    def read(self, name: str) -> bytes | None:
+        with self._errors():
+            try:
+                return (self.path / checked_name(name)).read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
+
+    def list(self, prefix: str, limit: int | None = None) -> list[str]:
+        folder = self.path / prefix.rpartition("/")[0]
+        with self._errors():
+            names = sorted(name for name in self._below(folder) if name.startswith(prefix))
+        return names[:limit]
+
+    def create(self, name: str, data: bytes) -> bool:
+        target = self.path / checked_name(name)
+        with self._errors():
+            beside = self.path / _BESIDE
+            make_directory(beside)
+            make_directory(target.parent)
+            return create_exclusively(target, data, beside)
+
+    def unsafe(self) -> str | None:
+        # What a kill left half-written is never visible, only in the way: the daily broom is here because this is
+        # asked once for every writing command.
+        with contextlib.suppress(OSError):
+            for leftover in (self.path / _BESIDE).iterdir():
+                if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
+                    leftover.unlink()
+        return None
+
+    def discard(self, name: str) -> None:
+        if name.startswith("probe/"):
+            with contextlib.suppress(OSError):
+                target = self.path / checked_name(name)
+                target.unlink()
+                target.parent.rmdir()
+
+    def _below(self, folder: Path) -> Iterator[str]:
+        try:
+            entries = list(os.scandir(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from self._below(Path(entry.path))
+            else:
+                yield Path(entry.path).relative_to(self.path).as_posix()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"The artifact store {self.path} cannot be used ({error.strerror or error}: {error.filename}); check "
+                "its permissions, the disk's free space, and that the file system has hard links."
+            ) from error

@@ -1,0 +1,123 @@
+"""An artifact store in an S3 bucket: conditional writes (``If-None-Match: *``) that carry their SHA-256."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from gate5._files import sha256
+from gate5._s3 import checksum, error_code, make_client, public_url, s3_errors
+from gate5.errors import StoreError
+from gate5.store.backend import checked_name
+
+_UNCLEAR_ATTEMPTS = 4
+
+
+class S3Backend:
+    """Objects under a prefix of a bucket.
+
+    Args:
+        client: a boto3 S3 client; ``None``: made from ``endpoint``, ``region`` and the environment when first needed.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        client: Any = None,
+        endpoint: str | None = None,
+        region: str | None = None,
+    ) -> None:
+        self.bucket, self.prefix = bucket, prefix.strip("/")
+        self.uri = f"s3://{bucket}/{self.prefix}".rstrip("/")
+        self.client = client if client is not None else make_client(endpoint, region)
+        where = public_url(self.client.meta.endpoint_url)
+        self.identity = sha256(f"s3 {where} {self.uri}".encode())[:16]
+        self._what = f"The artifact store {self.uri}"
+
+    def read(self, name: str) -> bytes | None:
+        from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
+
+        key = self._key(checked_name(name))
+        with s3_errors(self._what, self.client):
+            try:
+                return bytes(self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+            except ClientError as error:
+                if error_code(error)[0] in ("NoSuchKey", "404"):
+                    return None
+                raise
+
+    def list(self, prefix: str, limit: int | None = None) -> list[str]:
+        start = self._key("")
+        found: list[str] = []
+        more: dict[str, str] = {}
+        while True:
+            # One key is asked for where one is wanted: the newest entry of a channel costs one small request.
+            size = 1000 if limit is None else min(1000, limit - len(found))
+            with s3_errors(self._what, self.client):
+                page = self.client.list_objects_v2(Bucket=self.bucket, Prefix=start + prefix, MaxKeys=size, **more)
+            found += [item["Key"][len(start) :] for item in page.get("Contents", [])]
+            if not page.get("IsTruncated") or (limit is not None and len(found) >= limit):
+                return found
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def create(self, name: str, data: bytes) -> bool:
+        from botocore.exceptions import ClientError
+
+        key = self._key(checked_name(name))
+        for attempt in range(_UNCLEAR_ATTEMPTS):
+            with s3_errors(self._what, self.client):
+                try:
+                    self.client.put_object(Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*", **checksum(data))
+                except ClientError as error:
+                    code, status = error_code(error)
+                    if status == 412:
+                        return False
+                    if status == 501:
+                        raise StoreError(
+                            f"{self._what} has no conditional writes ({code}), so that two promotions could both win; "
+                            "use a server that has them (docs/store.md)."
+                        ) from None
+                    if status not in (409, 500, 503):
+                        raise
+                else:
+                    return True
+            # 409 and, on older servers, 500: another writer was in the middle of the same name. Who won is seen by
+            # looking; where nobody did, the write is tried again.
+            if self.read(name) is not None:
+                return False
+            time.sleep(0.05 * 2**attempt)
+        raise StoreError(
+            f"{self._what} answered {_UNCLEAR_ATTEMPTS} times with {code} (HTTP {status}) to the creation of {name}; "
+            "look at the server and try again."
+        )
+
+    def unsafe(self) -> str | None:
+        from botocore.exceptions import ClientError
+
+        with s3_errors(self._what, self.client):
+            try:
+                status = self.client.get_bucket_versioning(Bucket=self.bucket).get("Status")
+            except ClientError as error:
+                code, http = error_code(error)
+                if http in (403, 405, 501) or code in ("NotImplemented", "MethodNotAllowed"):
+                    return None  # not known: the race decides
+                raise
+        if status != "Enabled":
+            return None
+        return (
+            f"{self._what} lies in a versioned bucket, where servers let two racing writers both win: use a bucket "
+            "without versioning."
+        )
+
+    def discard(self, name: str) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if name.startswith("probe/"):
+            try:
+                self.client.delete_object(Bucket=self.bucket, Key=self._key(checked_name(name)))
+            except (BotoCoreError, ClientError):
+                return  # without the right to delete, a few small objects stay
+
+    def _key(self, name: str) -> str:
+        return f"{self.prefix}/{name}" if self.prefix else name
