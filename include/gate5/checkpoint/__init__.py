@@ -91,9 +91,7 @@ class Checkpoint:
             "obs_dim": self.obs_dim,
             "act_dim": self.act_dim,
             "layers": [[int(size) for size in layer.weight.shape[::-1]] for layer in policy.layers],
-            "parameters": sum(
-                layer.weight.size + (0 if layer.bias is None else layer.bias.size) for layer in policy.layers
-            ),
+            "parameters": policy.parameters,
             "activation": next((layer.activation for layer in policy.layers if layer.activation), None),
             "use_sde": policy.use_sde,
             "action_end": "tanh, scaled to the action space" if policy.squash else "clipped to the action space",

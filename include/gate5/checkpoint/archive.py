@@ -68,8 +68,8 @@ def _member(file: zipfile.ZipFile, name: str, uri: str) -> bytes:
         ) from None
     if info.file_size > _LIMIT_BYTES:
         raise CheckpointError(
-            f"{name} in the checkpoint {uri} unpacks to {info.file_size} bytes, more than the {_LIMIT_BYTES} that gate5 "
-            "reads."
+            f"{name} in the checkpoint {uri} unpacks to {info.file_size} bytes, "
+            f"more than the {_LIMIT_BYTES} that gate5 reads."
         )
     return file.read(info)
 

@@ -53,6 +53,10 @@ class PolicySpec:
     def act_dim(self) -> int:
         return int(self.layers[-1].weight.shape[0])
 
+    @property
+    def parameters(self) -> int:
+        return sum(layer.weight.size + (0 if layer.bias is None else layer.bias.size) for layer in self.layers)
+
 
 @dataclass(frozen=True)
 class NormaliserSpec:

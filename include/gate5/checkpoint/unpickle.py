@@ -188,7 +188,8 @@ def read(data: bytes, what: str) -> Any:
     except _RefusedError as error:
         raise CheckpointError(
             f"{what} names {error}, which gate5 does not admit because unpickling it could run code; save the "
-            "statistics with plain Stable-Baselines3, or set checkpoint.trust_pickle: true if you trust where the file comes from."
+            "statistics with plain Stable-Baselines3, or set checkpoint.trust_pickle: true if "
+            "you trust where the file comes from."
         ) from None
     except Exception as error:  # noqa: BLE001 - a damaged pickle raises whatever it happens to hit
         raise CheckpointError(

@@ -1,0 +1,163 @@
+"""What an engine is, whatever runs it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict, dataclass, field
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gate5.errors import EngineError
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What runs the policy.
+
+    Attributes:
+        backend: ``tensorrt`` or ``onnxruntime``.
+        precision: of the network's body as it was really built: ``fp32``, ``fp16``, ``bf16``.
+        device: the GPU's or CPU's name.
+        obs_dim, act_dim, batch_max: sizes; a batch above ``batch_max`` is refused.
+        versions: of the libraries that built and run it.
+        hardware: what the engine is tied to (GPU, compute capability, driver); empty for ONNX Runtime.
+        path: how an inference is carried out (``cuda graph, mapped memory``, ``stream``, ``io binding``).
+    """
+
+    backend: str
+    precision: str
+    device: str
+    obs_dim: int
+    act_dim: int
+    batch_max: int
+    versions: dict[str, str]
+    hardware: dict[str, Any] = field(default_factory=dict)
+    path: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> EngineInfo:
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """What ``build`` gives.
+
+    Attributes:
+        blob: the engine; for ONNX Runtime the ONNX graph that it runs.
+        metadata: plain JSON types: what it is, of what it was made, and what it is tied to.
+        timing_cache: TensorRT's timing cache after the build, for the next build on the same GPU and version.
+    """
+
+    blob: bytes
+    metadata: dict[str, Any]
+    timing_cache: bytes | None = None
+
+
+class Engine(Protocol):
+    """Runs the policy. Belongs to the thread that made it; close it, or use it in a ``with``."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    @property
+    def batch_max(self) -> int: ...
+
+    def infer(self, obs: Float32, out: Float32 | None = None) -> Float32:
+        """Actions float32 ``[B, act_dim]`` for raw observations float32 ``[B, obs_dim]``, 1 <= B <= ``batch_max``.
+
+        Args:
+            obs: raw observations, physical units.
+            out: where to write the actions; ``None``: a new array. Either way the caller owns the result.
+
+        Raises:
+            EngineError: wrong shape or type, another thread, a closed engine, or the library failed.
+        """
+        ...
+
+    def poison(self) -> None:
+        """Fill every output buffer with NaN, so that a run that writes nothing cannot look plausible."""
+        ...
+
+    def close(self) -> None:
+        """Free everything; a second call does nothing."""
+        ...
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class ConfinedEngine:
+    """What all engines share: the thread check, the shape check and the context manager."""
+
+    def __init__(self, info: EngineInfo) -> None:
+        self._info = info
+        self._owner = threading.get_ident()
+        self._single = (1, info.obs_dim)
+        self._closed = False
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    @property
+    def batch_max(self) -> int:
+        return self._info.batch_max
+
+    def _check(self, obs: Float32, out: Float32 | None) -> None:
+        """Raise what is wrong with a call; the usual call costs a few comparisons."""
+        if self._closed:
+            raise EngineError("The engine is closed; load it again.")
+        if threading.get_ident() != self._owner:
+            raise EngineError("An engine belongs to the thread that made it; load one engine in each thread.")
+        if obs.shape != self._single:
+            width = self._info.obs_dim
+            if obs.ndim != 2 or obs.shape[1] != width or not 1 <= obs.shape[0] <= self.batch_max:
+                raise EngineError(
+                    f"Observations of shape {obs.shape} do not fit the engine; "
+                    f"it takes [B, {width}] with B from 1 to {self.batch_max}."
+                )
+        if obs.dtype != np.float32:
+            raise EngineError(f"Observations of type {obs.dtype} do not fit the engine; give float32.")
+        if out is not None and (out.shape != (obs.shape[0], self._info.act_dim) or out.dtype != np.float32):
+            raise EngineError(
+                f"`out` is {out.dtype} {out.shape}; it has to be float32 {(obs.shape[0], self._info.act_dim)}."
+            )
+
+    def close(self) -> None:
+        self._closed = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class EngineController:
+    """Lets an engine drive a plant: ``predict`` on any number of episodes, in chunks of the engine's largest batch."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def reset(self, batch: int) -> None:
+        """Nothing to forget: the policy has no state."""
+
+    def predict(self, obs: Float32) -> tuple[Float32, None]:
+        """Actions float32 ``[B, act_dim]`` for observations float32 ``[B, obs_dim]``."""
+        obs = np.ascontiguousarray(obs, dtype=np.float32)
+        size = self.engine.batch_max
+        if len(obs) <= size:
+            return self.engine.infer(obs), None
+        parts = [self.engine.infer(obs[start : start + size]) for start in range(0, len(obs), size)]
+        return np.concatenate(parts), None

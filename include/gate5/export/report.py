@@ -1,0 +1,77 @@
+"""What an export gave, and how far it is from the policy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class WorstSample:
+    """The observation with the largest difference; numbers that are not finite are ``None``."""
+
+    kind: str
+    observation: tuple[float | None, ...]
+    expected: tuple[float | None, ...]
+    actual: tuple[float | None, ...]
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> WorstSample:
+        return cls(data["kind"], tuple(data["observation"]), tuple(data["expected"]), tuple(data["actual"]))
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """The exported graph and its comparison with the policy.
+
+    Attributes:
+        onnx_sha256, onnx_bytes, opset, ir_version: of the graph.
+        policy_sha256, vecnormalize_sha256, algorithm, obs_dim, act_dim: of the checkpoint.
+        reference: what the graph was compared with.
+        compared: on how many observations; 0 is a failure.
+        nonfinite: numbers of the graph or the reference that are NaN or infinite; above 0 is a failure.
+        max_abs_error: largest difference of an action; ``None`` where nothing was compared or something is not finite.
+        by_kind: compared and max_abs_error for rollout, interior, corners and far.
+        worst: where it happened.
+        verified: at least 1,000 observations were compared and every number is finite. Not a verdict on the size of the
+            error: that is Gate 5's.
+        versions: torch, onnx, onnxruntime, gate5.
+    """
+
+    onnx_sha256: str
+    onnx_bytes: int
+    opset: int
+    ir_version: int
+    policy_sha256: str
+    vecnormalize_sha256: str | None
+    algorithm: str
+    obs_dim: int
+    act_dim: int
+    reference: str
+    compared: int
+    nonfinite: int
+    max_abs_error: float | None
+    by_kind: dict[str, dict[str, float | int | None]]
+    worst: WorstSample | None
+    verified: bool
+    versions: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ExportReport:
+        worst = data["worst"]
+        return cls(**{**data, "worst": None if worst is None else WorstSample.from_dict(worst)})
+
+    def metrics(self) -> dict[str, float | None]:
+        """Flat numbers for Gate 5; not finite counts as infinite, not measured as missing."""
+        error = self.max_abs_error
+        if error is None and self.nonfinite:
+            error = math.inf
+        return {
+            "parity.onnx.max_abs_error": error if self.verified or self.nonfinite else None,
+            "parity.onnx.compared": float(self.compared),
+            "parity.onnx.nonfinite": float(self.nonfinite),
+        }
