@@ -1,0 +1,120 @@
+"""The trigger form, the schedule, pools and time limits of the release DAG."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param
+
+from gate5.config import ReleaseConfig, resolve_path
+from gate5.errors import ConfigError
+
+#: A new candidate: the event's extra has ``uri`` and ``sha256`` (and ``vecnormalize_sha256``); `gate5 candidate` makes one.
+CANDIDATE = Asset(name="gate5_candidate", uri="gate5://candidate", group="gate5")
+
+GPU_POOL = "gpu"
+GPU_QUEUE = "gpu"
+#: All slots of the pool, as in config/pools.json; a pool of another size needs this variable on the DAG processor.
+GPU_SLOTS = int(os.environ.get("GATE5_GPU_SLOTS", "4"))
+
+DEFAULT_CONFIG = "config/release.yaml"
+DEFAULT_CHECKPOINT = "examples/checkpoints/good"
+
+#: A task that needs the accelerator: on the worker that has it, and not beside the benchmark.
+GPU: dict[str, Any] = {"pool": GPU_POOL, "queue": GPU_QUEUE}
+#: The benchmark: alone on the accelerator.
+GPU_ALONE: dict[str, Any] = {**GPU, "pool_slots": GPU_SLOTS}
+
+#: A retry can help where a network, a store or a worker failed; bad input and verdicts never get one (see tasks.py).
+RETRY: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay": timedelta(seconds=15),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=5),
+}
+#: A decision is taken once.
+ONCE: dict[str, Any] = {"retries": 0}
+
+
+def release_params() -> dict[str, Param]:
+    """The form of a run started by hand. Empty fields leave the configuration's value."""
+    checkpoint = os.environ.get("GATE5_CHECKPOINT") or DEFAULT_CHECKPOINT
+    config = os.environ.get("GATE5_CONFIG") or DEFAULT_CONFIG
+    return {
+        "checkpoint": Param(
+            checkpoint,
+            type="string",
+            minLength=1,
+            title="Checkpoint",
+            description="A folder with `policy.zip` and `vecnormalize.pkl`, a `.zip`, or `s3://BUCKET/PREFIX/`. "
+            "A relative path starts at `$GATE5_HOME`.",
+        ),
+        "config": Param(
+            config,
+            type="string",
+            minLength=1,
+            title="Configuration",
+            description="The YAML file of the release; it is frozen into the run when the run starts.",
+        ),
+        "channel": Param(
+            None,
+            type=["null", "string"],
+            pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+            title="Channel",
+            description="Where a policy that passes is released; empty: `release.channel` of the configuration.",
+        ),
+        "sla_p99_ms": Param(
+            None,
+            type=["null", "number"],
+            exclusiveMinimum=0,
+            title="SLA: p99 latency in ms",
+            description="The upper confidence bound of p99 must be below it; empty: `gate.sla_p99_ms`.",
+        ),
+        "approval": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, "none", "required"],
+            title="Approval",
+            description="`required`: a person says yes or no after Gate 5; empty: `release.approval`.",
+        ),
+    }
+
+
+def overrides(params: dict[str, Any]) -> dict[str, Any]:
+    """What the form changes in the configuration."""
+    wanted = {
+        "release.channel": params.get("channel"),
+        "gate.sla_p99_ms": params.get("sla_p99_ms"),
+        "release.approval": params.get("approval"),
+    }
+    return {key: value for key, value in wanted.items() if value is not None}
+
+
+def schedule() -> Any:
+    """On the asset, and on the configuration's cron expression if it has one; ``GATE5_SCHEDULE=off``: by hand only.
+
+    No ``start_date`` and ``run_immediately=False``: unpausing the DAG starts no run for a time that has passed.
+
+    Raises:
+        ConfigError: the expression is not a cron expression; Airflow shows it as the DAG's import error.
+    """
+    if os.environ.get("GATE5_SCHEDULE") == "off":
+        return None
+    path = resolve_path(os.environ.get("GATE5_CONFIG") or DEFAULT_CONFIG)
+    cron = ReleaseConfig.load(path).schedule.cron if path.exists() else None
+    if cron is None:
+        return [CANDIDATE]
+    _check_cron(cron)
+    timetable = CronTriggerTimetable(cron, timezone="UTC", run_immediately=False)
+    return AssetOrTimeSchedule(timetable=timetable, assets=[CANDIDATE])
+
+
+def _check_cron(cron: str) -> None:
+    from croniter import croniter  # type: ignore[import-untyped,unused-ignore]
+
+    if not croniter.is_valid(cron):
+        raise ConfigError(
+            f"schedule.cron is {cron!r}, which is not a cron expression: write five fields such as '0 3 * * *', or null."
+        )

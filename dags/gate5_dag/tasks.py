@@ -1,0 +1,100 @@
+"""How a task runs a stage: the run's workspace, one log line, and errors that retry only where a retry can help."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowFailException
+
+from gate5.errors import EngineError, Gate5Error, StoreError
+
+if TYPE_CHECKING:
+    from gate5.config import ReleaseConfig
+    from gate5.stage_results import StageResult
+    from gate5.workspace import Workspace
+
+log = logging.getLogger("gate5.dag")
+
+#: What may be better a minute later: a store or network that does not answer, an accelerator that is busy.
+TRANSIENT = (StoreError, EngineError)
+
+
+def run_workspace() -> Workspace:
+    """The workspace of the run that the current task belongs to."""
+    from gate5.runs import run_workspace_uri
+    from gate5.workspace import open_workspace
+
+    run = get_current_context()["dag_run"]
+    return open_workspace(run_workspace_uri(run.dag_id, run.run_id))
+
+
+def perform(stage: Callable[..., StageResult], *arguments: Any) -> dict[str, Any]:
+    """Run a stage on the run's workspace with the configuration that the run started with.
+
+    Returns:
+        The stage's result as plain JSON types: hashes, counts and the workspace's address, never data.
+
+    Raises:
+        AirflowFailException: the input is wrong or the stage cannot succeed on the same input; no retry follows.
+        Gate5Error, OSError: something broke that a retry may find working.
+    """
+    from gate5.stages import load_run_config
+
+    with stage_errors():
+        workspace = run_workspace()
+        result = stage(workspace, load_run_config(workspace), *arguments)
+    log.info("%s", result.line())
+    return result.to_dict()
+
+
+@contextmanager
+def stage_errors() -> Iterator[None]:
+    """Note the error as a sentence for whoever watches the run, and decide whether Airflow may try again."""
+    try:
+        yield
+    except AirflowFailException:
+        raise
+    except TRANSIENT as error:
+        note_error(error)
+        raise
+    except Gate5Error as error:
+        note_error(error)
+        raise AirflowFailException(str(error)) from None
+    except Exception as error:
+        note_error(error)
+        raise
+
+
+def note_error(error: Exception) -> None:
+    """Leave kind, sentence and exit code of an error in the task's XCom ``error``."""
+    text = str(error) if isinstance(error, Gate5Error) else f"{type(error).__name__}: {error}"
+    code = error.exit_code if isinstance(error, Gate5Error) else 3
+    value = {"kind": type(error).__name__, "text": text[:4000], "exit_code": code}
+    get_current_context()["ti"].xcom_push(key="error", value=value)
+
+
+def load_config(params: Mapping[str, Any]) -> ReleaseConfig:
+    """The configuration file of the trigger form with the form's own values put over it."""
+    from gate5.config import ReleaseConfig, resolve_path
+    from gate5_dag.settings import overrides
+
+    return ReleaseConfig.load(resolve_path(params["config"]), overrides(dict(params)))
+
+
+def answered_by() -> str | None:
+    """Who answered the approval task of this run with Promote; ``None`` where nobody was asked."""
+    found = get_current_context()["ti"].xcom_pull(task_ids="approval", key="answered_by")
+    return None if found is None else str(found)
+
+
+def refusal(result: Mapping[str, Any]) -> list[str]:
+    """Why the candidate is not released: the gate's reasons, or the person who said no, or nobody who said yes."""
+    reasons = [str(reason) for reason in result["reasons"]]
+    if result["verdict"] != "pass":
+        return reasons
+    name = answered_by()
+    return [f"{name} answered Reject" if name else "nobody answered Promote in time", *reasons]

@@ -1,0 +1,220 @@
+"""
+### Releases a control policy to a channel, if Gate 5 says yes
+
+`resolve` reads the checkpoint, `export` writes it as ONNX, `build` makes the inference engine, `verify` compares the two,
+`benchmark` times the engine alone on the accelerator, `evaluate` lets it drive the plant in every scenario beside the PID
+baseline, `gate` applies the rules. Then the policy is **promoted**, or **rejected**: a rejected run is a failed run.
+
+Start it by hand (the form asks for checkpoint, configuration, channel, SLA and approval), announce a candidate with
+`gate5 candidate PATH` (asset `gate5_candidate`), or give `schedule.cron` in the configuration.
+
+The tab **Gate 5** of a run shows its report. Artifacts lie in the run's workspace; tasks hand on only references and
+numbers. Bad input and verdicts are never tried again; a store, network or accelerator that failed is.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import TriggerRule, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from gate5_dag.approval import ReleaseApproval
+from gate5_dag.settings import CANDIDATE, GPU, GPU_ALONE, ONCE, RETRY, release_params, schedule
+
+
+def minutes(count: int) -> dict[str, Any]:
+    """A task's time limit."""
+    return {"execution_timeout": timedelta(minutes=count)}
+
+
+@task(inlets=[CANDIDATE], **RETRY, **minutes(15))
+def resolve(inlet_events: Any = None) -> dict[str, Any]:
+    """Find, read and hash the candidate, and freeze the configuration into the run's workspace.
+
+    The checkpoint is read without running any code from it. An announced candidate must have the announced hash.
+    """
+    from gate5 import stages
+    from gate5_dag.candidate import find_candidate
+    from gate5_dag.tasks import load_config, log, run_workspace, stage_errors
+
+    context = get_current_context()
+    with stage_errors():
+        candidate = find_candidate(context, inlet_events[CANDIDATE])
+        result = stages.resolve(run_workspace(), load_config(context["params"]), candidate.source)
+        candidate.check(result.policy_sha256, result.vecnormalize_sha256)
+    log.info("%s", result.line())
+    return result.to_dict()
+
+
+@task(**RETRY, **minutes(5))
+def scenarios() -> list[str]:
+    """The scenarios that this release has to cover; none at all is an error, not a run without evaluation."""
+    from gate5 import stages
+    from gate5_dag.tasks import run_workspace, stage_errors
+
+    with stage_errors():
+        names = stages.scenarios(stages.load_run_config(run_workspace()))
+    if not names:
+        raise AirflowFailException(
+            "The release covers no scenario: name some in evaluation.scenarios, or set it to null."
+        )
+    return names
+
+
+@task(**RETRY, **minutes(30))
+def export() -> dict[str, Any]:
+    """Write the whole policy function as ONNX and compare it with the policy on closed-loop observations."""
+    from gate5 import stages
+    from gate5_dag.tasks import perform
+
+    return perform(stages.export)
+
+
+@task(**GPU, **RETRY, **minutes(60))
+def build() -> dict[str, Any]:
+    """Build the engine for the hardware of the worker that this runs on."""
+    from gate5 import stages
+    from gate5_dag.tasks import perform
+
+    return perform(stages.build)
+
+
+@task(**GPU, **RETRY, **minutes(30))
+def verify() -> dict[str, Any]:
+    """Compare the engine with the ONNX graph; the numbers are judged later, by the gate."""
+    from gate5 import stages
+    from gate5_dag.tasks import perform
+
+    return perform(stages.verify)
+
+
+@task(**GPU_ALONE, **RETRY, **minutes(30))
+def benchmark() -> dict[str, Any]:
+    """Time the engine host to host. It takes every slot of the pool, so that nothing else runs on the accelerator."""
+    from gate5 import stages
+    from gate5_dag.tasks import perform
+
+    return perform(stages.benchmark)
+
+
+@task(map_index_template="{{ task.op_kwargs['scenario'] }}", **GPU, **RETRY, **minutes(120))
+def evaluate(scenario: str) -> dict[str, Any]:
+    """Let the engine and the PID baseline drive one scenario on the same seeds."""
+    from gate5 import stages
+    from gate5_dag.tasks import perform
+
+    return perform(stages.evaluate, scenario)
+
+
+@task(**RETRY, **minutes(15))
+def compare() -> dict[str, Any]:
+    """Put the scenarios together: policy against PID, paired."""
+    from gate5 import stages
+    from gate5_dag.tasks import perform
+
+    return perform(stages.compare)
+
+
+@task(**ONCE, **minutes(15))
+def gate() -> dict[str, Any]:
+    """Judge the measurements by the rules: pass, fail, or error where a measurement is missing. Then write the report."""
+    from gate5 import stages
+    from gate5_dag.tasks import log, perform
+
+    verdict = perform(stages.gate)
+    try:
+        perform(stages.report)
+    except Exception:
+        # A page that cannot be drawn must not take the verdict with it; the task `report` fails visibly on it.
+        log.exception("The report could not be written")
+    return verdict
+
+
+@task.branch(**ONCE, **minutes(5))
+def decide(verdict: dict[str, Any]) -> str:
+    """`reject` unless the verdict is pass; then `approval` where a person is to be asked, else `promote`."""
+    from gate5 import stages
+    from gate5_dag.tasks import run_workspace, stage_errors
+
+    if verdict["verdict"] != "pass":
+        return "reject"
+    with stage_errors():
+        config = stages.load_run_config(run_workspace())
+    return "approval" if config.release.approval == "required" else "promote"
+
+
+# Fed only by the two branches: with another upstream this rule would let the task run on the path not taken.
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **RETRY, **minutes(30))
+def promote() -> dict[str, Any]:
+    """Publish the release and move the channel to it. Doing it again finds the release that is there."""
+    from gate5 import stages
+    from gate5_dag.tasks import answered_by, perform, run_workspace, stage_errors
+
+    approver = answered_by()
+    with stage_errors():
+        config = stages.load_run_config(run_workspace())
+    if config.release.approval == "required" and approver is None:
+        raise AirflowFailException("The release needs an approval and nobody gave one: clear the task `approval`.")
+    return perform(stages.promote, approver)
+
+
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **ONCE, **minutes(15))
+def reject() -> None:
+    """Record why the candidate is not released, and fail: a refusal is never a green run."""
+    from gate5 import stages
+    from gate5_dag.tasks import perform, refusal
+
+    result = perform(stages.reject)
+    reasons = refusal(result)
+    get_current_context()["ti"].xcom_push(key="reasons", value=reasons)
+    raise AirflowFailException("Not released: " + "; ".join(reasons))
+
+
+# A teardown runs whatever happened before and has no say in the run's state.
+@task(**RETRY, **minutes(15))
+def report() -> dict[str, Any]:
+    """Write the report from whatever the workspace holds by now."""
+    from gate5 import stages
+    from gate5_dag.tasks import perform, run_workspace
+
+    if not run_workspace().exists("config.json"):
+        raise AirflowSkipException("There is nothing to report: the candidate could not be read.")
+    return perform(stages.report)
+
+
+@dag(
+    dag_id="policy_release",
+    schedule=schedule(),
+    params=release_params(),
+    catchup=False,
+    max_active_runs=4,
+    doc_md=__doc__,
+    description="Checkpoint to engine to Gate 5 to channel",
+    tags=["gate5"],
+    default_args={"owner": "gate5"},
+)
+def policy_release() -> None:
+    """Wire the stages."""
+    names = scenarios()
+    judged = gate()
+    candidate, graph, decision, ask = (
+        resolve(),
+        export(),
+        decide(judged),
+        ReleaseApproval(
+            task_id="approval", promote="promote", reject="reject", retries=0, doc_md=ReleaseApproval.__doc__
+        ),
+    )
+    promoted, rejected = promote(), reject()
+
+    candidate >> [graph, names]
+    graph >> build() >> verify() >> benchmark() >> (evaluated := evaluate.expand(scenario=names))
+    evaluated >> compare() >> judged
+    decision >> [ask, promoted, rejected]
+    ask >> [promoted, rejected]
+    [promoted, rejected] >> report().as_teardown()
+
+
+policy_release()

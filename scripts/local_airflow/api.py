@@ -1,0 +1,109 @@
+"""Airflow's REST API v2, as far as it is needed here; standard library only."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from gate5.errors import OperationError
+
+
+class ApiError(OperationError):
+    """The server answered with an error."""
+
+    def __init__(self, status: int, detail: Any, method: str, path: str) -> None:
+        self.status, self.detail = status, detail
+        text = detail if isinstance(detail, str) else json.dumps(detail)
+        super().__init__(f"Airflow answered {status} to {method} {path}: {text[:500]}")
+
+
+class Api:
+    """A client with one user's login."""
+
+    def __init__(self, address: str, user: str, password: str) -> None:
+        self.address, self.user, self._password = address.rstrip("/"), user, password
+        self._token: str | None = None
+
+    @property
+    def token(self) -> str:
+        """The user's token, fetched when first needed."""
+        if self._token is None:
+            answer = self._send("POST", "/auth/token", {"username": self.user, "password": self._password}, None)
+            self._token = str(answer["access_token"])
+        return self._token
+
+    def get(self, path: str, **query: Any) -> Any:
+        """GET ``/api/v2/PATH``."""
+        return self.call("GET", path + (f"?{urlencode(query)}" if query else ""))
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Any method on ``/api/v2/PATH``; an expired token is renewed once.
+
+        Raises:
+            ApiError: the server answered with an error.
+            OperationError: it did not answer.
+        """
+        try:
+            return self._send(method, f"/api/v2/{path}", body, self.token)
+        except ApiError as error:
+            if error.status != 401:
+                raise
+            self._token = None
+            return self._send(method, f"/api/v2/{path}", body, self.token)
+
+    def run_path(self, dag_id: str, run_id: str) -> str:
+        """The path of a run, every part quoted."""
+        return f"dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}"
+
+    def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> Any:
+        """Start a run."""
+        body = {"logical_date": None, "dag_run_id": run_id, "conf": conf}
+        return self.call("POST", f"dags/{quote(dag_id, safe='')}/dagRuns", body)
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """All tasks of a run, mapped ones singly."""
+        answer = self.get(f"{self.run_path(dag_id, run_id)}/taskInstances", limit=100)
+        return list(answer["task_instances"])
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, map_index: int = -1) -> Any:
+        """A value that a task left, or ``None``."""
+        path = f"{self.run_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
+        try:
+            return self.get(path, map_index=map_index, deserialize="false", stringify="false")["value"]
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> Any:
+        """Answer a human-in-the-loop task that waits."""
+        path = f"{self.run_path(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"
+        return self.call("PATCH", path, {"chosen_options": [option], "params_input": {}})
+
+    def _send(self, method: str, path: str, body: Any, token: str | None) -> Any:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.address + path, data, headers, method=method)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=30) as response:
+                text = response.read()
+        except urllib.error.HTTPError as error:
+            raise ApiError(error.code, _detail(error), method, path) from None
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise OperationError(f"Airflow at {self.address} does not answer ({reason}); is it running?") from None
+        return json.loads(text) if text else None
+
+
+def _detail(error: urllib.error.HTTPError) -> Any:
+    text = error.read().decode(errors="replace")
+    try:
+        return json.loads(text).get("detail", text)
+    except (ValueError, AttributeError):
+        return text

@@ -1,0 +1,220 @@
+"""Start and end the processes of a local Airflow; however the caller ends, they end too."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import IO, Any
+
+from gate5.errors import OperationError
+from local_airflow.api import Api, ApiError
+from local_airflow.environment import ROOT, USER, AirflowHome, airflow_command, write_private
+
+COMPONENTS: Mapping[str, tuple[str, ...]] = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+}
+
+
+class AlreadyRunning(OperationError):
+    """Another process runs the Airflow of this folder; ``info`` is what it says of itself, if anything."""
+
+    def __init__(self, home: Path, info: Mapping[str, Any]) -> None:
+        self.info = info
+        who = f"`{info['what']}` (process {info['pid']}, {info['address']})" if info else "Another process"
+        super().__init__(
+            f"{who} is using the Airflow in {home}: wait until it has ended, or give this one a folder of its own with "
+            "--home DIR."
+        )
+
+
+class LocalAirflow:
+    """A running Airflow (context manager).
+
+    Args:
+        home: its folder.
+        what: the command that it runs for, for the message to whoever finds it running.
+        users: names to roles; the first is whom ``api`` logs in as.
+        extra: further environment variables.
+
+    Raises:
+        AlreadyRunning: on entering, if another process runs the Airflow of this folder.
+        OperationError: a component did not start.
+    """
+
+    def __init__(
+        self, home: Path, what: str, users: Mapping[str, str] | None = None, extra: Mapping[str, str] | None = None
+    ) -> None:
+        self.home, self.what = AirflowHome(home), what
+        self.users, self.extra = dict(users or {USER: "admin"}), dict(extra or {})
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
+        self.prepared = False
+
+    def __enter__(self) -> LocalAirflow:
+        self._take_lock()
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """User name and password."""
+        name = next(iter(self.users))
+        return name, self.home.passwords(self.users)[name]
+
+    def wait_until_ready(self, dag_id: str, patience_s: float = 180.0) -> None:
+        """Wait until the scheduler works and the DAG has been read from its file since this Airflow started.
+
+        Raises:
+            OperationError: a component ended, the DAG has an import error, or the time is up.
+        """
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end:
+            self.check_alive()
+            if self._ready(dag_id):
+                return
+            time.sleep(0.3)
+        raise OperationError(
+            f"Airflow was not ready within {patience_s:g} s; the components' logs are in {self.home.logs / 'components'}."
+        )
+
+    def check_alive(self) -> None:
+        """Raise where a component has ended by itself."""
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                log = self.home.logs / "components" / f"{name}.log"
+                tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+                raise OperationError(f"Airflow's {name} ended with code {process.returncode}; {log} ends with:\n{tail}")
+
+    def stop(self) -> None:
+        """End every process that was started, and wait for it."""
+        if self._watchdog is not None and self._watchdog.stdin is not None:
+            self._watchdog.stdin.close()
+            while self._watchdog.poll() is None:
+                for process in self.processes.values():
+                    process.poll()
+                time.sleep(0.02)
+            self._watchdog = None
+        self.processes.clear()
+        if self._lock is not None:
+            self.home.running_file.unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        lock = open(self.home.path / "lock", "a+")  # noqa: SIM115 - held for as long as Airflow runs
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise AlreadyRunning(self.home.path, running(self.home)) from None
+        self._lock = lock
+
+    def _start(self) -> None:
+        if self._lock is None:
+            raise OperationError("LocalAirflow is a context manager: enter it with `with`.")
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        environment = self.home.environment(port, self.users, self.extra)
+        info = {"pid": os.getpid(), "what": self.what, "address": self.address, "user": self.login[0]}
+        write_private(self.home.running_file, json.dumps(info))
+        self.prepared = self.home.prepare(environment)
+        self.started = time.time()
+        # The watchdog keeps the lock too: if this process is killed, it is free only when the components are gone.
+        self._watchdog = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("watchdog.py"))],
+            stdin=subprocess.PIPE,
+            pass_fds=(self._lock.fileno(),),
+            start_new_session=True,
+        )
+        for name, arguments in COMPONENTS.items():
+            self._launch(name, arguments, environment)
+        self.api = Api(self.address, *self.login)
+
+    def _launch(self, name: str, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
+        assert self._watchdog is not None
+        assert self._watchdog.stdin is not None
+        with open(self.home.logs / "components" / f"{name}.log", "wb") as log:
+            process = subprocess.Popen(
+                [*airflow_command(), *arguments],
+                env=environment,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.processes[name] = process
+        self._watchdog.stdin.write(f"{process.pid}\n".encode())
+        self._watchdog.stdin.flush()
+
+    def _ready(self, dag_id: str) -> bool:
+        try:
+            dag = self.api.get(f"dags/{dag_id}")
+            health = self.api.get("monitor/health")
+        except ApiError as error:
+            if error.status == 404:
+                self._check_imports()
+                return False
+            raise
+        except OperationError:
+            return False
+        self._check_imports()
+        parsed = _timestamp(dag.get("last_parsed_time"))
+        return health["scheduler"]["status"] == "healthy" and parsed >= self.started
+
+    def _check_imports(self) -> None:
+        errors = self.api.get("importErrors")["import_errors"]
+        for error in errors:
+            if _timestamp(error["timestamp"]) >= self.started:
+                last = error["stack_trace"].strip().splitlines()[-1]
+                raise OperationError(f"The DAG file {error['filename']} cannot be read: {last}")
+
+
+def running(home: AirflowHome) -> dict[str, Any]:
+    """What the process that runs the Airflow of ``home`` says of itself; empty where it says nothing."""
+    try:
+        return dict(json.loads(home.running_file.read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def exit_on_signals() -> None:
+    """Make SIGTERM and SIGHUP end the process by an exception, so that everything started is ended in order."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGHUP, leave)
+
+
+def _timestamp(text: str | None) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else 0.0
