@@ -19,6 +19,7 @@ def write_atomically(target: Path, data: bytes) -> None:
     handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), 0o644)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -66,8 +67,11 @@ def make_directory(path: Path) -> None:
         missing.append(path)
         path = path.parent
     for folder in reversed(missing):
-        with contextlib.suppress(FileExistsError):
+        try:
             folder.mkdir()
+        except FileExistsError:
+            if not folder.is_dir():
+                raise
         sync_directory(folder.parent)
 
 

@@ -137,6 +137,11 @@ def _refused(error: Any, what: str) -> Gate5Error:
         return StoreInputError(f"{what} lies in another region ({code}); set the bucket's own region.")
     if code == "InvalidBucketName":
         return StoreInputError(f"{what} cannot be used: no bucket can have this name; correct the address.")
+    if status in (400, 404, 405) and code == str(status):
+        return StoreInputError(
+            f"{what} cannot be used: what answers at the endpoint (HTTP {status}) is not an S3 server; correct the "
+            "endpoint's address."
+        )
     return StoreError(f"{what} failed with {code or 'no code'} (HTTP {status}); look at the server and try again.")
 
 

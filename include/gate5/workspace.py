@@ -8,9 +8,8 @@ done exactly when its record is there; ``read`` gives an artifact's bytes and it
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import errno
 import os
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -18,13 +17,23 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gate5 import _json
+from gate5._files import make_directory, sha256, sync_directory, write_atomically
+from gate5._s3 import checksum, error_code, make_client, s3_errors
 from gate5.config import resolve_path
 from gate5.errors import StoreError, WorkspaceError
 
+__all__ = [
+    "DirectoryWorkspace",
+    "S3Workspace",
+    "Workspace",
+    "checked",
+    "open_workspace",
+    "sha256",
+    "sync_directory",
+    "write_atomically",
+]
 
-def sha256(data: bytes) -> str:
-    """The SHA-256 of bytes, hex."""
-    return hashlib.sha256(data).hexdigest()
+_NAME_TAKEN = {errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EEXIST}
 
 
 class Workspace(ABC):
@@ -84,7 +93,7 @@ class DirectoryWorkspace(Workspace):
         self.path = path
         self.uri = str(path)
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            make_directory(path)
         except OSError as error:
             raise WorkspaceError(
                 f"The workspace {path} cannot be made ({error.strerror}); choose another folder."
@@ -92,15 +101,17 @@ class DirectoryWorkspace(Workspace):
 
     def write(self, name: str, data: bytes) -> str:
         target = self.path / checked(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, data)
+        with self._errors(name):
+            make_directory(target.parent)
+            write_atomically(target, data)
         return sha256(data)
 
     def find(self, name: str) -> bytes | None:
-        try:
-            return (self.path / checked(name)).read_bytes()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            return None
+        with self._errors(name):
+            try:
+                return (self.path / checked(name)).read_bytes()
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                return None
 
     def exists(self, name: str) -> bool:
         return (self.path / checked(name)).is_file()
@@ -111,6 +122,20 @@ class DirectoryWorkspace(Workspace):
             name for name in found if name.startswith(prefix) and not PurePosixPath(name).name.startswith(".")
         )
 
+    @contextlib.contextmanager
+    def _errors(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _NAME_TAKEN:
+                raise WorkspaceError(
+                    f"{name!r} cannot be an artifact of the workspace {self.uri} ({error.strerror}); use another name."
+                ) from None
+            raise StoreError(
+                f"The workspace {self.uri} cannot be used for {name} ({error.strerror}); check its permissions and the "
+                "disk's free space."
+            ) from error
+
 
 class S3Workspace(Workspace):
     """Artifacts as objects under a prefix; ``client`` is a boto3 S3 client."""
@@ -118,22 +143,29 @@ class S3Workspace(Workspace):
     def __init__(self, client: Any, bucket: str, prefix: str) -> None:
         self.client, self.bucket, self.prefix = client, bucket, prefix.strip("/")
         self.uri = f"s3://{bucket}/{self.prefix}"
+        self._what = f"The workspace {self.uri}"
 
     def write(self, name: str, data: bytes) -> str:
-        with _s3_errors(self.uri):
-            self.client.put_object(Bucket=self.bucket, Key=self._key(name), Body=data)
+        key = self._key(name)
+        with s3_errors(self._what, self.client):
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=data, **checksum(data))
         return sha256(data)
 
     def find(self, name: str) -> bytes | None:
-        with _s3_errors(self.uri):
+        from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
+
+        key = self._key(name)
+        with s3_errors(self._what, self.client):
             try:
-                return bytes(self.client.get_object(Bucket=self.bucket, Key=self._key(name))["Body"].read())
-            except self.client.exceptions.NoSuchKey:
-                return None
+                return bytes(self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+            except ClientError as error:
+                if error_code(error)[0] == "NoSuchKey":
+                    return None
+                raise
 
     def list(self, prefix: str = "") -> list[str]:
         start = f"{self.prefix}/" if self.prefix else ""
-        with _s3_errors(self.uri):
+        with s3_errors(self._what, self.client):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start + prefix)
             return sorted(item["Key"][len(start) :] for page in pages for item in page.get("Contents", []))
 
@@ -146,7 +178,7 @@ def open_workspace(uri: str | os.PathLike[str], client: Any = None) -> Workspace
 
     Args:
         uri: where; a relative directory starts at ``$GATE5_HOME``, else at the current folder.
-        client: a boto3 S3 client; ``None``: made from the environment (``AWS_*``).
+        client: a boto3 S3 client; ``None``: made from the environment (``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, …).
     """
     text = os.fspath(uri)
     if "://" not in text:
@@ -154,57 +186,20 @@ def open_workspace(uri: str | os.PathLike[str], client: Any = None) -> Workspace
     parts = urlsplit(text)
     if parts.scheme != "s3" or not parts.netloc:
         raise WorkspaceError(f"The workspace {text!r} is neither a directory nor s3://BUCKET/PREFIX.")
-    if client is None:
-        import boto3  # type: ignore[import-untyped,unused-ignore]
-
-        client = boto3.client("s3")
-    return S3Workspace(client, parts.netloc, parts.path)
+    return S3Workspace(make_client() if client is None else client, parts.netloc, parts.path)
 
 
 def checked(name: str) -> str:
-    """``name`` if it stays inside the workspace.
+    """``name`` if it is one file's name inside the workspace, the same in a directory and in S3.
 
     Raises:
-        WorkspaceError: it is empty, absolute or climbs out with ``..``.
+        WorkspaceError: it is empty, absolute, not in its shortest form, hidden, not text, or climbs out with ``..``.
     """
     path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-        raise WorkspaceError(f"{name!r} is not an artifact's name: use a relative path without '..'.")
+    plain = str(path) == name and not path.is_absolute() and all(not part.startswith(".") for part in path.parts)
+    if not plain or not path.parts or "\\" in name or not name.isprintable():
+        raise WorkspaceError(
+            f"{name!r} is not an artifact's name: use a relative path such as engine/policy.engine, no part of which "
+            "begins with a dot."
+        )
     return name
-
-
-def write_atomically(target: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a crash at any instant, sees the old bytes or the new ones, never a part."""
-    handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
-        raise
-    sync_directory(target.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make a rename or link in ``path`` survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def _s3_errors(uri: str) -> Iterator[None]:
-    from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped,unused-ignore]
-
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise StoreError(
-            f"The workspace {uri} cannot be used ({error}); check the address, the network and the credentials."
-        ) from error

@@ -101,22 +101,28 @@ class Log:
 
     def __init__(self, store: ArtifactStore, channel: str, trusted_keys: Sequence[PublicKey] | None = None) -> None:
         self.store, self.channel, self.trusted_keys = store, checked_channel(channel), trusted_keys
-        self._seen: dict[str, ChannelEntry] = {}
+        self._seen: dict[int, ChannelEntry] = {}
 
     def entries(self) -> list[ChannelEntry]:
         """All entries now, newest first."""
-        names = self.store.backend.list(f"channels/{self.channel}/")
-        for name in names:
-            if name not in self._seen:
-                self._seen[name] = _read(self.store, self.channel, name, self.trusted_keys)
-        found = [self._seen[name] for name in names]
+        newest = current(self.store, self.channel, self.trusted_keys)
+        if newest is None:
+            return []
+        # The other names follow from the newest one's number. A listing of them all would be one snapshot on no file
+        # system: an entry that appears while the folder is read may be missing from it where a later one is not.
+        self._seen[newest.sequence] = newest
+        for sequence in range(newest.sequence - 1, 0, -1):
+            if sequence not in self._seen:
+                name = entry_name(self.channel, sequence)
+                self._seen[sequence] = _read(self.store, self.channel, name, self.trusted_keys)
+        found = [self._seen[sequence] for sequence in range(newest.sequence, 0, -1)]
         for index, newer in enumerate(found):
             older = found[index + 1] if index + 1 < len(found) else None
             before = (older.sequence, older.sha256) if older else (0, None)
             if (newer.sequence - 1, newer.previous) != before:
                 raise IntegrityError(
-                    f"The log of the channel {self.channel} in {self.store.uri} is broken at entry {newer.sequence}: "
-                    f"the entry before it is missing or was changed; restore channels/{self.channel}/ from a backup."
+                    f"The log of the channel {self.channel} in {self.store.uri} is broken: entry {newer.sequence} does "
+                    f"not follow from the one before it; restore channels/{self.channel}/ from a backup."
                 )
         return found
 
@@ -176,7 +182,9 @@ def _payload(entry: ChannelEntry) -> dict[str, Any]:
 def _read(store: ArtifactStore, channel: str, name: str, keys: Sequence[PublicKey] | None) -> ChannelEntry:
     data = store.backend.read(name)
     if data is None:
-        raise IntegrityError(f"{name} is listed in the store {store.uri} but cannot be read.")
+        raise IntegrityError(
+            f"The channel {channel} in {store.uri} has lost its entry {name}; restore it from a backup."
+        )
     return _parse(data, channel, name, keys)
 
 

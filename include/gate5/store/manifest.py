@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from types import MappingProxyType
 from typing import Any
 
 from gate5 import _json
@@ -36,7 +35,7 @@ class Release:
         files: each file's name and SHA-256.
         manifest_sha256: of the manifest's bytes.
         signed_by: ids of the keys that say to have signed it.
-        provenance: what was given to ``publish``, read-only.
+        provenance: what was given to ``publish``.
         identity: the names of the files that the id was derived from.
     """
 
@@ -74,10 +73,10 @@ class Release:
         """The inverse of ``to_dict``."""
         return cls(
             data["id"],
-            MappingProxyType(dict(data["files"])),
+            dict(data["files"]),
             data["manifest_sha256"],
             tuple(data["signed_by"]),
-            MappingProxyType(dict(data["provenance"])),
+            dict(data["provenance"]),
             tuple(data["identity"]),
         )
 
@@ -168,12 +167,13 @@ def read_manifest(data: bytes, expected_id: str, keys: Sequence[PublicKey] | Non
     try:
         release = _from_statement(opened.payload, sha256(data), opened.claimed_by)
         plant = str(release.provenance["plant"])
-        derived = {release_id(plant, release.files, release.identity, key) for key in opened.claimed_by}
+        by = opened.claimed_by if opened.verified_by is None else (opened.verified_by,)
+        derived = {release_id(plant, release.files, release.identity, key) for key in by}
     except (KeyError, TypeError, ValueError, AttributeError, StoreInputError) as error:
         raise IntegrityError(f"{what} is damaged: {type(error).__name__} at {error}.") from None
     if expected_id not in derived:
         raise IntegrityError(f"{what} belongs to another release ({', '.join(sorted(derived)) or 'unsigned'}).")
-    return Release(expected_id, *_rest(release))
+    return replace(release, id=expected_id)
 
 
 def _from_statement(statement: Any, manifest_sha256: str, signed_by: tuple[str, ...]) -> Release:
@@ -200,11 +200,7 @@ def _from_statement(statement: Any, manifest_sha256: str, signed_by: tuple[str, 
             "finished_on": metadata["finishedOn"],
         },
     }
-    return Release("", MappingProxyType(files), manifest_sha256, signed_by, MappingProxyType(provenance), identity)
-
-
-def _rest(release: Release) -> tuple[Any, ...]:
-    return release.files, release.manifest_sha256, release.signed_by, release.provenance, release.identity
+    return Release("", files, manifest_sha256, signed_by, provenance, identity)
 
 
 def _dependencies(checkpoint: Mapping[str, Any], built_with: Mapping[str, Any]) -> list[dict[str, Any]]:
