@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gate5._json import number
 
 Float32 = NDArray[np.float32]
 
@@ -36,3 +39,23 @@ def difference(expected: Float32, actual: Float32) -> Difference:
         return Difference(len(expected), nonfinite, None, int(np.flatnonzero(bad.any(axis=1))[0]))
     error = np.abs(expected.astype(np.float64) - actual.astype(np.float64))
     return Difference(len(expected), 0, float(error.max()), int(error.max(axis=1).argmax()))
+
+
+@dataclass(frozen=True)
+class WorstSample:
+    """The observation with the largest difference; numbers that are not finite are ``None``."""
+
+    kind: str
+    observation: tuple[float | None, ...]
+    expected: tuple[float | None, ...]
+    actual: tuple[float | None, ...]
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> WorstSample:
+        return cls(data["kind"], tuple(data["observation"]), tuple(data["expected"]), tuple(data["actual"]))
+
+    @classmethod
+    def of(cls, kind: str, observation: Float32, expected: Float32, actual: Float32) -> WorstSample:
+        """From float32 rows."""
+        rows = (tuple(number(float(value)) for value in row) for row in (observation, expected, actual))
+        return cls(kind, *rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import time
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,23 @@ class ONNXRuntimeEngine(ConfinedEngine):
             return result.copy() if result is self._output else result
         out[...] = result
         return out
+
+    def split(self, obs: Float32) -> dict[str, float]:
+        """One inference at batch 1 in its parts: copy in, compute, copy out, milliseconds."""
+        self._check(obs, None)
+        clock = time.perf_counter_ns
+        begin = clock()
+        self._input[...] = obs
+        copied = clock()
+        self._session.run_with_iobinding(self._binding)
+        computed = clock()
+        self._output.copy()
+        end = clock()
+        return {
+            "copy_in_ms": (copied - begin) / 1e6,
+            "compute_ms": (computed - copied) / 1e6,
+            "copy_out_ms": (end - computed) / 1e6,
+        }
 
     def poison(self) -> None:
         """See ``Engine.poison``; larger batches get a new array from ONNX Runtime each time."""

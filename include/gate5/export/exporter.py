@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gate5 import __version__
-from gate5._compare import difference
+from gate5._compare import WorstSample, difference
 from gate5._json import number
 from gate5._probes import probes
 from gate5.config import ExportConfig
 from gate5.errors import ExportError
-from gate5.export.report import ExportReport, WorstSample
+from gate5.export.report import ExportReport
 
 if TYPE_CHECKING:
     from gate5.checkpoint import Checkpoint
@@ -128,7 +128,9 @@ class ONNXExporter:
             nonfinite=found.nonfinite,
             max_abs_error=number(found.max_abs_error),
             by_kind=by_kind,
-            worst=_worst(worst_kind, found.worst, stacked, expected, actual),
+            worst=None
+            if found.worst is None
+            else WorstSample.of(worst_kind, stacked[found.worst], expected[found.worst], actual[found.worst]),
             verified=found.compared >= _MINIMUM and found.nonfinite == 0,
             versions={
                 "gate5": __version__,
@@ -184,16 +186,6 @@ def _run(model: bytes, obs: Float32) -> Float32:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(["action"], {"obs": obs})[0], dtype=np.float32)
-
-
-def _worst(kind: str, row: int | None, obs: Float32, expected: Float32, actual: Float32) -> WorstSample | None:
-    if row is None:
-        return None
-
-    def plain(values: Any) -> tuple[float | None, ...]:
-        return tuple(number(value) for value in values)
-
-    return WorstSample(kind, plain(obs[row]), plain(expected[row]), plain(actual[row]))
 
 
 def _version(package: str) -> str:

@@ -6,19 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-
-@dataclass(frozen=True)
-class WorstSample:
-    """The observation with the largest difference; numbers that are not finite are ``None``."""
-
-    kind: str
-    observation: tuple[float | None, ...]
-    expected: tuple[float | None, ...]
-    actual: tuple[float | None, ...]
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> WorstSample:
-        return cls(data["kind"], tuple(data["observation"]), tuple(data["expected"]), tuple(data["actual"]))
+from gate5._compare import WorstSample
 
 
 @dataclass(frozen=True)
