@@ -1,0 +1,66 @@
+"""The report of one run: one HTML page that needs nothing else, no network and no second file."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import resources
+
+from gate5.report.artifacts import Artifacts
+from gate5.report.html import Markup, raw, tag
+from gate5.report.sections import candidate, evaluation, latency, parity, provenance, verdict
+from gate5.workspace import Workspace
+
+_CONTENTS = (
+    ("verdict", "Verdict"),
+    ("rules", "Rules"),
+    ("candidate", "Candidate"),
+    ("engine", "Engine"),
+    ("parity", "Parity"),
+    ("latency", "Latency"),
+    ("evaluation", "Policy against PID"),
+    ("provenance", "Provenance"),
+)
+
+
+def render(workspace: Workspace) -> str:
+    """One self-contained HTML page of whatever the workspace holds so far; what is missing is said.
+
+    Nothing that was read is trusted: every text is escaped, and an artifact that cannot be read becomes a remark.
+    """
+    artifacts = Artifacts(workspace)
+    sections = [
+        verdict.rules(artifacts),
+        candidate.candidate(artifacts),
+        candidate.engine(artifacts),
+        parity.section(artifacts),
+        latency.section(artifacts),
+        evaluation.section(artifacts),
+        provenance.section(artifacts),
+    ]
+    # Last, so that it can name every artifact that a section found unreadable.
+    body = [verdict.banner(artifacts), *sections]
+    links = tag("nav", tag("div", [tag("a", text, href=f"#{name}") for name, text in _CONTENTS]), aria_label="Contents")
+    page = tag("html", _head(artifacts), tag("body", links, tag("main", body), _script()), lang="en")
+    return f"<!DOCTYPE html>\n{page}\n"
+
+
+def _head(artifacts: Artifacts) -> Markup:
+    policy = str((artifacts.checkpoint or {}).get("policy_sha256") or "")[:12]
+    title = " · ".join(part for part in ("Gate 5", verdict.verdict_title(artifacts.gate), policy) if part)
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="referrer", content="no-referrer"),
+        tag("title", title),
+        tag("style", raw(_file("style.css"))),
+    )
+
+
+def _script() -> Markup:
+    return tag("script", raw(_file("report.js")))
+
+
+@lru_cache(maxsize=4)
+def _file(name: str) -> str:
+    return resources.files("gate5.report").joinpath(name).read_text(encoding="utf-8")

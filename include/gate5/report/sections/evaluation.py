@@ -1,0 +1,187 @@
+"""The policy against the PID: paired differences, and one table per scenario."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gate5.evaluation import ControllerResult, ScenarioComparison
+from gate5.report.artifacts import Artifacts
+from gate5.report.forest import Row, forest
+from gate5.report.html import Markup, figure, table, tag
+from gate5.report.sections.trajectories import trajectories
+
+
+def section(artifacts: Artifacts) -> Markup:
+    """Overview of all scenarios, then each with its numbers and one episode."""
+    rows = artifacts.scenarios
+    parts: list[object] = [tag("h2", "Policy against PID")]
+    if not rows:
+        parts.append(tag("p", "Missing: no scenario has been evaluated yet.", class_="soft"))
+    else:
+        parts += [_introduction(rows[0]), _overview(rows), _forest(rows)]
+    absent = _absent(artifacts)
+    if rows and absent:
+        parts.append(tag("p", f"Missing so far: {', '.join(absent)}.", class_="note"))
+    parts += [_scenario(artifacts, row) for row in rows]
+    return tag("section", parts, id="evaluation")
+
+
+def _introduction(row: ScenarioComparison) -> Markup:
+    driver = f"the built engine ({row.rl.driver})" if row.rl.driver else "the policy itself, not a built engine"
+    return tag(
+        "p",
+        f"Plant {row.plant}; {driver} and the baseline each drive {row.episodes} episodes per scenario on the same "
+        f"seeds ({row.seed} to {row.seed + row.episodes - 1}), so that differences are paired. "
+        f"Intervals and bounds are at {row.confidence:.0%} confidence.",
+        class_="soft",
+    )
+
+
+def _overview(rows: list[ScenarioComparison]) -> Markup:
+    body = []
+    for row in rows:
+        pid, difference = row.baseline, row.difference
+        interval = "–"
+        if difference and difference.low is not None and difference.high is not None:
+            interval = f"{figure(difference.low, 3)} … {figure(difference.high, 3)}"
+        body.append(
+            [
+                tag("a", row.title, href=f"#scenario-{row.scenario}"),
+                figure(row.rl.return_mean, 5),
+                figure(pid.return_mean if pid else None, 5),
+                figure(difference.mean if difference else None, 3),
+                interval,
+                _counted(row.rl),
+                _counted(pid) if pid else "–",
+                f"{row.rl.violation_probability_upper:.2%}",
+            ]
+        )
+    header = ("scenario", "return, policy", "return, PID", "difference", "interval", "violations, policy",
+              "violations, PID", "P(violation) at most")  # fmt: skip
+    return table(header, body, numeric=range(1, 8), caption="Mean return per episode; violating steps (episodes)")
+
+
+def _counted(result: ControllerResult) -> str:
+    return f"{result.violations} ({result.violating_episodes} of {result.episodes})"
+
+
+def _forest(rows: list[ScenarioComparison]) -> Markup | None:
+    points = []
+    for row in rows:
+        pid = row.baseline.return_mean if row.baseline else None
+        d = row.difference
+        if d is None or d.mean is None or not pid:
+            continue
+        scale = 100.0 / abs(pid)
+        low, high = (d.mean if value is None else value for value in (d.low, d.high))
+        text = f"{row.title}\n{figure(d.mean, 3)} [{figure(low, 3)}, {figure(high, 3)}] of {figure(pid, 4)}"
+        points.append(Row(row.title, d.mean * scale, low * scale, high * scale, text))
+    if not points:
+        return None
+    return forest(
+        "Difference of the return, policy − PID",
+        "% of the PID's mean return",
+        points,
+        "Point and interval of each scenario; right of zero the policy is better. The table above has the numbers.",
+    )
+
+
+def _absent(artifacts: Artifacts) -> list[str]:
+    wanted = (artifacts.config.evaluation.scenarios if artifacts.config else None) or ()
+    there = {row.scenario for row in artifacts.scenarios}
+    judged = artifacts.gate.rules if artifacts.gate else ()
+    expected = dict.fromkeys([*wanted, *(rule.scenario for rule in judged if rule.scenario)])
+    return [name for name in expected if name not in there]
+
+
+def _scenario(artifacts: Artifacts, row: ScenarioComparison) -> Markup:
+    clean = row.rl.violations == 0
+    mark = tag("span", "✓ no violation" if clean else f"✗ {row.rl.violations} violating steps",
+               class_=f"tag {'pass' if clean else 'fail'}")  # fmt: skip
+    return tag(
+        "details",
+        tag("summary", f"{row.phase}. {row.title} ", mark),
+        tag("p", row.description, class_="soft"),
+        tag("div", tag("div", _numbers(row)), tag("div", _constraints(row)), class_="stack"),
+        trajectories(row, artifacts.trajectories(row.scenario)),
+        class_="scenario",
+        id=f"scenario-{row.scenario}",
+        open="",
+    )
+
+
+def _numbers(row: ScenarioComparison) -> Markup:
+    both = (row.rl, row.baseline)
+
+    def line(name: str, *values: str) -> list[str]:
+        return [name, *values]
+
+    lines = [
+        line(
+            "return, mean ± std",
+            *(_spread(r) if r else "–" for r in both),
+        ),
+        line("return, worst episode", *(figure(_worst(r), 5) if r else "–" for r in both)),
+        line("efficiency, mean", *(figure(r.efficiency_mean, 4) if r else "–" for r in both)),
+    ]
+    for index, tracking in enumerate(row.rl.tracking):
+        pair = [r.tracking[index] if r and index < len(r.tracking) else None for r in both]
+        title = f"{_title(row, tracking.variable)}, RMSE to set-point"
+        lines.append(line(title, *(figure(t.rmse, 3, t.unit) if t else "–" for t in pair)))
+        lines.append(line("… largest error", *(figure(t.worst, 3, t.unit) if t else "–" for t in pair)))
+    lines += [
+        line("violating steps (episodes)", *(_counted(r) if r else "–" for r in both)),
+        line("P(an episode violates), at most", *(f"{r.violation_probability_upper:.2%}" if r else "–" for r in both)),
+        line("solver failures; actions not finite",
+             *(f"{r.solver_failures}; {r.nonfinite_actions}" if r else "–" for r in both)),
+        line("episodes ended by", *(_ends(r) if r else "–" for r in both)),
+    ]  # fmt: skip
+    return table(("", f"policy ({row.rl.driver or 'PyTorch'})", "PID"), lines, numeric=(1, 2))
+
+
+def _constraints(row: ScenarioComparison) -> Markup:
+    theirs = {c.name: c for c in row.baseline.constraints} if row.baseline else {}
+    lines = []
+    for ours in row.rl.constraints:
+        pid = theirs.get(ours.name)
+        state = "missing" if ours.checked == 0 else "pass" if ours.violations == 0 else "fail"
+        word = "did not apply" if ours.checked == 0 else "kept" if ours.violations == 0 else f"{ours.violations} steps"
+        worst = "–" if ours.seed is None else f"seed {ours.seed}, {figure(ours.time_s, 5)} s"
+        lines.append(
+            [
+                ours.name + (" (catastrophic)" if ours.catastrophic else ""),
+                _bounds(ours.low, ours.high, ours.unit),
+                tag("span", word, class_="tag pass" if state == "pass" else "tag fail" if state == "fail" else "soft"),
+                figure(ours.smallest_margin, 3, ours.unit),
+                worst,
+                figure(pid.smallest_margin, 3, pid.unit) if pid else "–",
+                f"{pid.violations} steps" if pid else "–",
+            ]
+        )
+    header = ("constraint", "limits", "policy", "smallest margin", "there", "margin, PID", "violations, PID")
+    return table(header, lines, numeric=(3, 5, 6))
+
+
+def _bounds(low: float | None, high: float | None, unit: str) -> str:
+    if low is not None and high is not None:
+        return f"{figure(low, 5)} … {figure(high, 5)} {unit}".rstrip()
+    if low is None and high is None:
+        return "–"
+    return f"≥ {figure(low, 5)} {unit}".rstrip() if high is None else f"≤ {figure(high, 5)} {unit}".rstrip()
+
+
+def _worst(result: ControllerResult) -> float | None:
+    finite = [value for value in result.returns if value is not None]
+    return float(np.min(finite)) if len(finite) == len(result.returns) and finite else None
+
+
+def _spread(result: ControllerResult) -> str:
+    return f"{figure(result.return_mean, 5)} ± {figure(result.return_std, 3)}"
+
+
+def _ends(result: ControllerResult) -> str:
+    return ", ".join(f"{reason}: {count}" for reason, count in result.end_reasons.items()) or "–"
+
+
+def _title(row: ScenarioComparison, variable: str) -> str:
+    return next((v["title"] for v in row.variables if v["name"] == variable), variable)

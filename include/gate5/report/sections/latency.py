@@ -1,0 +1,123 @@
+"""Latency: quantiles, the tail on logarithmic axes, the histogram, and the course of the measurement."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from gate5.report.artifacts import Arrays, Artifacts
+from gate5.report.axis import Floats
+from gate5.report.chart import Chart, Mark, Series, draw
+from gate5.report.html import Markup, figure, table, tag
+from gate5.report.sections.plain import flat_facts
+
+QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
+_NAMES = {"back_to_back": "back to back", "cadence": "at the cadence"}
+_SPLIT = ("copy", "compute", "h2d", "d2h", "inference")
+
+
+def section(artifacts: Artifacts) -> Markup:
+    """Numbers and charts of the latency measurement."""
+    report = artifacts.latency
+    if report is None:
+        missing = tag("p", "Missing: the stage benchmark has not run yet.", class_="soft")
+        return tag("section", tag("h2", "Latency"), missing, id="latency")
+    metrics = report.metrics()
+    sla = artifacts.config.gate.sla_p99_ms if artifacts.config else None
+    series = {name: np.asarray(values, np.float64) for name, values in artifacts.samples.items() if values.ndim == 1}
+    series = {name: values[np.isfinite(values) & (values > 0)] for name, values in series.items()}
+    series = {name: values for name, values in series.items() if values.size}
+    parts: list[object] = [
+        tag("h2", "Latency"),
+        tag("p", "Host to host: from the observation in host memory to the action in host memory, one observation at a "
+            "time. The SLA is judged on the upper confidence bound of p99, with <.", class_="soft"),
+        _quantiles(series, metrics, sla),
+    ]  # fmt: skip
+    if series:
+        parts.append(_charts(series, metrics, sla))
+    else:
+        parts.append(tag("p", "Missing: the raw samples (latency.npz).", class_="soft"))
+    parts.append(tag("details", tag("summary", "How it was measured"), flat_facts(report.to_dict()), class_="data"))
+    return tag("section", parts, id="latency")
+
+
+def _quantiles(series: Arrays, metrics: dict[str, float | None], sla: float | None) -> Markup:
+    rows: list[list[str]] = []
+    for name, values in series.items():
+        quantiles = [figure(float(np.quantile(values, q)), 3) for q in QUANTILES]
+        rows.append(
+            [_NAMES.get(name, name.replace("_", " ")), f"{values.size:,}", *quantiles, figure(float(values.max()), 3)]
+        )
+    header = ("series", "samples", *(f"p{100 * q:g}" for q in QUANTILES), "max")
+    bound = figure(metrics.get("latency.p99_upper_ms"), 4, "ms")
+    text = f"Milliseconds. Upper confidence bound of p99: {bound}; the SLA allows < {figure(sla, 4, 'ms')}"
+    return table(header, rows, numeric=range(1, 8), caption=text)
+
+
+def _charts(series: Arrays, metrics: dict[str, float | None], sla: float | None) -> Markup:
+    first = "back_to_back" if "back_to_back" in series else next(iter(series))
+    whole = {name: values for name, values in series.items() if not any(part in name for part in _SPLIT)} or series
+    marks = [Mark(value, name, kind) for name, value, kind in (
+        ("p50", metrics.get("latency.p50_ms"), "p"), ("p95", metrics.get("latency.p95_ms"), "p"),
+        ("p99", metrics.get("latency.p99_ms"), "p"), ("p99 bound", metrics.get("latency.p99_upper_ms"), "bound"),
+        ("SLA", sla, "sla")) if value]  # fmt: skip
+    charts = [_tail(whole, marks), _histogram(series[first], marks)]
+    charts += [_course(name, values) for name, values in whole.items()]
+    return tag("div", [draw(chart) for chart in charts], class_="grid2")
+
+
+def _tail(series: Arrays, marks: list[Mark]) -> Chart:
+    curves = []
+    for index, (name, values) in enumerate(series.items()):
+        ordered = np.sort(values)
+        share = 1.0 - np.arange(ordered.size) / ordered.size
+        kept = np.unique(np.round(ordered.size - np.geomspace(1, ordered.size, 240)).astype(int))
+        curves.append(Series(_NAMES.get(name, name), f"c{index % 6 + 1}", ordered[kept], share[kept]))
+    return Chart(
+        title="Share of inferences that take at least so long",
+        unit="",
+        series=curves,
+        x_name="latency, ms",
+        marks=marks,
+        log_x=True,
+        log_y=True,
+        height=270.0,
+        summary="Falls from 1 at the fastest to one sample at the slowest; the table above has the quantiles.",
+    )
+
+
+def _histogram(values: Floats, marks: list[Mark]) -> Chart:
+    edges = np.geomspace(values.min() * 0.999, max(values.max(), values.min() * 1.01) * 1.001, 81)
+    counts = np.histogram(values, edges)[0]
+    x = np.repeat(edges, 2)[1:-1]
+    y = np.repeat(counts.astype(np.float64), 2)
+    return Chart(
+        title="Histogram, back to back",
+        unit="samples",
+        series=[Series("samples", "c1", x, y)],
+        x_name="latency, ms",
+        marks=[mark for mark in marks if mark.kind == "sla" or mark.name in ("p50", "p99 bound")],
+        log_x=True,
+        height=270.0,
+        summary="Number of inferences in each of 80 logarithmic classes of latency.",
+    )
+
+
+def _course(name: str, values: Floats) -> Chart:
+    count = min(200, values.size)
+    edges = np.linspace(0, values.size, count + 1).astype(int)
+    parts = [values[a:b] for a, b in pairwise(edges)]
+    at = edges[1:].astype(np.float64)
+    return Chart(
+        title=f"Course of the series {_NAMES.get(name, name)}",
+        unit="ms",
+        series=[
+            Series("largest", "c2", at, np.array([part.max() for part in parts])),
+            Series("median", "c1", at, np.array([np.median(part) for part in parts])),
+        ],
+        x_name="inference",
+        log_y=True,
+        height=200.0,
+        summary=f"Largest and median latency of {count} successive stretches of the series.",
+    )

@@ -1,0 +1,93 @@
+"""Is it still the same function? The graph against the policy, the engine against the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gate5.report.artifacts import Artifacts
+from gate5.report.html import Markup, code, facts, figure, table, tag
+from gate5.report.sections.plain import flat_facts
+
+_KINDS = {"rollout": "closed-loop rollouts", "interior": "interior of the observation space",
+          "corners": "corners of the observation space", "far": "far outside"}  # fmt: skip
+
+
+def section(artifacts: Artifacts) -> Markup:
+    """Both comparisons: how many observations, the largest error, and the sample where it is."""
+    export, parity = artifacts.export, artifacts.parity
+    parts: list[object] = [tag("h2", "Parity"), tag("h3", "ONNX graph against the policy")]
+    if export is None:
+        parts.append(tag("p", "Missing: the stage export has not run yet.", class_="soft"))
+    else:
+        about = export.to_dict()
+        parts += [
+            facts(
+                [
+                    ("largest absolute error", figure(export.max_abs_error, 3)),
+                    ("observations compared", f"{export.compared:,}"),
+                    ("numbers not finite", str(export.nonfinite)),
+                    ("compared with", export.reference),
+                    ("graph", f"opset {export.opset}, {export.onnx_bytes / 1024:,.1f} KiB"),
+                    ("graph, SHA-256", code(export.onnx_sha256)),
+                ]
+            ),
+            _by_kind(about),
+            _worst(about),
+        ]
+    parts.append(tag("h3", "Engine against the ONNX graph"))
+    if parity is None:
+        parts.append(tag("p", "Missing: the stage verify has not run yet.", class_="soft"))
+    else:
+        about = parity.to_dict()
+        metrics = parity.metrics()
+        parts += [
+            facts([(_words(name), figure(value, 4)) for name, value in metrics.items()]),
+            _by_kind(about),
+            _worst(about),
+            tag("details", tag("summary", "Everything recorded"), flat_facts(_short(about)), class_="data"),
+        ]
+    return tag("section", parts, id="parity")
+
+
+def _by_kind(about: Mapping[str, Any]) -> Markup | None:
+    kinds = about.get("by_kind")
+    if not isinstance(kinds, Mapping) or not kinds:
+        return None
+    rows = [
+        (_KINDS.get(str(name), name), _whole(row.get("compared")), figure(row.get("max_abs_error"), 3))
+        for name, row in kinds.items()
+        if isinstance(row, Mapping)
+    ]
+    return table(("observations", "compared", "largest error"), rows, numeric=(1, 2))
+
+
+def _worst(about: Mapping[str, Any]) -> Markup | None:
+    worst = about.get("worst")
+    if not isinstance(worst, Mapping):
+        return None
+    kind = str(worst.get("kind"))
+    rows = []
+    for index, (expected, actual) in enumerate(zip(worst["expected"], worst["actual"], strict=False)):
+        error = None if expected is None or actual is None else actual - expected
+        rows.append((str(index), figure(expected, 7), figure(actual, 7), figure(error, 3)))
+    observation = ", ".join(figure(value, 5) for value in worst["observation"])
+    return tag(
+        "details",
+        tag("summary", f"Where the error is largest ({_KINDS.get(kind, kind)})"),
+        table(("action", "expected", "got", "difference"), rows, numeric=(1, 2, 3)),
+        tag("p", "Observation: ", tag("code", observation)),
+        class_="data",
+    )
+
+
+def _short(about: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in about.items() if name not in ("worst", "by_kind")}
+
+
+def _words(metric: str) -> str:
+    return metric.removeprefix("parity.").replace(".", " · ").replace("_", " ")
+
+
+def _whole(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else "–"

@@ -1,0 +1,107 @@
+"""One episode of a scenario: what the policy and the PID did, with the limits drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gate5.evaluation import ScenarioComparison
+from gate5.report.artifacts import Arrays
+from gate5.report.axis import Floats
+from gate5.report.chart import Chart, Limit, Series, draw
+from gate5.report.html import Markup, figure, table, tag
+
+_WHO = (("rl", "policy", "rl"), ("baseline", "PID", "pid"))
+
+
+def trajectories(row: ScenarioComparison, arrays: Arrays) -> Markup:
+    """Followed variables with their set-points, constrained variables with their limits, then the actions."""
+    if "t_s" not in arrays:
+        return tag("p", "Missing: the trajectories of this scenario.", class_="soft")
+    minutes = np.asarray(arrays["t_s"], np.float64) / 60.0
+    shown = list(dict.fromkeys([*(t.variable for t in row.rl.tracking), *(c.variable for c in row.rl.constraints)]))
+    charts = [_variable(row, arrays, minutes, name) for name in shown]
+    charts += [_action(row, arrays, minutes, index) for index in range(len(row.actions))]
+    drawn = [draw(chart) for chart in charts if chart.series]
+    return tag(
+        "div",
+        tag("h3", f"One episode (seed {row.seed})"),
+        tag("div", drawn, class_="grid2"),
+        tag("details", tag("summary", "These curves as a table"), _numbers(charts), class_="data"),
+    )
+
+
+def _variable(row: ScenarioComparison, arrays: Arrays, minutes: Floats, name: str) -> Chart:
+    about = next((v for v in row.variables if v["name"] == name), {"title": name, "unit": ""})
+    series = _pair(arrays, minutes, name)
+    for tracking in row.rl.tracking:
+        if tracking.variable == name and f"rl/{tracking.setpoint}" in arrays:
+            series.append(
+                Series("set-point", "set", minutes, np.asarray(arrays[f"rl/{tracking.setpoint}"], np.float64))
+            )
+    limits = _limits(row, arrays, minutes, name)
+    return Chart(
+        title=about["title"],
+        unit=about["unit"],
+        series=series,
+        limits=limits,
+        x_name="time, min",
+        group=row.scenario,
+        summary=f"Policy and PID over one episode of {row.title}; the table below has lowest, highest and last values.",
+    )
+
+
+def _limits(row: ScenarioComparison, arrays: Arrays, minutes: Floats, variable: str) -> list[Limit]:
+    limits = []
+    for constraint in row.rl.constraints:
+        if constraint.variable != variable or constraint.checked == 0:
+            continue
+        where = _stretches(arrays, minutes, getattr(constraint, "applies", None))
+        for value, upper in ((constraint.low, False), (constraint.high, True)):
+            if value is not None:
+                limits.append(Limit(value, upper, constraint.name, constraint.catastrophic, where))
+    return limits
+
+
+def _stretches(arrays: Arrays, minutes: Floats, applies: str | None) -> tuple[tuple[float, float], ...] | None:
+    """Where a constraint holds (for either controller), as stretches of time; ``None``: throughout."""
+    flags = [np.asarray(arrays[f"{who}/{applies}"]) > 0.5 for who, _, _ in _WHO if f"{who}/{applies}" in arrays]
+    if applies is None or not flags:
+        return None
+    holds = np.concatenate([[False], np.logical_or.reduce(flags), [False]])
+    edges = np.flatnonzero(holds[1:] != holds[:-1])
+    begins = np.concatenate([minutes[:1], minutes])  # a flag at step t holds from the end of step t - 1
+    return tuple((float(begins[a]), float(minutes[b - 1])) for a, b in zip(edges[::2], edges[1::2], strict=True))
+
+
+def _action(row: ScenarioComparison, arrays: Arrays, minutes: Floats, index: int) -> Chart:
+    return Chart(
+        title=f"Action: {row.actions[index]}",
+        unit="",
+        series=_pair(arrays, minutes, f"action/{index}"),
+        x_name="time, min",
+        group=row.scenario,
+        least=0.1,
+        height=150.0,
+        summary=f"Component {index} of the action that the policy and the PID gave.",
+    )
+
+
+def _pair(arrays: Arrays, minutes: Floats, name: str) -> list[Series]:
+    found = [(label, kind, arrays.get(f"{who}/{name}")) for who, label, kind in _WHO]
+    return [
+        Series(label, kind, minutes, np.asarray(data, np.float64)) for label, kind, data in found if data is not None
+    ]
+
+
+def _numbers(charts: list[Chart]) -> Markup:
+    lines = []
+    for chart in charts:
+        for series in chart.series:
+            finite = series.y[np.isfinite(series.y)]
+            lowest, highest, last = (
+                (float(finite.min()), float(finite.max()), float(finite[-1])) if finite.size else (None, None, None)
+            )
+            numbers = [figure(value, 5, chart.unit) for value in (lowest, highest, last)]
+            limits = ", ".join(f"{'≤' if limit.upper else '≥'} {figure(limit.value, 5)}" for limit in chart.limits)
+            lines.append([chart.title, series.name, *numbers, limits or "–"])
+    return table(("what", "who", "lowest", "highest", "last", "limits"), lines, numeric=(2, 3, 4))

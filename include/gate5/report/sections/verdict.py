@@ -1,0 +1,131 @@
+"""The banner: verdict, reasons, the numbers that decide; then every rule with its margin."""
+
+from __future__ import annotations
+
+from gate5._gate_text import shown
+from gate5.gate import GateReport, RuleResult
+from gate5.report.artifacts import Artifacts
+from gate5.report.html import Markup, code, figure, table, tag
+
+STAGES = ("resolve", "export", "build", "verify", "benchmark", "evaluate", "compare", "gate", "promote")
+_WORDS = {
+    "pass": "This candidate passed Gate 5.",
+    "fail": "This candidate was refused by Gate 5.",
+    "error": "Gate 5 could not decide: a measurement is missing. Nothing is released.",
+}
+_SYMBOLS = {"pass": "✓ pass", "fail": "✗ fail", "missing": "? missing"}
+
+
+def banner(artifacts: Artifacts) -> Markup:
+    """Verdict, reasons and the deciding numbers; while the run goes on, what is done and what is missing."""
+    gate = artifacts.gate
+    kind, word = (gate.verdict, gate.verdict.upper()) if gate else ("wait", "IN PROGRESS")
+    text = _WORDS[gate.verdict] if gate else "Gate 5 has not judged yet."
+    parts: list[object] = [tag("h1", tag("span", word, class_="verdict"), text)]
+    if gate:
+        parts.append(tag("ul", [tag("li", reason) for reason in gate.reasons]) if gate.reasons else None)
+    else:
+        parts.append(progress(artifacts))
+    parts.append(_released(artifacts))
+    parts.append(_tiles(artifacts))
+    parts += [tag("p", problem, class_="note") for problem in artifacts.problems]
+    return tag("section", parts, class_=f"banner {kind}", id="verdict")
+
+
+def progress(artifacts: Artifacts) -> Markup:
+    """Which stages are done and which are missing."""
+    done = artifacts.done()
+    rows = []
+    for stage in STAGES:
+        if stage == "evaluate":
+            seen = [name.removeprefix("evaluate-") for name in done if name.startswith("evaluate-")]
+            rows.append((stage, f"done for {', '.join(seen)}" if seen else "missing"))
+        else:
+            rows.append((stage, "done" if stage in done else "missing"))
+    return table(("stage", "state"), rows, caption="Stages of this run so far")
+
+
+def rules(artifacts: Artifacts) -> Markup:
+    """Every rule: measured, threshold, margin, outcome."""
+    gate = artifacts.gate
+    if gate is None:
+        body: object = tag("p", "Missing: the stage gate has not run yet.", class_="soft")
+    else:
+        body = [
+            tag("p", "A veto rule must pass; an advisory rule is shown and has no say. "
+                "The margin is how far the measurement is on the good side of its threshold.", class_="soft"),
+            table(("outcome", "rule", "scenario", "metric", "measured", "must be", "margin", "why"),
+                  [_row(rule) for rule in gate.rules], numeric=(4, 6)),
+        ]  # fmt: skip
+    return tag("section", tag("h2", "Rules of Gate 5"), body, id="rules")
+
+
+def _row(rule: RuleResult) -> list[object]:
+    outcome = [tag("span", _SYMBOLS[rule.outcome], class_=f"tag {rule.outcome}")]
+    if not rule.veto:
+        outcome.append(tag("div", "advisory", class_="soft"))
+    return [
+        outcome,
+        rule.name,
+        rule.scenario or "",
+        code(rule.metric),
+        shown(rule.measured, rule.threshold),
+        tag("span", f"{rule.op} {shown(rule.threshold, rule.measured)}", style="white-space:nowrap"),
+        figure(rule.margin, 3),
+        [rule.why, tag("div", rule.note, class_="soft") if rule.note else None],
+    ]
+
+
+def _released(artifacts: Artifacts) -> Markup | None:
+    """What promote or reject did, in one sentence."""
+    release = artifacts.release
+    if not release:
+        return None
+    identity, channel = release.get("release_id") or release.get("release"), release.get("channel")
+    if not identity:
+        return None
+    by = release.get("approved_by")
+    outcome = {"already_current": "is already the current release of"}.get(
+        str(release.get("outcome")), "is released to"
+    )
+    approved = [" Approved by ", tag("b", by), "."] if by else None
+    return tag("p", "Release ", code(identity), f" {outcome} the channel ", tag("b", channel), ".", approved)
+
+
+def _tiles(artifacts: Artifacts) -> Markup:
+    tiles: list[tuple[str, str, str]] = []
+    if artifacts.export:
+        tiles.append(("ONNX against the policy", figure(artifacts.export.metrics().get("parity.onnx.max_abs_error"), 2),
+                      "largest absolute error"))  # fmt: skip
+    if artifacts.parity:
+        value = artifacts.parity.metrics().get("parity.engine.max_abs_error")
+        tiles.append(("engine against ONNX", figure(value, 2), "largest absolute error"))
+    if artifacts.latency:
+        bound = artifacts.latency.metrics().get("latency.p99_upper_ms")
+        limit = artifacts.config.gate.sla_p99_ms if artifacts.config else None
+        tiles.append(("p99, upper bound", figure(bound, 3, "ms"), f"the SLA allows < {figure(limit, 3, 'ms')}"))
+    if artifacts.scenarios:
+        tiles += _evaluation_tiles(artifacts)
+    return tag("div", [tag("div", tag("small", a), tag("b", b), tag("small", c)) for a, b, c in tiles], class_="tiles")
+
+
+def _evaluation_tiles(artifacts: Artifacts) -> list[tuple[str, str, str]]:
+    rows = artifacts.scenarios
+    violations = sum(row.rl.violations for row in rows)
+    episodes = sum(row.rl.episodes for row in rows)
+    intervals = [row.difference for row in rows if row.difference is not None]
+    better = sum(d.low is not None and d.low > 0 for d in intervals)
+    worse = sum(d.high is not None and d.high < 0 for d in intervals)
+    return [
+        ("violations", str(violations), f"steps, in {episodes} episodes of {len(rows)} scenarios"),
+        (
+            "against the PID",
+            f"{better} better, {worse} worse",
+            f"{len(intervals) - better - worse} undecided scenarios",
+        ),
+    ]
+
+
+def verdict_title(gate: GateReport | None) -> str:
+    """For the window's title."""
+    return "in progress" if gate is None else gate.verdict.upper()
