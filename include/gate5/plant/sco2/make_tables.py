@@ -1,4 +1,4 @@
-"""Makes ``co2.npz``: the CO2 properties that the plant interpolates, from CoolProp's equation of state (Span and Wagner).
+"""Makes ``co2.npz``: the CO2 properties that the plant interpolates, from CoolProp's equation of state.
 
     python -m gate5.plant.sco2.make_tables [--out FILE]
 
@@ -79,11 +79,12 @@ def tabulate(grid: Grid) -> dict[str, NDArray[np.float32]]:
 def _solver(inputs: str) -> Callable[[float, float], dict[str, float]]:
     import CoolProp
 
-    fluid: Any = CoolProp.AbstractState("HEOS", "CO2")
+    coolprop: Any = CoolProp
+    fluid = coolprop.AbstractState("HEOS", "CO2")
     pair, scale, offset, first = {
-        "ph": (CoolProp.HmassP_INPUTS, 1e3, 0.0, False),
-        "ps": (CoolProp.PSmass_INPUTS, 1e3, 0.0, True),
-        "pt": (CoolProp.PT_INPUTS, 1.0, 273.15, True),
+        "ph": (coolprop.HmassP_INPUTS, 1e3, 0.0, False),
+        "ps": (coolprop.PSmass_INPUTS, 1e3, 0.0, True),
+        "pt": (coolprop.PT_INPUTS, 1.0, 273.15, True),
     }[inputs]
 
     def solve(p_mpa: float, x: float) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The few operations that the cycle's equations need, for arrays and for plain floats.
 
-The equations (``cycle.py``) are written once. With ``ArrayOps`` they advance a batch; with ``FloatOps`` one plant, where
-NumPy's cost per call would be most of the time. All operations are exactly rounded, so both give the same bits.
+The equations (``cycle.py``) are written once. With ``ArrayOps`` they advance a batch; with ``FloatOps`` one plant,
+where NumPy's cost per call would be most of the time. All operations are exactly rounded, so both give the same bits.
 """
 
 from __future__ import annotations

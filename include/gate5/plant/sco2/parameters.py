@@ -60,7 +60,7 @@ class Parameters:
     # Compressor map: psi / psi_d = a - b x^2 with a - b = 1, x = phi / phi_d; efficiency eta_d (1 - k (x - 1)^2).
     head_curvature: float = 0.35
     compressor_map: float = 0.5
-    surge_flow: float = 0.72
+    surge_flow: float = 0.65
     # Turbine map: eta_d (1 - k (nu - 1)^2 - l (corrected flow - 1)^2), nu = blade to spouting velocity over design.
     turbine_map_velocity: float = 0.30
     turbine_map_flow: float = 0.10

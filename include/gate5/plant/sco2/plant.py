@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gate5 import _json
 from gate5.errors import PlantError
 from gate5.plant.base import Box, Constraint, Float32, Float64, Scenario, Step, Variable
-from gate5.plant.sco2 import design, scenarios, steady
+from gate5.plant.sco2 import design, steady
 from gate5.plant.sco2.cycle import Health
 from gate5.plant.sco2.declarations import (
     ACTION,
@@ -25,11 +27,13 @@ from gate5.plant.sco2.declarations import (
 from gate5.plant.sco2.model import Inputs, Outputs, State, advance, evaluate
 from gate5.plant.sco2.ops import ArrayOps
 from gate5.plant.sco2.parameters import ACTUATORS, DT_S, Parameters
+from gate5.plant.sco2.scenarios import SCENARIOS, Course, draw
 
 _LOW = OBSERVATION.low.astype(np.float64)[:, None]
 _HIGH = OBSERVATION.high.astype(np.float64)[:, None]
 _RANGE = np.array([a.high - a.low for a in ACTUATORS])[:, None]
 _TERMINAL_REWARD = -100.0
+_GAINS = Path(__file__).with_name("pid_gains.json")
 
 
 class SCO2Plant:
@@ -63,7 +67,7 @@ class SCO2Plant:
 
     @property
     def scenarios(self) -> Mapping[str, Scenario]:
-        return scenarios.SCENARIOS
+        return SCENARIOS
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:
@@ -72,6 +76,13 @@ class SCO2Plant:
     @property
     def variables(self) -> tuple[Variable, ...]:
         return VARIABLES
+
+    def baseline_gains(self) -> dict[str, Any] | None:
+        """The tuned PID gains shipped for this plant, or ``None`` where the file is missing."""
+        if not _GAINS.exists():
+            return None
+        gains: dict[str, Any] = _json.loads(_GAINS.read_text(encoding="utf-8"))
+        return gains
 
     def reset(self, scenario: str, seeds: Sequence[int]) -> Float32:
         """Start one episode of ``scenario`` per seed; see ``Plant.reset``."""
@@ -101,14 +112,21 @@ class SCO2Plant:
         self._pass()
         return self._observe()
 
-    def reset_episodes(self, indices: Sequence[int], names: Sequence[str], seeds: Sequence[int]) -> Float32:
-        """Start new episodes in some places of the running batch; returns the observations of the whole batch."""
+    def reset_some(self, indices: Sequence[int], names: Sequence[str], seeds: Sequence[int]) -> Float32:
+        """Start new episodes in some places of the running batch.
+
+        Returns:
+            Their first observations, float32 ``[len(indices), obs_dim]``.
+
+        Raises:
+            PlantError: no batch runs, a scenario does not exist, or the numbers differ.
+        """
         if not self._started:
-            raise PlantError("reset_episodes needs a running batch: call reset or reset_mixed first.")
-        if not len(indices) == len(names) == len(seeds):
-            raise PlantError(f"{len(indices)} places, {len(names)} scenarios, {len(seeds)} seeds: give equal numbers.")
-        if not indices:
-            return self._observe()
+            raise PlantError("reset_some needs a running batch: call reset or reset_mixed first.")
+        if not 0 < len(indices) == len(names) == len(seeds):
+            raise PlantError(
+                f"{len(indices)} places, {len(names)} scenarios, {len(seeds)} seeds: give equal numbers, at least one."
+            )
         courses = [self._draw(name, seed) for name, seed in zip(names, seeds, strict=True)]
         longest = max(c.inputs.shape[0] for c in courses)
         if longest > self._inputs.shape[1]:
@@ -125,7 +143,7 @@ class SCO2Plant:
         self._t[where] = 0
         self._over[where] = False
         self._pass()
-        return self._observe()
+        return self._observe()[where]
 
     def step(self, action: Float32) -> Step:
         """Advance every episode by one control step of 5 s; see ``Plant.step``."""
@@ -178,16 +196,16 @@ class SCO2Plant:
         bounded = np.where(np.isnan(rows), _LOW, np.clip(rows, _LOW, _HIGH))
         return np.ascontiguousarray(bounded.T, dtype=np.float32)
 
-    def _draw(self, name: str, seed: int) -> scenarios.Course:
-        if name not in scenarios.SCENARIOS:
-            close = difflib.get_close_matches(str(name), scenarios.SCENARIOS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(scenarios.SCENARIOS)}."
+    def _draw(self, name: str, seed: int) -> Course:
+        if name not in SCENARIOS:
+            close = difflib.get_close_matches(str(name), SCENARIOS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(SCENARIOS)}."
             raise PlantError(f"The sCO2 plant has no scenario {name!r}: {hint}")
         if int(seed) < 0:
             raise PlantError(f"The seed {seed} is negative; seeds are whole numbers from 0.")
-        return scenarios.draw(name, seed)
+        return draw(name, seed)
 
-    def _start(self, courses: Sequence[scenarios.Course], health: Health) -> State:
+    def _start(self, courses: Sequence[Course], health: Health) -> State:
         first = np.stack([c.inputs[0] for c in courses], axis=1)
         u = Inputs(*first)
         start = [c.start for c in courses]
@@ -219,7 +237,7 @@ def report(x: State, u: Inputs, y: Outputs) -> dict[str, Any]:
         "net_power_setpoint_rate": u.setpoint_rate,
         "net_power_error": u.setpoint - net,
         "turbine_inlet_temperature": y.turbine_c,
-        "turbine_inlet_setpoint": u.turbine_setpoint,
+        "turbine_inlet_temperature_setpoint": u.turbine_setpoint,
         "compressor_inlet_temperature": y.inlet_c,
         "compressor_inlet_density": y.density,
         "low_pressure": x.p_low,
@@ -272,7 +290,7 @@ def _reward(values: Mapping[str, Any], moved: Any) -> Any:
     return tracking + 0.3 * efficiency - (0.1 / len(ACTUATORS)) * moved
 
 
-def _gather_health(courses: Sequence[scenarios.Course]) -> Health:
+def _gather_health(courses: Sequence[Course]) -> Health:
     return Health(*(np.array(values) for values in zip(*(c.health for c in courses), strict=True)))
 
 
@@ -285,7 +303,8 @@ def _with_options(options: dict[str, Any]) -> Parameters:
             raise PlantError(f"The sCO2 plant has no option {key!r}: {hint}")
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value < 1e6:
             raise PlantError(f"The sCO2 plant's option {key!r} is {value!r}; it must be a positive number.")
-    return dataclasses.replace(Parameters(), **{k: float(v) for k, v in options.items()})
+    changed: dict[str, Any] = {k: float(v) for k, v in options.items()}
+    return dataclasses.replace(Parameters(), **changed)
 
 
 __all__ = ["SCO2Plant", "report"]

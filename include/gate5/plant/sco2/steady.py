@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from gate5.plant.sco2.cycle import Cycle, Health
 from gate5.plant.sco2.model import State
 from gate5.plant.sco2.parameters import ACTUATORS
+from gate5.plant.sco2.properties import Co2
 
 Array = NDArray[np.float64]
 _SECANT_STEPS = 14
+_BISECTIONS = 34
 
 
 class Operation(NamedTuple):
@@ -56,7 +58,7 @@ def _around(cycle: Cycle, o: Operation, flow: Array, health: Health) -> dict[str
     co2, ops, z = cycle.co2, cycle.ops, cycle.z
     p_high = np.sqrt(o.p_low * o.p_low + (flow / z.stodola) ** 2 * (o.turbine_c + 273.15))
     low, high = co2.low.locate(o.p_low), co2.high.locate(p_high)
-    (h1,) = co2.low_pt.at(low, o.inlet_c)
+    h1 = _enthalpy(co2, low, o.inlet_c)
     c = cycle.compress(low, high, flow, h1, health.compressor)
     (h3,) = co2.high_pt.at(high, o.turbine_c)
     t3, s3 = co2.high_ph.at(high, h3)
@@ -73,6 +75,16 @@ def _around(cycle: Cycle, o: Operation, flow: Array, health: Health) -> dict[str
         "h5": e.outlet_h - recuperated, "recuperated": recuperated, "factor": factor, "turbine": e.power,
         "compressor": c.power,
     }  # fmt: skip
+
+
+def _enthalpy(co2: Co2, low: Any, inlet_c: Array) -> Array:
+    """The compressor inlet's enthalpy at a temperature, by bisection; near the critical point ``h(P, T)`` is steep."""
+    under, over = np.full(inlet_c.shape, 200.0), np.full(inlet_c.shape, 700.0)
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (under + over)
+        cold = co2.low_ph.at(low, middle)[0] < inlet_c
+        under, over = np.where(cold, middle, under), np.where(cold, over, middle)
+    return np.asarray(0.5 * (under + over))
 
 
 def _state(cycle: Cycle, o: Operation, flow: Array, health: Health) -> State:
