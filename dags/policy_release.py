@@ -1,9 +1,10 @@
 """
 ### Releases a control policy to a channel, if Gate 5 says yes
 
-`resolve` reads the checkpoint, `export` writes it as ONNX, `build` makes the inference engine, `verify` compares the two,
-`benchmark` times the engine alone on the accelerator, `evaluate` lets it drive the plant in every scenario beside the PID
-baseline, `gate` applies the rules. Then the policy is **promoted**, or **rejected**: a rejected run is a failed run.
+`resolve` reads the checkpoint, `export` writes it as ONNX, `build` makes the inference engine, `verify` compares the
+two, `benchmark` times the engine alone on the accelerator, `evaluate` lets it drive the plant in every scenario beside
+the PID baseline, `gate` applies the rules. Then the policy is **promoted**, or **rejected**: a rejected run is a failed
+run.
 
 Start it by hand (the form asks for checkpoint, configuration, channel, SLA and approval), announce a candidate with
 `gate5 candidate PATH` (asset `gate5_candidate`), or give `schedule.cron` in the configuration.
@@ -33,16 +34,19 @@ def minutes(count: int) -> dict[str, Any]:
 def resolve(inlet_events: Any = None) -> dict[str, Any]:
     """Find, read and hash the candidate, and freeze the configuration into the run's workspace.
 
-    The checkpoint is read without running any code from it. An announced candidate must have the announced hash.
+    The checkpoint is read without running any code from it. An announced candidate must have the announced hash. A store
+    that cannot be used ends the run here, and not after an hour of evaluation.
     """
-    from gate5 import stages
+    from gate5 import promotion, stages
     from gate5_dag.candidate import find_candidate
     from gate5_dag.tasks import load_config, log, run_workspace, stage_errors
 
     context = get_current_context()
     with stage_errors():
         candidate = find_candidate(context, inlet_events[CANDIDATE])
-        result = stages.resolve(run_workspace(), load_config(context["params"]), candidate.source)
+        config = load_config(context["params"])
+        promotion.check_store(config)
+        result = stages.resolve(run_workspace(), config, candidate.source)
         candidate.check(result.policy_sha256, result.vecnormalize_sha256)
     log.info("%s", result.line())
     return result.to_dict()
@@ -119,16 +123,15 @@ def compare() -> dict[str, Any]:
 
 @task(**ONCE, **minutes(15))
 def gate() -> dict[str, Any]:
-    """Judge the measurements by the rules: pass, fail, or error where a measurement is missing. Then write the report."""
+    """Judge the measurements by the rules: pass, fail, or error where one is missing. Then write the report."""
     from gate5 import stages
     from gate5_dag.tasks import log, perform
 
     verdict = perform(stages.gate)
     try:
         perform(stages.report)
-    except Exception:
-        # A page that cannot be drawn must not take the verdict with it; the task `report` fails visibly on it.
-        log.exception("The report could not be written")
+    except Exception:  # noqa: BLE001 - a page that cannot be drawn must not take the verdict with it
+        log.exception("The report could not be written; the task `report` will try again and fail on it visibly")
     return verdict
 
 
@@ -149,7 +152,7 @@ def decide(verdict: dict[str, Any]) -> str:
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **RETRY, **minutes(30))
 def promote() -> dict[str, Any]:
     """Publish the release and move the channel to it. Doing it again finds the release that is there."""
-    from gate5 import stages
+    from gate5 import promotion, stages
     from gate5_dag.tasks import answered_by, perform, run_workspace, stage_errors
 
     approver = answered_by()
@@ -157,16 +160,16 @@ def promote() -> dict[str, Any]:
         config = stages.load_run_config(run_workspace())
     if config.release.approval == "required" and approver is None:
         raise AirflowFailException("The release needs an approval and nobody gave one: clear the task `approval`.")
-    return perform(stages.promote, approver)
+    return perform(promotion.promote, approved_by=approver)
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **ONCE, **minutes(15))
 def reject() -> None:
     """Record why the candidate is not released, and fail: a refusal is never a green run."""
-    from gate5 import stages
+    from gate5 import promotion
     from gate5_dag.tasks import perform, refusal
 
-    result = perform(stages.reject)
+    result = perform(promotion.reject)
     reasons = refusal(result)
     get_current_context()["ti"].xcom_push(key="reasons", value=reasons)
     raise AirflowFailException("Not released: " + "; ".join(reasons))

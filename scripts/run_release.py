@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from gate5.config import ReleaseConfig
 from gate5.errors import ConfigError, Gate5Error, OperationError
 from local_airflow.api import Api, ApiError
-from local_airflow.components import AlreadyRunning, LocalAirflow, exit_on_signals
+from local_airflow.components import AlreadyRunningError, LocalAirflow, exit_on_signals
 from local_airflow.environment import ROOT, AirflowHome
 from local_airflow.outcome import BAD_INPUT, read_outcome
 from local_airflow.progress import ENDED, Progress, line
@@ -105,7 +105,7 @@ def server(home: Path) -> Iterator[Server]:
             line("airflow", "ready", f"{time.monotonic() - started:6.1f} s", f"{local.address} user {local.login[0]}")
             end_leftovers(local.api)
             yield Server(local.api, local.home.logs, local)
-    except AlreadyRunning as busy:
+    except AlreadyRunningError as busy:
         if busy.info.get("what") != "make ui":
             raise
         found = AirflowHome(home)

@@ -16,8 +16,8 @@ PROMOTE, REJECT = "Promote", "Reject"
 class ReleaseApproval(HITLBranchOperator):
     """Asks Promote or Reject with the gate's table; silence is Reject. Who answered is in the XCom ``answered_by``.
 
-    It waits in the state ``awaiting_input``, which takes no slot and no process. ``execution_timeout`` would count the wait:
-    leave it unset; the waiting time is ``release.approval_timeout_hours`` of the run's configuration.
+    It waits in the state ``awaiting_input``, which takes no slot and no process. ``execution_timeout`` would count the
+    wait: leave it unset; the waiting time is ``release.approval_timeout_hours`` of the run's configuration.
     """
 
     def __init__(self, *, promote: str, reject: str, **kwargs: Any) -> None:

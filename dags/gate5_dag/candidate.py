@@ -30,8 +30,8 @@ class Candidate:
         ):
             if announced is not None and announced != found:
                 raise CheckpointError(
-                    f"The {what} at {self.source} was announced with sha256 {announced[:12]}, but what is there now has "
-                    f"{(found or 'none')[:12]}: announce it again with `gate5 candidate`."
+                    f"The {what} at {self.source} was announced with sha256 {announced[:12]}, but what is there now "
+                    f"has {(found or 'none')[:12]}: announce it again with `gate5 candidate`."
                 )
 
 

@@ -11,7 +11,8 @@ from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param
 from gate5.config import ReleaseConfig, resolve_path
 from gate5.errors import ConfigError
 
-#: A new candidate: the event's extra has ``uri`` and ``sha256`` (and ``vecnormalize_sha256``); `gate5 candidate` makes one.
+#: A new candidate: the event's extra has ``uri`` and ``sha256`` (and ``vecnormalize_sha256``);
+#: `gate5 candidate` makes one.
 CANDIDATE = Asset(name="gate5_candidate", uri="gate5://candidate", group="gate5")
 
 GPU_POOL = "gpu"
@@ -116,5 +117,5 @@ def _check_cron(cron: str) -> None:
 
     if not croniter.is_valid(cron):
         raise ConfigError(
-            f"schedule.cron is {cron!r}, which is not a cron expression: write five fields such as '0 3 * * *', or null."
+            f"schedule.cron is {cron!r}, which is not a cron expression: write five fields, '0 3 * * *', or null."
         )

@@ -32,7 +32,7 @@ def run_workspace() -> Workspace:
     return open_workspace(run_workspace_uri(run.dag_id, run.run_id))
 
 
-def perform(stage: Callable[..., StageResult], *arguments: Any) -> dict[str, Any]:
+def perform(stage: Callable[..., StageResult], *arguments: Any, **named: Any) -> dict[str, Any]:
     """Run a stage on the run's workspace with the configuration that the run started with.
 
     Returns:
@@ -46,7 +46,7 @@ def perform(stage: Callable[..., StageResult], *arguments: Any) -> dict[str, Any
 
     with stage_errors():
         workspace = run_workspace()
-        result = stage(workspace, load_run_config(workspace), *arguments)
+        result = stage(workspace, load_run_config(workspace), *arguments, **named)
     log.info("%s", result.line())
     return result.to_dict()
 

@@ -1,7 +1,8 @@
 """Where the workspace of an orchestrated run lies, so that every task, the UI and a person find the same one.
 
 The address follows from the DAG's and the run's name alone; nothing has to be handed from task to task.
-``$GATE5_WORKSPACES`` (a directory or ``s3://BUCKET/PREFIX``) must be the same on every worker; default ``var/workspaces``.
+``$GATE5_WORKSPACES`` (a directory or ``s3://BUCKET/PREFIX``, default ``var/workspaces``) must be the same on every
+worker.
 """
 
 from __future__ import annotations

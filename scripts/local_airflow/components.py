@@ -26,7 +26,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class AlreadyRunning(OperationError):
+class AlreadyRunningError(OperationError):
     """Another process runs the Airflow of this folder; ``info`` is what it says of itself, if anything."""
 
     def __init__(self, home: Path, info: Mapping[str, Any]) -> None:
@@ -48,7 +48,7 @@ class LocalAirflow:
         extra: further environment variables.
 
     Raises:
-        AlreadyRunning: on entering, if another process runs the Airflow of this folder.
+        AlreadyRunningError: on entering, if another process runs the Airflow of this folder.
         OperationError: a component did not start.
     """
 
@@ -93,7 +93,7 @@ class LocalAirflow:
                 return
             time.sleep(0.3)
         raise OperationError(
-            f"Airflow was not ready within {patience_s:g} s; the components' logs are in {self.home.logs / 'components'}."
+            f"Airflow was not ready within {patience_s:g} s; the logs are in {self.home.logs / 'components'}."
         )
 
     def check_alive(self) -> None:
@@ -121,11 +121,18 @@ class LocalAirflow:
 
     def _take_lock(self) -> None:
         lock = open(self.home.path / "lock", "a+")  # noqa: SIM115 - held for as long as Airflow runs
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            raise AlreadyRunning(self.home.path, running(self.home)) from None
+        end = time.monotonic() + 15.0
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                info = running(self.home)
+                # Where the owner was killed, its watchdog is still ending the components: that takes a moment.
+                if _lives(info.get("pid")) or time.monotonic() > end:
+                    lock.close()
+                    raise AlreadyRunningError(self.home.path, info) from None
+                time.sleep(0.1)
         self._lock = lock
 
     def _start(self) -> None:
@@ -212,6 +219,18 @@ def exit_on_signals() -> None:
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGHUP, leave)
+
+
+def _lives(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _timestamp(text: str | None) -> float:

@@ -59,16 +59,19 @@ def _promoted(api: Api, progress: Progress) -> list[str]:
 
     value = api.xcom(progress.dag_id, progress.run_id, "promote", "return_value")
     result = PromoteResult.from_dict(value)
-    return ["PASS", result.line(), f"release  {result.release_id}"]
+    return [f"PASS     {result.line()}", f"release  {result.release_id}"]
 
 
 def _refused(api: Api, progress: Progress, workspace: Workspace | None) -> tuple[int, list[str]]:
     reasons = api.xcom(progress.dag_id, progress.run_id, "reject", "reasons")
     if reasons is None:
         return BROKEN, ["BROKEN: the run ended without a verdict; it may have been marked so by hand."]
-    verdict = GateReport.from_dict(workspace.read_json("gate.json")).verdict if workspace else "error"
-    title = "NO VERDICT, nothing released:" if verdict == "error" else "REFUSED, nothing released:"
-    return (BROKEN if verdict == "error" else REFUSED), [title, *(f"  - {reason}" for reason in reasons)]
+    report = GateReport.from_dict(workspace.read_json("gate.json")) if workspace else None
+    # The gate's own reasons stand below its table already.
+    own = [f"  - {reason}" for reason in reasons if report is None or reason not in report.reasons]
+    if report is None or report.verdict == "error":
+        return BROKEN, ["NO VERDICT: nothing was released", *own]
+    return REFUSED, ["REFUSED: nothing was released", *own]
 
 
 def _failure(api: Api, progress: Progress, failed: list[dict[str, Any]]) -> tuple[int, list[str]]:

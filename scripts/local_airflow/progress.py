@@ -15,8 +15,10 @@ from gate5.records import read_record
 from gate5.runs import find_run_workspace
 
 ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
-WORDS = {"success": "done", "upstream_failed": "not run", "awaiting_input": "waiting for a person"}
-RESULTS = {
+WORDS = {"success": "done", "awaiting_input": "waiting", "up_for_retry": "to retry"}
+#: Nothing to tell a person: the branch not taken, and what comes after a failure.
+SILENT = {"skipped", "removed", "upstream_failed"}
+RESULTS: dict[str, type[stage_results.StageResult]] = {
     "resolve": stage_results.ResolveResult,
     "export": stage_results.ExportResult,
     "build": stage_results.BuildResult,
@@ -42,25 +44,25 @@ class Progress:
         for task in sorted(instances, key=_when):
             key, state = (task["task_id"], task["map_index"]), task["state"]
             now = (state, task["try_number"])
-            if state in ("running", "awaiting_input", *ENDED, "up_for_retry") and self._shown.get(key) != now:
-                self._change(task, first=key not in self._shown)
+            if state in SILENT or (state == "running" and _nameless(task)):
+                continue
+            if state in ("running", "awaiting_input", "up_for_retry", *ENDED) and self._shown.get(key) != now:
+                self._change(task)
                 self._shown[key] = now
             if state == "running":
                 self._log_line(task)
 
-    def _change(self, task: dict[str, Any], first: bool) -> None:
+    def _change(self, task: dict[str, Any]) -> None:
         state = task["state"]
-        if state in ("skipped", "removed") or (state == "running" and task["try_number"] > 1 and not first):
-            return
         duration = "" if task["duration"] is None or state not in ENDED else f"{task['duration']:6.1f} s"
         if state == "running":
-            line(name(task), "started", "", "")
+            line(name(task), "started", "", f"try {task['try_number']}" if task["try_number"] > 1 else "")
         else:
             line(name(task), WORDS.get(state, state.replace("_", " ")), duration, self._result(task))
 
     def _result(self, task: dict[str, Any]) -> str:
         stage = task["task_id"]
-        if task["state"] != "success" or stage not in RESULTS:
+        if task["state"] != "success" or stage not in RESULTS or _nameless(task):
             return ""
         record = f"{stage}-{task['rendered_map_index']}" if stage == "evaluate" else stage
         workspace = find_run_workspace(self.dag_id, self.run_id)
@@ -133,10 +135,9 @@ def log_tail(path: Path, count: int = 15) -> list[str]:
 
 def name(task: dict[str, Any]) -> str:
     """A task's name; a mapped one's with what it is about."""
-    label = task.get("rendered_map_index")
     if task["map_index"] < 0:
         return str(task["task_id"])
-    return f"{task['task_id']} {label if label not in (None, '', str(task['map_index'])) else task['map_index']}"
+    return f"{task['task_id']} {task['map_index'] if _nameless(task) else task['rendered_map_index']}"
 
 
 def line(who: str, what: str, duration: str, text: str) -> None:
@@ -151,6 +152,10 @@ def _entry(raw: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return entry if isinstance(entry, dict) else {}
+
+
+def _nameless(task: dict[str, Any]) -> bool:
+    return task["map_index"] >= 0 and task.get("rendered_map_index") in (None, "", str(task["map_index"]))
 
 
 def _when(task: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 GRACE_S = 5.0
 
@@ -24,7 +25,7 @@ def main() -> None:
         end = time.monotonic() + patience
         while groups and time.monotonic() < end:
             time.sleep(0.05)
-            groups = [group for group in groups if send(group, 0)]
+            groups = [group for group in groups if send(group, 0) and not only_zombies(group)]
 
 
 def send(group: int, number: int) -> bool:
@@ -36,6 +37,19 @@ def send(group: int, number: int) -> bool:
     except PermissionError:
         return False
     return True
+
+
+def only_zombies(group: int) -> bool:
+    """Whether all that is left of a group is dead processes that nobody has collected (Linux; elsewhere ``False``)."""
+    states = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, its_group = entry.read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue
+        if int(its_group) == group:
+            states.append(state)
+    return bool(states) and set(states) <= {"Z", "X"}
 
 
 if __name__ == "__main__":

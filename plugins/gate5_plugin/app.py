@@ -1,0 +1,92 @@
+"""The pages behind the tab. Every route asks Airflow whether the user may see plugins and this DAG's results."""
+
+from __future__ import annotations
+
+import secrets
+
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import requires_access_dag, requires_access_view
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from gate5.errors import Gate5Error
+from gate5.runs import find_run_workspace
+from gate5_plugin.pages import message_page, run_page, status_json
+from gate5_plugin.status import RunStatus, run_status
+
+# The report runs its charts' scripts, but with an origin of its own (`sandbox` without `allow-same-origin`) and without
+# any network: nothing in it can act on Airflow with the reader's login.
+REPORT_POLICY = (
+    "sandbox allow-scripts allow-downloads; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+
+app = FastAPI(
+    title="gate5",
+    docs_url=None,
+    redoc_url=None,
+    openapi_url=None,
+    dependencies=[Depends(requires_access_view(AccessView.PLUGINS))],
+)
+MAY_READ = [Depends(requires_access_dag("GET", DagAccessEntity.XCOM))]
+
+
+@app.get("/run/{dag_id}/{run_id}", dependencies=MAY_READ)
+def run(request: Request, dag_id: str, run_id: str, session: SessionDep) -> HTMLResponse:
+    """The tab's page."""
+    found = _status(session, dag_id, run_id)
+    if isinstance(found, HTMLResponse):
+        return found
+    nonce = secrets.token_urlsafe(16)
+    policy = (
+        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
+        "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    )
+    page = run_page(dag_id, run_id, found, _base(request), nonce)
+    return HTMLResponse(page, headers={**HEADERS, "Content-Security-Policy": policy})
+
+
+@app.get("/run/{dag_id}/{run_id}/status", dependencies=MAY_READ, response_model=None)
+def status(dag_id: str, run_id: str, session: SessionDep) -> JSONResponse | HTMLResponse:
+    """How far the run is, for the page's script."""
+    found = _status(session, dag_id, run_id)
+    if isinstance(found, HTMLResponse):
+        return found
+    return JSONResponse(status_json(found), headers=HEADERS)
+
+
+@app.get("/run/{dag_id}/{run_id}/report", dependencies=MAY_READ)
+def report(dag_id: str, run_id: str, session: SessionDep) -> HTMLResponse:
+    """The run's report.html, as the run left it."""
+    found = _status(session, dag_id, run_id)
+    if isinstance(found, HTMLResponse):
+        return found
+    workspace = find_run_workspace(dag_id, run_id)
+    data = workspace.find("report.html") if workspace else None
+    if data is None:
+        return _say("There is no report of this run yet.", 404)
+    return HTMLResponse(data, headers={**HEADERS, "Content-Security-Policy": REPORT_POLICY})
+
+
+def _status(session: SessionDep, dag_id: str, run_id: str) -> RunStatus | HTMLResponse:
+    try:
+        found = run_status(session, dag_id, run_id)
+    except Gate5Error as error:
+        return _say(str(error), 503)
+    if found is None:
+        return _say("Airflow has no such run.", 404)
+    if not found.release:
+        return _say("This run is not a release: it has no report of Gate 5.", 404)
+    return found
+
+
+def _say(text: str, code: int) -> HTMLResponse:
+    headers = {**HEADERS, "Content-Security-Policy": "default-src 'none'; frame-ancestors 'self'"}
+    return HTMLResponse(message_page(text), code, headers=headers)
+
+
+def _base(request: Request) -> str:
+    """The plugin's address prefix as the browser sees it, behind a proxy's sub-path too."""
+    return str(request.scope.get("root_path", "")).rstrip("/")

@@ -1,0 +1,97 @@
+"""How far a run is: its tasks from Airflow's database, its report from its workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from sqlalchemy import select
+
+from gate5.runs import find_run_workspace
+
+ORDER = (
+    "resolve", "export", "build", "verify", "benchmark", "scenarios", "evaluate", "compare", "gate", "decide",
+    "approval", "promote", "reject", "report",
+)  # fmt: skip
+#: Tasks that say nothing to the reader of a report.
+HIDDEN = {"scenarios", "decide", "report"}
+ENDED = {"success", "failed"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One task of the run; ``state`` is Airflow's, ``waiting`` where it has none yet."""
+
+    name: str
+    state: str
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run as the tab shows it.
+
+    Attributes:
+        state: the run's state in Airflow.
+        release: whether it is a gate5 release at all.
+        stages: its tasks in the order in which they run; skipped ones are left out.
+        has_report: whether the workspace holds a report by now.
+    """
+
+    state: str
+    release: bool
+    stages: tuple[Stage, ...]
+    has_report: bool
+
+    @property
+    def final(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def missing(self) -> list[str]:
+        """The stages that are not done."""
+        return [stage.name for stage in self.stages if stage.state != "success"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types for the page's script."""
+        return {
+            "state": self.state,
+            "final": self.final,
+            "has_report": self.has_report,
+            "stages": [{"name": stage.name, "state": stage.state} for stage in self.stages],
+            "missing": self.missing,
+        }
+
+
+def run_status(session: Any, dag_id: str, run_id: str) -> RunStatus | None:
+    """The status of a run, or ``None`` where Airflow has no such run.
+
+    Raises:
+        Gate5Error: the workspace cannot be read.
+    """
+    run = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+    if run is None:
+        return None
+    tasks = session.execute(
+        select(TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state, TaskInstance.rendered_map_index).where(
+            TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id
+        )
+    ).all()
+    known = [task for task in tasks if task.task_id in ORDER]
+    known.sort(key=lambda task: (ORDER.index(task.task_id), task.map_index))
+    stages = tuple(
+        Stage(_name(task), str(task.state or "waiting"))
+        for task in known
+        if task.task_id not in HIDDEN and task.state not in ("skipped", "removed")
+    )
+    release = {"resolve", "gate"} <= {task.task_id for task in tasks}
+    workspace = find_run_workspace(dag_id, run_id) if release else None
+    has_report = workspace is not None and workspace.exists("report.html")
+    return RunStatus(str(run.state), release, stages, has_report)
+
+
+def _name(task: Any) -> str:
+    if task.map_index < 0:
+        return str(task.task_id)
+    return f"{task.task_id} {task.rendered_map_index or task.map_index}"
