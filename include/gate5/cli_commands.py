@@ -152,12 +152,8 @@ def _keygen(arguments: argparse.Namespace) -> Outcome:
     from gate5.store import keygen
 
     path = Path(arguments.path) if arguments.path else resolve_path(load_config(arguments).store.signing_key)
-    public = keygen(path)
-    return {
-        "private": str(path),
-        "public": str(public),
-        "text": f"wrote {path} and {public}; keep the first one secret",
-    }, 0
+    pair = keygen(path)
+    return {**pair.to_dict(), "text": f"wrote {pair.private} and {pair.public}; keep the first one secret"}, 0
 
 
 def _candidate(arguments: argparse.Namespace) -> Outcome:

@@ -185,12 +185,10 @@ class PromoteResult(StageResult):
     sequence: int
     store: str
     approved_by: str | None
+    sentence: str
 
     def line(self) -> str:
-        if self.outcome == "already_current":
-            return f"release {self.release_id} is already in {self.channel} (entry {self.sequence} of {self.store})"
-        by = f", approved by {self.approved_by}" if self.approved_by else ""
-        return f"promoted: release {self.release_id} is entry {self.sequence} of {self.channel} in {self.store}{by}"
+        return f"{self.sentence[:-1]}, in the store {self.store}."
 
 
 @dataclass(frozen=True)
