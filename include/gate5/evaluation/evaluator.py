@@ -102,6 +102,7 @@ class Evaluator:
             first_violation_time_s=(
                 None if first is None else float((int(np.argmax(broken[:, first])) + 1) * self.plant.dt_s)
             ),
+            applies=c.applies,
         )  # fmt: skip
 
     def _efficiency(self, tape: Recording) -> float | None:

@@ -20,6 +20,7 @@ class ConstraintResult:
             applied, or the value was not finite there (then ``violations`` says so).
         seed, time_s: episode and time of the worst step.
         first_violation_seed, first_violation_time_s: the earliest violation of the first episode that has one.
+        applies: the boolean variable that says when the constraint holds; ``None``: always.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ConstraintResult:
     time_s: float | None
     first_violation_seed: int | None
     first_violation_time_s: float | None
+    applies: str | None = None
 
 
 @dataclass(frozen=True)
