@@ -54,23 +54,34 @@ class Tank:
 
     def reset(self, scenario: str, seeds: Sequence[int]) -> Float32:
         self.resets.append(scenario)
-        self.scenario = "hold" if self.ignore_scenario else scenario
-        self.length = self.scenarios[scenario].steps
-        self.seeds = np.array(seeds)
+        return self.reset_mixed([scenario] * len(seeds), seeds)
+
+    def reset_mixed(self, scenarios: Sequence[str], seeds: Sequence[int]) -> Float32:
+        n = len(seeds)
+        self.time, self.length = np.zeros(n, dtype=int), np.zeros(n, dtype=int)
+        self.steps_up, self.leaks = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+        self.upper, self.level, self.ended = np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.bool_)
+        return self.reset_some(np.arange(n), scenarios, seeds)
+
+    def reset_some(self, indices: Any, scenarios: Sequence[str], seeds: Sequence[int]) -> Float32:
+        told = ["hold"] * len(seeds) if self.ignore_scenario else list(scenarios)
         start = np.array([np.random.default_rng(s).uniform(1.2, 1.8) for s in seeds])
-        self.time, self.upper, self.level = 0, start.copy(), start.copy()
-        self.ended = np.zeros(len(seeds), dtype=np.bool_)
-        return self._obs()
+        self.time[indices], self.upper[indices], self.level[indices] = 0, start, start
+        self.length[indices] = [self.scenarios[s].steps for s in scenarios]
+        self.steps_up[indices], self.leaks[indices] = [s == "step" for s in told], [s == "leak" for s in told]
+        self.ended[indices] = False
+        first: Float32 = self._obs()[indices]
+        return first
 
     def step(self, action: Float32) -> Step:
         live = ~self.ended
         pump = 0.25 * (np.clip(np.asarray(action, dtype=np.float64)[:, 0], -1, 1) + 1.0)
         between, out = 0.2 * np.sqrt(self.upper), 0.2 * np.sqrt(self.level)
-        leak = 0.05 if self.scenario == "leak" and self.time >= 50 else 0.0
+        leak = np.where(self.leaks & (self.time >= 50), 0.05, 0.0)
         upper = np.maximum(self.upper + self.dt_s * 0.5 * (pump - between), 0.0)
         level = np.maximum(self.level + self.dt_s * 0.5 * (between - out - leak), 0.0)
         self.upper, self.level = np.where(live, upper, self.upper), np.where(live, level, self.level)
-        self.time += 1
+        self.time += live
         error = np.abs(self.level - self._setpoint())
         terminated = live & (self.level > 5.0)
         truncated = live & (self.time >= self.length)
@@ -80,20 +91,18 @@ class Tank:
             np.zeros(len(live), dtype=np.bool_),
         )  # fmt: skip
 
-    def _setpoint(self) -> float:
-        return 2.0 if self.scenario == "step" and self.time >= 40 else 1.5
+    def _setpoint(self) -> Any:
+        return np.where(self.steps_up & (self.time >= 40), 2.0, 1.5)
 
     def _obs(self) -> Float32:
-        setpoint = np.full(len(self.seeds), self._setpoint())
-        return np.stack([self.upper, self.level, setpoint], axis=1).astype(np.float32)
+        return np.stack([self.upper, self.level, self._setpoint()], axis=1).astype(np.float32)
 
     def _variables(self) -> dict[str, Any]:
-        n = len(self.seeds)
         return {
             "upper": self.upper.copy(),
             "level": self.level.copy(),
-            "level_setpoint": np.full(n, self._setpoint()),
-            "running": np.full(n, float(self.time > 5)),
+            "level_setpoint": self._setpoint(),
+            "running": (self.time > 5).astype(np.float64),
             "efficiency": self.level / 10.0,
         }
 

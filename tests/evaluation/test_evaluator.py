@@ -70,7 +70,7 @@ def test_a_constraint_that_never_applies_has_no_margin(tank: Any) -> None:
     tank.variables += (Variable("never", "", "never"),)
     tank.constraints += (Constraint("idle", "level", None, 0.0, "m", applies="never"),)
     inner = tank._variables
-    tank._variables = lambda: {**inner(), "never": np.zeros(len(tank.seeds))}
+    tank._variables = lambda: {**inner(), "never": np.zeros(len(tank.time))}
     result, _ = Evaluator(tank).run(pid(tank), "hold", range(2))
     idle = named(result, "idle")
     assert (idle.checked, idle.violations, idle.smallest_margin, idle.seed) == (0, 0, None, None)
@@ -88,7 +88,7 @@ def test_a_constraint_on_a_variable_that_is_not_declared_is_an_error(tank: Any) 
 
 def test_a_declared_variable_that_is_not_reported_is_an_error(tank: Any) -> None:
     inner = tank._variables
-    tank._variables = lambda: {k: v for k, v in inner().items() if k != "level" or tank.time < 50}
+    tank._variables = lambda: {k: v for k, v in inner().items() if k != "level" or tank.time[0] < 50}
     with pytest.raises(EvaluationError, match=r"'level' but does not report it at step 50"):
         Evaluator(tank).run(pid(tank), "hold", range(2))
 
@@ -107,7 +107,7 @@ def patched(tank: Any, at: int, **changes: Any) -> None:
     def step(action: Any) -> Step:
         answer = inner(action)
         fields = {name: getattr(answer, name) for name in answer.__dataclass_fields__}
-        if tank.time == at:
+        if tank.time[0] == at:
             for name, value in changes.items():
                 array = np.array(fields[name])
                 array[1] = value
@@ -139,7 +139,7 @@ def test_a_value_that_is_not_a_number_breaks_its_constraint(tank: Any) -> None:
 
     def variables() -> dict[str, Any]:
         values = inner()
-        if tank.time == 7:
+        if tank.time[0] == 7:
             values["level"][0] = np.nan
         return dict(values)
 

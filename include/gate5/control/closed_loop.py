@@ -1,0 +1,80 @@
+"""``quick``: all scenarios in one batch, for tuning and training; a release is judged by ``gate5.evaluation``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gate5.plant.base import Controller, Float64, Plant
+
+
+@dataclass(frozen=True)
+class QuickScore:
+    """One entry per episode, ``[B]``.
+
+    Attributes:
+        scenarios: each episode's scenario.
+        returns: sum of rewards.
+        violations: violating steps, summed over constraints; a solver failure counts.
+        margins: smallest margin over time, ``[constraints, B]``, ``inf`` where a constraint never applied, ``-inf``
+            where its value was not finite.
+    """
+
+    scenarios: tuple[str, ...]
+    returns: Float64
+    violations: Float64
+    margins: Float64
+
+    def by_scenario(self, values: Float64) -> dict[str, Float64]:
+        """Split ``[B]`` (or ``[n, B]``) by scenario, in the order in which scenarios appear."""
+        names = np.array(self.scenarios)
+        return {name: values[..., names == name] for name in dict.fromkeys(self.scenarios)}
+
+
+def quick(plant: Any, controller: Controller, scenarios: Sequence[str], seeds: Sequence[int]) -> QuickScore:
+    """Drive one episode per pair of scenario and seed, all in one batch.
+
+    Args:
+        plant: a ``Plant`` that also has ``reset_mixed``.
+        controller: reset to the batch's size first.
+        scenarios, seeds: one of each per episode.
+    """
+    batch = len(seeds)
+    obs = plant.reset_mixed(scenarios, seeds)
+    controller.reset(batch)
+    live = np.ones(batch, dtype=np.bool_)
+    returns, violations = np.zeros(batch), np.zeros(batch)
+    margins = np.full((len(plant.constraints), batch), np.inf)
+    for _ in range(max(plant.scenarios[name].steps for name in scenarios)):
+        action, _ = controller.predict(obs)
+        step = plant.step(action)
+        returns += np.where(live, step.reward, 0.0)
+        broken = (live & step.solver_failed).astype(np.float64)
+        for row, constraint in enumerate(plant.constraints):
+            margin = np.nan_to_num(constraint.margin(step.variables[constraint.variable]), nan=-np.inf, posinf=np.inf)
+            applies = live if constraint.applies is None else live & (step.variables[constraint.applies] != 0.0)
+            margins[row] = np.minimum(margins[row], np.where(applies, margin, np.inf))
+            broken += applies & ~(margin >= 0.0)
+        violations += broken
+        obs, live = step.obs, live & ~(step.terminated | step.truncated)
+        if not live.any():
+            break
+    return QuickScore(tuple(scenarios), returns, violations, margins)
+
+
+def pairs(plant: Plant, episodes: int, seed: int) -> tuple[list[str], list[int]]:
+    """``episodes`` episodes of each scenario, on the seeds ``seed`` to ``seed + episodes - 1``."""
+    names = [name for name in plant.scenarios for _ in range(episodes)]
+    return names, [seed + i for _ in plant.scenarios for i in range(episodes)]
+
+
+def worst_margins(plant: Plant, score: QuickScore) -> dict[str, dict[str, float]]:
+    """Smallest margin by scenario and constraint; constraints that never applied are left out."""
+    table: dict[str, dict[str, float]] = {}
+    for name, margins in score.by_scenario(score.margins).items():
+        smallest = margins.min(axis=1)
+        table[name] = {c.name: float(m) for c, m in zip(plant.constraints, smallest, strict=True) if m < np.inf}
+    return table

@@ -1,0 +1,5 @@
+"""Training: imitation of the baseline, then PPO (``gate5 train``)."""
+
+from gate5.train.training import train
+
+__all__ = ["train"]
