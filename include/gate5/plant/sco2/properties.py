@@ -39,7 +39,8 @@ class Table:
         self._scale = (others.size - 1) / (float(others[-1]) - float(others[0]))
         self._row = others.size - 1
         self._coefficients = np.concatenate([_coefficients(v) for v in values], axis=1)
-        self._flat = memoryview(self._coefficients.reshape(-1))
+        flat: Any = self._coefficients.reshape(-1)
+        self._flat: Any = memoryview(flat)
         self._width = self._coefficients.shape[1]
         self._cells = self._coefficients.shape[0]
 
@@ -64,7 +65,11 @@ class Table:
         g = y - j
         cell = min(max(row * self._row + j, 0), self._cells - 1) * self._width
         c = self._flat
-        return tuple((c[k] + c[k + 1] * g) + f * (c[k + 2] + c[k + 3] * g) for k in range(cell, cell + self._width, 4))
+        if self._width == 4:
+            return ((c[cell] + c[cell + 1] * g) + f * (c[cell + 2] + c[cell + 3] * g),)
+        return tuple(
+            [(c[k] + c[k + 1] * g) + f * (c[k + 2] + c[k + 3] * g) for k in range(cell, cell + self._width, 4)]
+        )
 
 
 class PressureAxis:
@@ -74,7 +79,6 @@ class PressureAxis:
         low, high, count = grid.pressure
         self.range = Range(low, high)
         self._scale = (count - 1) / (high - low)
-        self._last = count - 2
 
     def locate(self, p: Array) -> tuple[Any, Array]:
         y = (p - self.range.low) * self._scale

@@ -59,7 +59,7 @@ def draw(scenario: str, seed: int) -> Course:
     phase = SCENARIOS[scenario].phase
     rng = np.random.default_rng([int(seed), phase, 10])
     steps = SCENARIOS[scenario].steps
-    t = np.arange(steps + 1) * DT_S
+    t: Array = np.linspace(0.0, steps * DT_S, steps + 1)
     health = Health(
         heater=rng.uniform(0.94, 1.0),
         precooler=rng.uniform(0.92, 1.0),
