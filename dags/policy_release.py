@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import TriggerRule, dag, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 
 from gate5_dag.approval import ReleaseApproval
 from gate5_dag.settings import CANDIDATE, GPU, GPU_ALONE, ONCE, RETRY, release_params, schedule
@@ -34,8 +34,8 @@ def minutes(count: int) -> dict[str, Any]:
 def resolve(inlet_events: Any = None) -> dict[str, Any]:
     """Find, read and hash the candidate, and freeze the configuration into the run's workspace.
 
-    The checkpoint is read without running any code from it. An announced candidate must have the announced hash. A store
-    that cannot be used ends the run here, and not after an hour of evaluation.
+    The checkpoint is read without running any code from it. An announced candidate must have the announced hash. A
+    store that cannot be used ends the run here, and not after an hour of evaluation.
     """
     from gate5 import promotion, stages
     from gate5_dag.candidate import find_candidate
@@ -123,16 +123,22 @@ def compare() -> dict[str, Any]:
 
 @task(**ONCE, **minutes(15))
 def gate() -> dict[str, Any]:
-    """Judge the measurements by the rules: pass, fail, or error where one is missing. Then write the report."""
+    """Judge the measurements by the rules: pass, fail, or error where one is missing."""
     from gate5 import stages
-    from gate5_dag.tasks import log, perform
+    from gate5_dag.tasks import perform
 
-    verdict = perform(stages.gate)
-    try:
-        perform(stages.report)
-    except Exception:  # noqa: BLE001 - a page that cannot be drawn must not take the verdict with it
-        log.exception("The report could not be written; the task `report` will try again and fail on it visibly")
-    return verdict
+    return perform(stages.gate)
+
+
+# Before the branch, so that an approver has the report, and not a teardown after it: a run that a person marks as
+# failed while it waits would go on to its teardown and end green, because only skipped tasks are left.
+@task(**RETRY, **minutes(15))
+def report() -> dict[str, Any]:
+    """Write the HTML report that the tab Gate 5 shows."""
+    from gate5 import stages
+    from gate5_dag.tasks import perform
+
+    return perform(stages.report)
 
 
 @task.branch(**ONCE, **minutes(5))
@@ -153,38 +159,29 @@ def decide(verdict: dict[str, Any]) -> str:
 def promote() -> dict[str, Any]:
     """Publish the release and move the channel to it. Doing it again finds the release that is there."""
     from gate5 import promotion, stages
-    from gate5_dag.tasks import answered_by, perform, run_workspace, stage_errors
+    from gate5_dag.tasks import answered_by, perform, refresh_report, run_workspace, stage_errors
 
     approver = answered_by()
     with stage_errors():
         config = stages.load_run_config(run_workspace())
     if config.release.approval == "required" and approver is None:
         raise AirflowFailException("The release needs an approval and nobody gave one: clear the task `approval`.")
-    return perform(promotion.promote, approved_by=approver)
+    result = perform(promotion.promote, approved_by=approver)
+    refresh_report()
+    return result
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **ONCE, **minutes(15))
 def reject() -> None:
     """Record why the candidate is not released, and fail: a refusal is never a green run."""
     from gate5 import promotion
-    from gate5_dag.tasks import perform, refusal
+    from gate5_dag.tasks import perform, refresh_report, refusal
 
     result = perform(promotion.reject)
+    refresh_report()
     reasons = refusal(result)
     get_current_context()["ti"].xcom_push(key="reasons", value=reasons)
     raise AirflowFailException("Not released: " + "; ".join(reasons))
-
-
-# A teardown runs whatever happened before and has no say in the run's state.
-@task(**RETRY, **minutes(15))
-def report() -> dict[str, Any]:
-    """Write the report from whatever the workspace holds by now."""
-    from gate5 import stages
-    from gate5_dag.tasks import perform, run_workspace
-
-    if not run_workspace().exists("config.json"):
-        raise AirflowSkipException("There is nothing to report: the candidate could not be read.")
-    return perform(stages.report)
 
 
 @dag(
@@ -214,10 +211,9 @@ def policy_release() -> None:
 
     candidate >> [graph, names]
     graph >> build() >> verify() >> benchmark() >> (evaluated := evaluate.expand(scenario=names))
-    evaluated >> compare() >> judged
+    evaluated >> compare() >> judged >> report() >> decision
     decision >> [ask, promoted, rejected]
     ask >> [promoted, rejected]
-    [promoted, rejected] >> report().as_teardown()
 
 
 policy_release()

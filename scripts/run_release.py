@@ -24,7 +24,7 @@ from local_airflow.api import Api, ApiError
 from local_airflow.components import AlreadyRunningError, LocalAirflow, exit_on_signals
 from local_airflow.environment import ROOT, AirflowHome
 from local_airflow.outcome import BAD_INPUT, read_outcome
-from local_airflow.progress import ENDED, Progress, line
+from local_airflow.progress import Progress, line
 
 DAG = "policy_release"
 #: Runs of this command have names that start so; what a killed one left behind is ended by the next.
@@ -58,7 +58,7 @@ def main() -> int:
         print(f"gate5: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("gate5: Interrupted; the run has been ended and nothing was released by it.", file=sys.stderr)
+        print("gate5: Interrupted; the run has been ended. `gate5 history` shows what is released.", file=sys.stderr)
         return 130
 
 
@@ -96,14 +96,13 @@ def form(arguments: argparse.Namespace) -> dict[str, Any]:
 @contextlib.contextmanager
 def server(home: Path) -> Iterator[Server]:
     """The Airflow of ``home``: the one that `make ui` runs there, else one of our own that ends when we end."""
-    local = LocalAirflow(home, "make release", extra={"GATE5_SCHEDULE": "off"})
+    local = LocalAirflow(home, "make release", extra={"GATE5_SCHEDULE": "off"}, own_runs=PREFIX)
     line("airflow", "starting", "", str(local.home.path))
     try:
         started = time.monotonic()
         with local:
             local.wait_until_ready(DAG)
             line("airflow", "ready", f"{time.monotonic() - started:6.1f} s", f"{local.address} user {local.login[0]}")
-            end_leftovers(local.api)
             yield Server(local.api, local.home.logs, local)
     except AlreadyRunningError as busy:
         if busy.info.get("what") != "make ui":
@@ -114,18 +113,10 @@ def server(home: Path) -> Iterator[Server]:
         yield Server(Api(str(busy.info["address"]), user, found.passwords({user: "admin"})[user]), found.logs, None)
 
 
-def end_leftovers(api: Api) -> None:
-    """Mark as failed the runs that an earlier, killed call of this command left unfinished."""
-    for state in ("running", "queued"):
-        for run in api.get(f"dags/{DAG}/dagRuns", state=state, limit=100)["dag_runs"]:
-            if run["dag_run_id"].startswith(PREFIX):
-                end_run(api, run["dag_run_id"])
-
-
 def end_run(api: Api, run_id: str) -> None:
     """Mark a run as failed, which also ends its tasks."""
     with contextlib.suppress(OperationError):
-        api.call("PATCH", api.run_path(DAG, run_id), {"state": "failed"})
+        api.end_run(DAG, run_id)
 
 
 def release(airflow: Server, conf: dict[str, Any]) -> int:
@@ -161,7 +152,7 @@ def follow(airflow: Server, run_id: str, progress: Progress) -> list[dict[str, A
         instances = api.task_instances(DAG, run_id)
         progress.show(instances)
         states = {task["task_id"]: task["state"] for task in instances}
-        if state in ("success", "failed") and states.get("report") in ENDED:
+        if state in ("success", "failed"):
             return instances
         if states.get("approval") == "awaiting_input" and not told:
             told = True

@@ -98,3 +98,13 @@ def refusal(result: Mapping[str, Any]) -> list[str]:
         return reasons
     name = answered_by()
     return [f"{name} answered Reject" if name else "nobody answered Promote in time", *reasons]
+
+
+def refresh_report() -> None:
+    """Write the report again now that the outcome is known; what has been decided stands even where that fails."""
+    from gate5 import stages
+
+    try:
+        perform(stages.report)
+    except Exception:
+        log.exception("The report of this run shows no outcome: it could not be written again")

@@ -60,7 +60,8 @@ async function poll() {
     draw(status);
     if (status.final) return;
   } catch (error) {
-    document.getElementById("headline").textContent = "The status cannot be read (" + error.message + "); trying again.";
+    const text = "The status cannot be read (" + error.message + "); trying again.";
+    document.getElementById("headline").textContent = text;
     wait = 10000;
   }
   setTimeout(poll, wait);
@@ -93,12 +94,13 @@ def run_page(dag_id: str, run_id: str, status: RunStatus, base: str, nonce: str)
     """The whole page; ``base`` is the address prefix of the plugin (``/gate5``)."""
     here = f"{base}/run/{quote(dag_id, safe='')}/{quote(run_id, safe='')}"
     at = json.dumps({"status": f"{here}/status", "report": f"{here}/report", "now": status_json(status)})
+    at = at.replace("<", "\\u003c")
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Gate 5: {escape(run_id)}</title>
 <style nonce="{nonce}">{_STYLE}</style></head>
 <body><header><p id="headline" role="status">{escape(headline(status))}</p><ol id="stages"></ol></header><main></main>
 <noscript><p>This page needs JavaScript to follow the run. <a href="{escape(here)}/report">The report</a></p></noscript>
-<script type="application/json" id="at" nonce="{nonce}">{at.replace("<", "\\u003c")}</script>
+<script type="application/json" id="at" nonce="{nonce}">{at}</script>
 <script nonce="{nonce}">{_SCRIPT}</script></body></html>"""
 
 

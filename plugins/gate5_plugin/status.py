@@ -12,11 +12,11 @@ from sqlalchemy import select
 from gate5.runs import find_run_workspace
 
 ORDER = (
-    "resolve", "export", "build", "verify", "benchmark", "scenarios", "evaluate", "compare", "gate", "decide",
-    "approval", "promote", "reject", "report",
+    "resolve", "export", "build", "verify", "benchmark", "scenarios", "evaluate", "compare", "gate", "report",
+    "decide", "approval", "promote", "reject",
 )  # fmt: skip
 #: Tasks that say nothing to the reader of a report.
-HIDDEN = {"scenarios", "decide", "report"}
+HIDDEN = {"scenarios", "decide"}
 ENDED = {"success", "failed"}
 
 

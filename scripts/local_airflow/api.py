@@ -78,6 +78,10 @@ class Api:
                 return None
             raise
 
+    def end_run(self, dag_id: str, run_id: str) -> None:
+        """Mark a run as failed; its tasks at work are ended and the others skipped."""
+        self.call("PATCH", self.run_path(dag_id, run_id), {"state": "failed"})
+
     def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> Any:
         """Answer a human-in-the-loop task that waits."""
         path = f"{self.run_path(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"

@@ -46,6 +46,7 @@ class LocalAirflow:
         what: the command that it runs for, for the message to whoever finds it running.
         users: names to roles; the first is whom ``api`` logs in as.
         extra: further environment variables.
+        own_runs: runs whose names start so belong to the caller; what a killed one left unfinished is ended first.
 
     Raises:
         AlreadyRunningError: on entering, if another process runs the Airflow of this folder.
@@ -53,9 +54,14 @@ class LocalAirflow:
     """
 
     def __init__(
-        self, home: Path, what: str, users: Mapping[str, str] | None = None, extra: Mapping[str, str] | None = None
+        self,
+        home: Path,
+        what: str,
+        users: Mapping[str, str] | None = None,
+        extra: Mapping[str, str] | None = None,
+        own_runs: str | None = None,
     ) -> None:
-        self.home, self.what = AirflowHome(home), what
+        self.home, self.what, self.own_runs = AirflowHome(home), what, own_runs
         self.users, self.extra = dict(users or {USER: "admin"}), dict(extra or {})
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._watchdog: subprocess.Popen[bytes] | None = None
@@ -152,9 +158,28 @@ class LocalAirflow:
             pass_fds=(self._lock.fileno(),),
             start_new_session=True,
         )
-        for name, arguments in COMPONENTS.items():
-            self._launch(name, arguments, environment)
         self.api = Api(self.address, *self.login)
+        leftovers = self.home.unfinished_runs(self.own_runs) if self.own_runs else []
+        for name, arguments in COMPONENTS.items():
+            if name == "scheduler" and leftovers:
+                self._end_leftovers(leftovers)
+            self._launch(name, arguments, environment)
+
+    def _end_leftovers(self, runs: list[tuple[str, str]]) -> None:
+        """Before there is a scheduler that would go on with them."""
+        end = time.monotonic() + 60.0
+        while not self._answers() and time.monotonic() < end:
+            self.check_alive()
+            time.sleep(0.3)
+        for dag_id, run_id in runs:
+            self.api.end_run(dag_id, run_id)
+
+    def _answers(self) -> bool:
+        try:
+            self.api.get("version")
+        except OperationError:
+            return False
+        return True
 
     def _launch(self, name: str, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
         assert self._watchdog is not None

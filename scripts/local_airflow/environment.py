@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
 import secrets
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -104,6 +106,15 @@ class AirflowHome:
         airflow(["pools", "import", str(pools)], environment)
         write_private(marker, json.dumps(wanted))
         return True
+
+    def unfinished_runs(self, prefix: str) -> list[tuple[str, str]]:
+        """DAG and run ids that the database calls running or queued; read before Airflow starts, and only read."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.path / 'airflow.db'}?mode=ro", uri=True)) as database:
+            rows = database.execute(
+                "SELECT dag_id, run_id FROM dag_run WHERE state IN ('running', 'queued') AND substr(run_id, 1, ?) = ?",
+                (len(prefix), prefix),
+            )
+            return [(str(dag_id), str(run_id)) for dag_id, run_id in rows]
 
     def _secrets(self) -> dict[str, str]:
         path = self.path / "secrets.json"
