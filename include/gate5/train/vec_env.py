@@ -17,7 +17,7 @@ class MixedPlant(Plant, Protocol):
     """A plant whose batch may hold episodes of different scenarios, each restarted by itself."""
 
     def reset_mixed(self, scenarios: Sequence[str], seeds: Sequence[int]) -> Float32:
-        """Start one episode per pair of scenario and seed, all state made anew (so a shallow copy is a second plant)."""
+        """Start one episode per pair of scenario and seed, all state made anew (a shallow copy is a second plant)."""
         ...
 
     def reset_some(self, indices: NDArray[np.int64], scenarios: Sequence[str], seeds: Sequence[int]) -> Float32:
