@@ -1,0 +1,157 @@
+"""``TensorRTExporter``: from the ONNX graph to a serialised TensorRT engine."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from typing import Any
+
+from gate5.config import EngineConfig
+from gate5.engine.base import BuiltEngine
+from gate5.engine.precision import lower_body
+from gate5.engine.tensorrt import compat, inspector
+from gate5.engine.tensorrt.gpu import Gpu
+from gate5.errors import EngineError
+
+_LOG = logging.getLogger("gate5.engine.tensorrt")
+
+
+class TensorRTExporter:
+    """Builds engines on the GPU of this machine."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.settings = config
+
+    def build(self, onnx: bytes, *, timing_cache: bytes | None = None) -> BuiltEngine:
+        """Build an engine.
+
+        Args:
+            onnx: the exported graph, FP32; its body is lowered here as ``precision`` says.
+            timing_cache: of an earlier build on the same GPU and TensorRT version; another one is not used.
+
+        Raises:
+            ConfigError: this TensorRT or GPU cannot do what the configuration asks for.
+            EngineError: the parser or the builder refused, or the precision is not the one that was asked for.
+            ExportError: a weight does not fit into the precision.
+        """
+        import tensorrt as trt
+
+        settings = self.settings
+        compat.check_settings(trt, settings)
+        graph = onnx if settings.precision == "fp32" else lower_body(onnx, settings.precision)
+        messages: list[str] = []
+        gpu = Gpu()
+        try:
+            with gpu:
+                started = time.perf_counter()
+                blob, cache, facts = self._build(trt, graph, timing_cache, messages)
+                seconds = time.perf_counter() - started
+                metadata = self._describe(trt, blob, messages)
+                metadata["hardware"] = gpu.identity()
+        finally:
+            gpu.release()
+        metadata["onnx_sha256"] = _sha256(onnx)
+        metadata["device"] = metadata["hardware"]["gpu"]
+        metadata["build"] = {
+            **facts,
+            "seconds": seconds,
+            "graph_sha256": _sha256(graph),
+            "profile": settings.profile.model_dump(),
+            "workspace_mib": settings.workspace_mib,
+            "tactic_sources": settings.tactic_sources,
+            "timing_cache_sha256": None if cache is None else _sha256(cache),
+            "warnings": [message for message in messages if message.startswith("warning")][:20],
+        }
+        return BuiltEngine(blob, metadata, cache)
+
+    def _build(
+        self, trt: Any, graph: bytes, timing_cache: bytes | None, messages: list[str]
+    ) -> tuple[bytes, bytes | None, dict[str, Any]]:
+        logger = compat.logger(trt, messages)
+        builder = trt.Builder(logger)
+        network = compat.create_network(trt, builder)
+        parser = trt.OnnxParser(network, logger)
+        if not parser.parse(graph):
+            problems = [_parser_error(parser.get_error(index)) for index in range(parser.num_errors)]
+            raise EngineError(f"TensorRT's ONNX parser refuses the graph: {'; '.join(problems) or _last(messages)}")
+        config = builder.create_builder_config()
+        facts = self._configure(trt, builder, config, network, messages)
+        reused = self._attach_cache(config, timing_cache, messages)
+        plan = builder.build_serialized_network(network, config)
+        if plan is None:
+            raise EngineError(f"TensorRT could not build the engine: {_last(messages)}")
+        cache = config.get_timing_cache()
+        saved = None if cache is None else bytes(memoryview(cache.serialize()))
+        return bytes(memoryview(plan)), saved, {**facts, "timing_cache_reused": reused}
+
+    def _configure(self, trt: Any, builder: Any, config: Any, network: Any, messages: list[str]) -> dict[str, Any]:
+        settings = self.settings
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_mib << 20)
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+        level = compat.set_optimization_level(trt, config, settings.optimization_level)
+        compat.set_precision(trt, builder, config, network, settings.precision)
+        compat.set_progress(trt, config, _LOG.info)
+        if settings.tactic_sources is not None and not config.set_tactic_sources(settings.tactic_sources):
+            raise EngineError(
+                f"TensorRT refuses engine.tactic_sources: {settings.tactic_sources} ({_last(messages)}); "
+                "it is a bit mask of TacticSource."
+            )
+        width = network.get_input(0).shape[1]
+        profile = builder.create_optimization_profile()
+        sizes = settings.profile
+        profile.set_shape("obs", (sizes.min_batch, width), (sizes.opt_batch, width), (sizes.max_batch, width))
+        if config.add_optimization_profile(profile) < 0:
+            raise EngineError(f"TensorRT refuses the profile {sizes.model_dump()}: {_last(messages)}")
+        return {
+            "optimization_level": settings.optimization_level if level else None,
+            "strongly_typed": compat.strongly_typed(trt),
+        }
+
+    def _attach_cache(self, config: Any, timing_cache: bytes | None, messages: list[str]) -> bool:
+        """Give the builder a timing cache; one of another GPU or version is replaced by an empty one."""
+        for content in (timing_cache, b""):
+            if content is None:
+                continue
+            cache = config.create_timing_cache(content)
+            if cache is not None and config.set_timing_cache(cache, False):
+                return bool(content)
+        messages.append("warning: TensorRT takes no timing cache")
+        return False
+
+    def _describe(self, trt: Any, blob: bytes, messages: list[str]) -> dict[str, Any]:
+        """Open the plan once and read back what it is."""
+        logger = compat.logger(trt, messages)
+        runtime = trt.Runtime(logger)
+        engine = runtime.deserialize_cuda_engine(blob)
+        if engine is None:
+            raise EngineError(f"TensorRT does not read the engine that it has just built: {_last(messages)}")
+        rows = inspector.layers(trt, engine)
+        precision, evidence = inspector.built_precision(rows, self.settings.precision, typed=compat.strongly_typed(trt))
+        low, _, high = engine.get_tensor_profile_shape("obs", 0)
+        if low[0] != 1 or high[0] != self.settings.profile.max_batch:
+            raise EngineError(f"The engine's profile is {tuple(low)} to {tuple(high)}, not what was asked for.")
+        return {
+            "backend": "tensorrt",
+            "precision": precision,
+            "precision_evidence": evidence,
+            "obs_dim": int(engine.get_tensor_shape("obs")[1]),
+            "act_dim": int(engine.get_tensor_shape("action")[1]),
+            "batch_max": int(high[0]),
+            "blob_sha256": _sha256(blob),
+            "versions": {"tensorrt": str(trt.__version__)},
+            "layers": rows,
+        }
+
+
+def _parser_error(error: Any) -> str:
+    return f"{error.desc()} (node {error.node()})"
+
+
+def _last(messages: list[str]) -> str:
+    errors = [message for message in messages if message.startswith("error")]
+    return " / ".join(errors[-3:]) or "it gives no reason"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

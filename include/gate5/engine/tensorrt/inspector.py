@@ -1,0 +1,79 @@
+"""Which precision TensorRT really built, read back from the engine."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from gate5.engine.precision import BODY
+from gate5.errors import EngineError
+
+_LOW = {
+    "fp16": re.compile(r"half|fp16|f16|h\d{4,}|hgemm|hmma", re.IGNORECASE),
+    "bf16": re.compile(r"bfloat16|bf16", re.IGNORECASE),
+}
+
+
+def layers(trt: Any, engine: Any) -> list[dict[str, str]]:
+    """Every layer of the engine: its name and everything that says something about its precision."""
+    inspector = engine.create_engine_inspector()
+    text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+    return parse(text)
+
+
+def parse(text: str) -> list[dict[str, str]]:
+    """The layers in TensorRT's JSON; each has ``name`` and ``types`` (inputs, outputs and tactic in one string)."""
+    try:
+        found = json.loads(text)["Layers"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    rows = []
+    for layer in found:
+        if isinstance(layer, str):  # profiling verbosity below DETAILED: names only
+            rows.append({"name": layer, "types": ""})
+            continue
+        parts = [
+            str(tensor.get("Format/Datatype", tensor.get("Datatype", "")))
+            for side in ("Inputs", "Outputs")
+            for tensor in layer.get(side, [])
+        ]
+        parts += [str(layer.get(key, "")) for key in ("TacticName", "Precision")]
+        rows.append({"name": str(layer.get("Name", "")), "types": " | ".join(part for part in parts if part)})
+    return rows
+
+
+def built_precision(rows: list[dict[str, str]], wanted: str, *, typed: bool) -> tuple[str, str]:
+    """The body's precision and how it is known.
+
+    Args:
+        rows: what ``layers`` gave.
+        wanted: ``fp16``, ``bf16`` or ``fp32``.
+        typed: the network was strongly typed, so that its graph decides.
+
+    Returns:
+        The precision and ``inspector`` or ``strongly typed network``: where TensorRT fused the whole policy into one
+        kernel, the inspector shows its FP32 ends only.
+
+    Raises:
+        EngineError: a lower precision was asked for and the engine shows none of it.
+    """
+    body = [row for row in rows if BODY in row["name"]] or rows
+    low = [name for name, pattern in _LOW.items() if any(pattern.search(row["types"]) for row in body)]
+    if "bf16" in low and "fp16" in low:
+        low = ["bf16"]  # the pattern of FP16 also finds "bf16"
+    if wanted == "fp32":
+        if low:
+            raise EngineError(f"FP32 was asked for, but TensorRT built {low[0]} layers: {_sample(body)}.")
+        return "fp32", "inspector"
+    if wanted in low:
+        return wanted, "inspector"
+    if typed and not low and any("ForeignNode" in row["name"] or "__my" in row["name"] for row in rows):
+        return wanted, "strongly typed network"
+    raise EngineError(
+        f"{wanted.upper()} was asked for, but the engine shows no {wanted} layer, so it runs in FP32: {_sample(body)}."
+    )
+
+
+def _sample(rows: list[dict[str, str]]) -> str:
+    return "; ".join(f"{row['name']}: {row['types'] or 'no type given'}" for row in rows[:3]) or "no layer is listed"

@@ -1,0 +1,140 @@
+"""One batch size of a TensorRT engine: execution context, buffers and the way an inference is carried out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gate5.engine.base import Float32
+from gate5.engine.tensorrt.gpu import Gpu
+from gate5.engine.tensorrt.graph import CudaGraph, driver_module
+from gate5.errors import EngineError
+
+PATHS = ("graph", "stream", "copies")
+
+
+class Slot:
+    """Buffers for exactly ``batch`` observations.
+
+    ``graph``: page-locked buffers that the GPU reads and writes in place, one CUDA graph launch per inference.
+    ``stream``: the same buffers, enqueued anew each time. ``copies``: buffers on the GPU and copies to and from them;
+    it exists to be compared with.
+
+    Attributes:
+        input, output: page-locked arrays, float32 ``[batch, obs_dim]`` and ``[batch, act_dim]``.
+        run: carries out one inference from ``input`` to ``output``; the GPU's context has to be current.
+        path: which of ``PATHS`` it came to.
+    """
+
+    run: Callable[[], None]
+
+    def __init__(self, gpu: Gpu, engine: Any, stream: Any, batch: int, path: str, errors: list[str]) -> None:
+        self._gpu, self._stream, self._errors = gpu, stream, errors
+        self._graph: CudaGraph | None = None
+        self._device: list[Any] = []
+        cuda = gpu.cuda
+        shapes = [(batch, int(engine.get_tensor_shape(name)[1])) for name in ("obs", "action")]
+        flags = 0 if path == "copies" else cuda.host_alloc_flags.DEVICEMAP
+        self.input, self.output = (cuda.pagelocked_zeros(shape, np.float32, mem_flags=flags) for shape in shapes)
+        context = engine.create_execution_context()
+        if context is None:
+            raise EngineError(f"TensorRT cannot make an execution context ({self._reason()}): is its memory full?")
+        self._context = context
+        if path == "copies":
+            self._device = [cuda.mem_alloc(array.nbytes) for array in (self.input, self.output)]
+            addresses = [int(memory) for memory in self._device]
+        else:
+            addresses = [int(array.base.get_device_pointer()) for array in (self.input, self.output)]
+        self._bind(context, shapes[0], addresses)
+        self.path = path
+        # The first enqueue of a shape does things that a capture does not allow, and shows at once whether it runs.
+        self._enqueue()
+        stream.synchronize()
+        self.run = self._run_copies if path == "copies" else self._run_stream
+        if path == "graph":
+            self._capture()
+
+    def _bind(self, context: Any, shape: tuple[int, int], addresses: list[int]) -> None:
+        if not context.set_input_shape("obs", shape):
+            raise EngineError(f"TensorRT refuses the input shape {shape}: {self._reason()}")
+        for name, address in zip(("obs", "action"), addresses, strict=True):
+            if not context.set_tensor_address(name, address):
+                raise EngineError(f"TensorRT refuses the address of {name}: {self._reason()}")
+
+    def _capture(self) -> None:
+        driver = driver_module()
+        if driver is None:
+            self.path = "stream"
+            return
+        try:
+            self._graph = CudaGraph(driver, self._stream.handle, self._enqueue)
+        except EngineError as error:
+            self._errors.append(f"warning: {error}")
+            self.path = "stream"
+            return
+        self.run = self._graph.run
+
+    def _enqueue(self) -> None:
+        if self._device:
+            self._gpu.cuda.memcpy_htod_async(self._device[0], self.input, self._stream)
+        context = self._context
+        if not context.execute_async_v3(self._stream.handle):
+            raise EngineError(f"TensorRT did not run the engine: {self._reason()}")
+        if self._device:
+            self._gpu.cuda.memcpy_dtoh_async(self.output, self._device[1], self._stream)
+
+    def _run_stream(self) -> None:
+        self._enqueue()
+        self._stream.synchronize()
+
+    _run_copies = _run_stream
+
+    def split(self, obs: Float32) -> dict[str, float]:
+        """One inference in its parts, milliseconds: copies by the host's clock, compute by CUDA events on the GPU."""
+        cuda, clock = self._gpu.cuda, time.perf_counter_ns
+        first, last = cuda.Event(), cuda.Event()
+        begin = clock()
+        self.input[...] = obs
+        copied = clock()
+        first.record(self._stream)
+        if self._graph is not None:
+            self._graph.launch()
+        else:
+            self._enqueue()
+        last.record(self._stream)
+        self._stream.synchronize()
+        computed = clock()
+        self.output.copy()
+        end = clock()
+        return {
+            "copy_in_ms": (copied - begin) / 1e6,
+            "compute_ms": float(last.time_since(first)),
+            "launch_and_wait_ms": (computed - copied) / 1e6,
+            "copy_out_ms": (end - computed) / 1e6,
+        }
+
+    def close(self) -> None:
+        """Free graph, context and buffers; the GPU's context has to be current."""
+        self._stream.synchronize()
+        self.run = _closed
+        if self._graph is not None:
+            self._graph.close()
+            self._graph = None
+        del self._context
+        for memory in self._device:
+            memory.free()
+        self._device = []
+        buffers = (self.input.base, self.output.base)
+        self.input = self.output = np.zeros((0, 0), np.float32)  # nothing may touch the freed memory
+        for buffer in buffers:
+            buffer.free()
+
+    def _reason(self) -> str:
+        return " / ".join(message for message in self._errors[-3:]) or "it gives no reason"
+
+
+def _closed() -> None:
+    raise EngineError("The engine is closed; load it again.")
