@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from gate5 import _json
 from gate5.config import EvaluationConfig, ReleaseConfig
-from gate5.evaluation import EvaluationReporter, ScenarioComparison
+from gate5.evaluation import EvaluationReporter
+from gate5.export import ExportReport, WorstSample
 from gate5.gate import judge
+from gate5.latency import LatencyReport, Series
+from gate5.parity import ParityReport
 from gate5.plant.base import Box, Constraint, Float32, Scenario, Step, Variable
-from gate5.workspace import DirectoryWorkspace
+from gate5.workspace import DirectoryWorkspace, Workspace
 
 
 class Furnace:
@@ -53,7 +58,9 @@ class Furnace:
     def step(self, action: Float32) -> Step:
         heat = 9.0 * (np.clip(np.asarray(action, np.float64)[:, 0], -1, 1) + 1.0)
         cold = 3.0 if self.scenario == "gust" and 150 < self.time < 180 else 0.0
-        self.temperature = self.temperature + self.dt_s * (0.5 * heat - 0.0065 * (self.temperature - 20) - 0.02 * cold) / 4
+        self.temperature = (
+            self.temperature + self.dt_s * (0.5 * heat - 0.0065 * (self.temperature - 20) - 0.02 * cold) / 4
+        )
         self.time += 1
         self.hot = np.maximum(self.hot, (self.temperature > 680).astype(float))
         over = np.full(len(self.start), self.time >= self.scenarios[self.scenario].steps)
@@ -90,13 +97,95 @@ class Proportional:
         return np.clip(self.gain * error + self.bias, -1, 1).astype(np.float32), None
 
 
+@dataclass
+class Run:
+    """A finished run, as names and bytes, so that a test can leave some out or change one."""
+
+    artifacts: dict[str, bytes]
+
+    def at(self, path: Path, *, without: Sequence[str] = (), changes: dict[str, bytes] | None = None) -> Workspace:
+        """A workspace at ``path`` that holds the artifacts except those that start with one of ``without``."""
+        workspace = DirectoryWorkspace(path)
+        for name, data in (self.artifacts | (changes or {})).items():
+            if not any(name.startswith(start) for start in without):
+                workspace.write(name, data)
+        return workspace
+
+
 @pytest.fixture(scope="session")
-def comparisons() -> list[ScenarioComparison]:
-    """Three scenarios of the furnace, really run."""
+def run() -> Run:
+    """Everything that a run leaves behind: evaluation and gate really made, the other numbers written down here."""
+    config = ReleaseConfig.parse({"evaluation": {"scenarios": ["hold", "ramp", "gust"]}})
+    samples = _samples()
+    reports: dict[str, Any] = {"export.json": _export(), "parity.json": _parity(), "latency.json": _latency(samples)}
+    artifacts = {"config.json": _json.dumps(config.plain()), "latency.npz": _npz(samples), "policy.onnx": b"onnx"}
+    artifacts["engine/policy.engine"] = b"engine" * 1000
+    artifacts["engine/engine.json"] = _json.dumps(_ENGINE)
+    artifacts["checkpoint.json"] = _json.dumps(_CHECKPOINT)
     reporter = EvaluationReporter(Furnace(), EvaluationConfig(episodes=6, bootstrap=200))
-    return [reporter.scenario(name, Proportional(0.05), Proportional(0.02)) for name in ("hold", "ramp", "gust")]
+    metrics: dict[str, float | None] = {"evaluation.emergency_trip.rl.engine_episodes": 6.0}
+    for name in reporter.scenarios:
+        reports[f"evaluation/{name}.json"] = reporter.scenario(name, Proportional(0.05), Proportional(0.02))
+        artifacts[f"evaluation/{name}.npz"] = _npz(reporter.trajectories(name))
+    for name, report in reports.items():
+        artifacts[name] = _json.dumps(report.to_dict())
+        metrics |= report.metrics()
+    verdict = judge(config.gate.rules, metrics, reporter.scenarios, config.gate.sla_p99_ms)
+    artifacts["gate.json"] = _json.dumps(verdict.to_dict())
+    for stage in ("resolve", "export", "build", "verify", "benchmark", "evaluate-hold", "compare", "gate"):
+        artifacts[f"records/{stage}.json"] = b"{}"
+    return Run(artifacts)
 
 
-@pytest.fixture
-def config() -> ReleaseConfig:
-    return ReleaseConfig()
+def _samples() -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    fast = rng.lognormal(np.log(0.02), 0.1, 5000)
+    fast[rng.integers(0, 5000, 20)] *= 20
+    return {"back_to_back": fast, "cadence": rng.lognormal(np.log(0.035), 0.1, 500)}
+
+
+def _latency(samples: dict[str, Any]) -> LatencyReport:
+    series = {name: Series.of((values * 1e6).astype(np.int64), 0.99) for name, values in samples.items()}
+    block = {"p50_ms": 0.02, "p99_ms": 0.03, "max_ms": 0.4, "involuntary_switches": 1.0}
+    return LatencyReport(
+        back_to_back=series["back_to_back"], cadence=series["cadence"], confidence=0.99, cadence_ms=5.0,
+        blocks=(block, block), split=None, nonfinite=0, timer_ms=1e-4,
+        conditions={"cpu": 1, "policy": "SCHED_OTHER"}, device_before=None, device_after=None,
+        engine={"backend": "onnxruntime"}, machine={"cpu": "a CPU"},
+    )  # fmt: skip
+
+
+def _export() -> ExportReport:
+    return ExportReport(
+        onnx_sha256="a" * 64, onnx_bytes=90_000, opset=17, ir_version=8, policy_sha256="b" * 64,
+        vecnormalize_sha256="c" * 64, algorithm="PPO", obs_dim=2, act_dim=1, reference="the policy", compared=6000,
+        nonfinite=0, max_abs_error=1.25e-6, by_kind={"rollout": {"compared": 2000, "max_abs_error": 3e-7}},
+        worst=WorstSample("corners", (1.5, 2.25), (0.1,), (0.1000012,)), verified=True, versions={"torch": "2.13.0"},
+    )  # fmt: skip
+
+
+def _parity() -> ParityReport:
+    return ParityReport(
+        backend="onnxruntime", precision="fp32", batch_max=512, compared=8000, nonfinite=0, max_abs_error=4.5e-8,
+        by_kind={"far": {"compared": 2000, "nonfinite": 0, "max_abs_error": 4.5e-8}}, batch_compared=8000,
+        batch_nonfinite=0, batch_max_abs_error=4e-8, batch_spread=0.0, repeats=100, repeat_mismatches=0,
+        nan_gives_nan=True, worst=WorstSample("far", (1.0, None), (0.5,), (None,)), reference="ONNX Runtime",
+    )  # fmt: skip
+
+
+def _npz(arrays: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+_ENGINE: dict[str, Any] = {
+    "backend": "onnxruntime", "precision": "fp32", "device": "a CPU", "batch_max": 512,
+    "versions": {"onnxruntime": "1.32.0"}, "hardware": {},
+}  # fmt: skip
+_CHECKPOINT: dict[str, Any] = {
+    "source": "examples/checkpoints/good", "algorithm": "PPO", "sb3_version": "2.9.2", "obs_dim": 2, "act_dim": 1,
+    "layers": [[2, 64], [64, 1]], "parameters": 257, "activation": "tanh", "action_end": "clipped",
+    "policy_sha256": "b" * 64, "vecnormalize_sha256": "c" * 64, "notes": [],
+    "normaliser": {"clip": 10.0, "epsilon": 1e-8, "count": 1000.0},
+}  # fmt: skip

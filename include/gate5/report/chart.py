@@ -16,7 +16,7 @@ import numpy as np
 from gate5.report.axis import Axis, Floats, label, span
 from gate5.report.html import Markup, tag
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 600.0, 58.0, 12.0, 10.0, 34.0
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 600.0, 58.0, 16.0, 10.0, 34.0
 POINTS = 260
 
 
@@ -149,7 +149,7 @@ def _grid(chart: Chart, x_axis: Axis, y_axis: Axis) -> Markup:
         step = min((b - a for a, b in pairwise(values)), default=1.0)
         for value in values:
             at = float(axis.place(value))
-            text = label(value, min(step, abs(value)) if axis.log and value else step)
+            text = label(value, value if axis.log else step)
             if axis is x_axis:
                 parts.append(tag("line", x1=f"{at:.1f}", x2=f"{at:.1f}", y1=y_axis.end, y2=y_axis.start))
                 parts.append(tag("text", text, x=f"{at:.1f}", y=y_axis.start + 14, text_anchor="middle"))

@@ -27,7 +27,7 @@ def section(artifacts: Artifacts) -> Markup:
 
 
 def _introduction(row: ScenarioComparison) -> Markup:
-    driver = f"the built engine ({row.rl.driver})" if row.rl.driver else "the policy itself, not a built engine"
+    driver = f"the built engine ({row.rl.driver})" if row.rl.driver else "the policy (not a built engine)"
     return tag(
         "p",
         f"Plant {row.plant}; {driver} and the baseline each drive {row.episodes} episodes per scenario on the same "

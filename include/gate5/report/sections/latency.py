@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from gate5.latency import LatencyReport
 from gate5.report.artifacts import Arrays, Artifacts
 from gate5.report.axis import Floats
 from gate5.report.chart import Chart, Mark, Series, draw
@@ -14,6 +15,7 @@ from gate5.report.sections.plain import flat_facts
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 _NAMES = {"back_to_back": "back to back", "cadence": "at the cadence"}
+_ELSEWHERE = ("back_to_back", "cadence", "blocks")
 _SPLIT = ("copy", "compute", "h2d", "d2h", "inference")
 
 
@@ -38,21 +40,38 @@ def section(artifacts: Artifacts) -> Markup:
         parts.append(_charts(series, metrics, sla))
     else:
         parts.append(tag("p", "Missing: the raw samples (latency.npz).", class_="soft"))
-    parts.append(tag("details", tag("summary", "How it was measured"), flat_facts(report.to_dict()), class_="data"))
+    parts += [_conditions(report), _blocks(report)]
     return tag("section", parts, id="latency")
 
 
 def _quantiles(series: Arrays, metrics: dict[str, float | None], sla: float | None) -> Markup:
     rows: list[list[str]] = []
     for name, values in series.items():
-        quantiles = [figure(float(np.quantile(values, q)), 3) for q in QUANTILES]
+        quantiles = [f"{float(np.quantile(values, q)):#.3g}" for q in QUANTILES]
         rows.append(
-            [_NAMES.get(name, name.replace("_", " ")), f"{values.size:,}", *quantiles, figure(float(values.max()), 3)]
+            [_NAMES.get(name, name.replace("_", " ")), f"{values.size:,}", *quantiles, f"{float(values.max()):#.3g}"]
         )
     header = ("series", "samples", *(f"p{100 * q:g}" for q in QUANTILES), "max")
     bound = figure(metrics.get("latency.p99_upper_ms"), 4, "ms")
     text = f"Milliseconds. Upper confidence bound of p99: {bound}; the SLA allows < {figure(sla, 4, 'ms')}"
     return table(header, rows, numeric=range(1, 8), caption=text)
+
+
+def _conditions(report: LatencyReport) -> Markup:
+    about = {name: value for name, value in report.to_dict().items() if name not in _ELSEWHERE}
+    return tag(
+        "details", tag("summary", "How and under which conditions it was measured"), flat_facts(about), class_="data"
+    )
+
+
+def _blocks(report: LatencyReport) -> Markup | None:
+    if not report.blocks:
+        return None
+    names = list(report.blocks[0])
+    rows = [[str(i + 1), *(figure(block.get(name), 4) for name in names)] for i, block in enumerate(report.blocks)]
+    header = ("block", *(name.replace("_", " ") for name in names))
+    inner = table(header, rows, numeric=range(len(header)))
+    return tag("details", tag("summary", f"The {len(rows)} blocks of the back-to-back series"), inner, class_="data")
 
 
 def _charts(series: Arrays, metrics: dict[str, float | None], sla: float | None) -> Markup:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gate5.parity import ParityReport
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, code, facts, figure, table, tag
-from gate5.report.sections.plain import flat_facts
 
 _KINDS = {"rollout": "closed-loop rollouts", "interior": "interior of the observation space",
           "corners": "corners of the observation space", "far": "far outside"}  # fmt: skip
@@ -40,14 +40,27 @@ def section(artifacts: Artifacts) -> Markup:
         parts.append(tag("p", "Missing: the stage verify has not run yet.", class_="soft"))
     else:
         about = parity.to_dict()
-        metrics = parity.metrics()
-        parts += [
-            facts([(_words(name), figure(value, 4)) for name, value in metrics.items()]),
-            _by_kind(about),
-            _worst(about),
-            tag("details", tag("summary", "Everything recorded"), flat_facts(_short(about)), class_="data"),
-        ]
+        parts += [_engine(parity), _by_kind(about), _worst(about)]
     return tag("section", parts, id="parity")
+
+
+def _engine(parity: ParityReport) -> Markup:
+    most = parity.batch_max
+    return facts(
+        [
+            ("largest absolute error", figure(parity.max_abs_error, 3)),
+            (
+                "observations compared",
+                f"{parity.compared:,} at batch 1, {parity.batch_compared:,} at {most}",
+            ),
+            ("numbers not finite", f"{parity.nonfinite} at batch 1, {parity.batch_nonfinite} at {most}"),
+            (f"largest error at batch {most}", figure(parity.batch_max_abs_error, 3)),
+            (f"batch 1 against batch {most}", figure(parity.batch_spread, 3)),
+            ("the same input twice", f"{parity.repeat_mismatches} of {parity.repeats} gave other bits"),
+            ("an observation of NaN gives", "NaN" if parity.nan_gives_nan else "a plausible action"),
+            ("compared with", parity.reference),
+        ]
+    )
 
 
 def _by_kind(about: Mapping[str, Any]) -> Markup | None:
@@ -79,14 +92,6 @@ def _worst(about: Mapping[str, Any]) -> Markup | None:
         tag("p", "Observation: ", tag("code", observation)),
         class_="data",
     )
-
-
-def _short(about: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in about.items() if name not in ("worst", "by_kind")}
-
-
-def _words(metric: str) -> str:
-    return metric.removeprefix("parity.").replace(".", " · ").replace("_", " ")
 
 
 def _whole(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from gate5._gate_text import shown
 from gate5.gate import GateReport, RuleResult
 from gate5.report.artifacts import Artifacts
@@ -13,6 +15,7 @@ _WORDS = {
     "fail": "This candidate was refused by Gate 5.",
     "error": "Gate 5 could not decide: a measurement is missing. Nothing is released.",
 }
+_NUMERIC = ("measured", "margin")
 _SYMBOLS = {"pass": "✓ pass", "fail": "✗ fail", "missing": "? missing"}
 
 
@@ -54,25 +57,39 @@ def rules(artifacts: Artifacts) -> Markup:
         body = [
             tag("p", "A veto rule must pass; an advisory rule is shown and has no say. "
                 "The margin is how far the measurement is on the good side of its threshold.", class_="soft"),
-            table(("outcome", "rule", "scenario", "metric", "measured", "must be", "margin", "why"),
-                  [_row(rule) for rule in gate.rules], numeric=(4, 6)),
+            _table(gate),
         ]  # fmt: skip
     return tag("section", tag("h2", "Rules of Gate 5"), body, id="rules")
 
 
-def _row(rule: RuleResult) -> list[object]:
-    outcome = [tag("span", _SYMBOLS[rule.outcome], class_=f"tag {rule.outcome}")]
-    if not rule.veto:
-        outcome.append(tag("div", "advisory", class_="soft"))
+def _table(gate: GateReport) -> Markup:
+    """One body per rule: its name and purpose once, then a line for each scenario."""
+    titles = ("rule", "outcome", "scenario", "measured", "must be", "margin", "remark")
+    head = tag("tr", [tag("th", title, scope="col", class_="n" if title in _NUMERIC else None) for title in titles])
+    bodies = []
+    for _, group in groupby(gate.rules, key=lambda rule: (rule.name, rule.veto, rule.op, rule.why)):
+        results = list(group)
+        lines = [[_rule(results)] if index == 0 else [] for index in range(len(results))]
+        bodies.append(tag("tbody", [tag("tr", a, _cells(b)) for a, b in zip(lines, results, strict=True)]))
+    return tag("div", tag("table", tag("thead", head), bodies, class_="rules"), class_="scroll", tabindex=0)
+
+
+def _rule(results: list[RuleResult]) -> Markup:
+    first = results[0]
+    metric = first.metric if first.scenario is None else first.metric.replace(f".{first.scenario}.", ".*.", 1)
+    veto = None if first.veto else tag("span", " advisory", class_="soft")
+    inner = (tag("b", first.name), veto, tag("div", first.why, class_="soft"), code(metric))
+    return tag("th", inner, scope="rowgroup", rowspan=len(results))
+
+
+def _cells(rule: RuleResult) -> list[Markup]:
     return [
-        outcome,
-        rule.name,
-        rule.scenario or "",
-        code(rule.metric),
-        shown(rule.measured, rule.threshold),
-        tag("span", f"{rule.op} {shown(rule.threshold, rule.measured)}", style="white-space:nowrap"),
-        figure(rule.margin, 3),
-        [rule.why, tag("div", rule.note, class_="soft") if rule.note else None],
+        tag("td", tag("span", _SYMBOLS[rule.outcome], class_=f"tag {rule.outcome}")),
+        tag("td", rule.scenario or "–"),
+        tag("td", shown(rule.measured, rule.threshold), class_="n"),
+        tag("td", f"{rule.op} {shown(rule.threshold, rule.measured)}", style="white-space:nowrap"),
+        tag("td", figure(rule.margin, 3), class_="n"),
+        tag("td", rule.note, class_="soft"),
     ]
 
 

@@ -1,0 +1,90 @@
+"""The page in a real browser: its script runs without an error and shows the values under the pointer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gate5.report import render
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield running
+        running.close()
+
+
+def open_page(browser: Any, text: str, path: Path, width: int = 1280) -> tuple[Any, list[str]]:
+    """The page and everything that went wrong in it: errors, dialogs, requests."""
+    path.write_text(text, encoding="utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    trouble: list[str] = []
+    page.on("pageerror", lambda error: trouble.append(f"error {error}"))
+    page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
+    page.on("dialog", lambda dialog: (trouble.append("dialog"), dialog.dismiss()))
+    page.on("request", lambda request: trouble.append(request.url) if request.url != path.as_uri() else None)
+    page.goto(path.as_uri())
+    return page, trouble
+
+
+def test_the_pointer_shows_policy_pid_and_time_in_all_charts_of_the_episode(
+    browser: Any, run: Any, tmp_path: Path
+) -> None:
+    page, trouble = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html")
+    chart = page.locator("#scenario-ramp svg").first
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + 0.97 * box["width"], box["y"] + box["height"] / 2)
+    lines = page.locator(".tip div").all_text_contents()
+    assert [line.split(":")[0] for line in lines] == ["time, min", "policy", "PID", "set-point"]
+    time, policy, _, wanted = (float(line.split(":")[1].split()[0]) for line in lines)
+    assert 23 < time <= 25
+    assert 725 < policy < wanted + 2
+    assert wanted == pytest.approx(700 + 0.15 * 12 * time, abs=1)
+    lit = page.evaluate(
+        "[...document.querySelectorAll('.cursor')].filter(c => c.style.visibility === 'visible').length"
+    )
+    assert lit == page.locator("#scenario-ramp svg").count()
+    page.mouse.move(2, 2)
+    assert page.evaluate("getComputedStyle(document.querySelector('.tip')).visibility") == "hidden"
+    assert trouble == []
+
+
+def test_a_hostile_checkpoint_and_rule_run_nothing(browser: Any, run: Any, tmp_path: Path) -> None:
+    evil = "</script></style><script>alert(1)</script><img src=//x/y onerror=alert(2)>"
+    verdict = json.loads(run.artifacts["gate.json"])
+    verdict["rules"][0] |= {"name": evil, "why": evil, "note": evil}
+    changes = {
+        "gate.json": json.dumps(verdict).encode(),
+        "checkpoint.json": json.dumps({"source": evil, "policy_sha256": evil, "notes": [evil]}).encode(),
+    }
+    page, trouble = open_page(browser, render(run.at(tmp_path / "run", changes=changes)), tmp_path / "report.html")
+    assert page.locator("img").count() == 0
+    assert trouble == []
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_no_screen_has_to_scroll_sideways(browser: Any, run: Any, tmp_path: Path, width: int) -> None:
+    page, trouble = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html", width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert trouble == []
