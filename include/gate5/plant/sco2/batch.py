@@ -126,8 +126,8 @@ class FloatBatch:
         """A new episode."""
         (course,) = courses
         begin = start(self._arrays, courses, _gather_health(courses))
-        numbers = [float(v[0]) for v in begin[:-1]]
-        self._state = State(*numbers, tuple(begin.actuators[:, 0].tolist()))
+        numbers: list[Any] = [float(v[0]) for v in begin[:-1]]
+        self._state = State(*numbers, *[tuple(begin.actuators[:, 0].tolist())])
         self._health = course.health
         self._inputs: list[list[float]] = course.inputs.tolist()
         self._t = 0

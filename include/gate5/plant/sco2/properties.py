@@ -6,6 +6,7 @@ single plant. Both use additions, products and one truncation only.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -60,13 +61,14 @@ class Table:
         row, f = place
         y = (x - self._x0) * self._scale
         if not -1e9 < y < 1e9:
-            return (float("nan"),) * (self._width // 4)
+            return tuple([math.nan] * (self._width // 4))
         j = int(y)
         g = y - j
         cell = min(max(row * self._row + j, 0), self._cells - 1) * self._width
-        c = self._flat
+        c: Any = self._flat
         if self._width == 4:
-            return ((c[cell] + c[cell + 1] * g) + f * (c[cell + 2] + c[cell + 3] * g),)
+            only: float = (c[cell] + c[cell + 1] * g) + f * (c[cell + 2] + c[cell + 3] * g)
+            return (only,)
         return tuple(
             [(c[k] + c[k + 1] * g) + f * (c[k + 2] + c[k + 3] * g) for k in range(cell, cell + self._width, 4)]
         )
@@ -88,7 +90,7 @@ class PressureAxis:
     def locate_one(self, p: float) -> tuple[int, float]:
         y = (p - self.range.low) * self._scale
         if not -1e9 < y < 1e9:
-            return 0, float("nan")
+            return 0, math.nan
         row = int(y)
         return row, y - row
 
