@@ -1,20 +1,19 @@
 """``ReleaseConfig``: everything a release can be told, in one YAML file.
 
 Unknown keys, wrong types and values out of range end in a ``ConfigError`` that names the key, the value and what would
-be right. This module imports nothing of gate5 but its errors, so that every other module can take a section of it.
+be right. This module imports nothing of gate5 but other leaves, so that every other module can take a section of it.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from gate5._json import digest
+from gate5._config_text import explain, override, read_yaml
+from gate5._json import digest, dumps
 from gate5.errors import ConfigError
 
 SCENARIOS = (
@@ -40,6 +39,15 @@ class PlantConfig(Section):
     id: str = Field("sco2", description="`sco2`, `gymnasium:ENV_ID` or `module:factory`")
     options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the plant's factory")
 
+    @field_validator("options")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            dumps(value)  # the configuration is hashed and stored as JSON
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"only JSON's types can be options of a plant ({error})") from None
+        return value
+
 
 class CheckpointConfig(Section):
     """How a checkpoint is read."""
@@ -52,16 +60,16 @@ class CheckpointConfig(Section):
 class ExportConfig(Section):
     """How the policy becomes an ONNX graph."""
 
-    opset: int = Field(17, ge=13, le=20)
+    opset: int = Field(17, ge=13, le=20, description="ONNX operator set of the graph")
     samples: int = Field(2000, ge=1000, description="observations on which ONNX is compared with the policy")
 
 
 class ProfileConfig(Section):
     """The optimisation profile: batch sizes that the engine takes."""
 
-    min_batch: int = Field(1, ge=1)
-    opt_batch: int = Field(1, ge=1)
-    max_batch: int = Field(512, ge=1)
+    min_batch: int = Field(1, ge=1, description="always 1: a plant asks for one action at a time")
+    opt_batch: int = Field(1, ge=1, description="the batch that TensorRT tunes its kernels for")
+    max_batch: int = Field(512, ge=1, description="the largest batch; evaluations run in chunks of it")
 
     @model_validator(mode="after")
     def _ordered(self) -> ProfileConfig:
@@ -82,9 +90,9 @@ class EngineConfig(Section):
         "auto", description="`auto`: TensorRT where it and a GPU are there, else ONNX Runtime on the CPU"
     )
     precision: Literal["fp16", "fp32", "bf16"] = Field("fp16", description="TensorRT only; ONNX Runtime runs FP32")
-    profile: ProfileConfig = Field(default_factory=ProfileConfig)
-    optimization_level: int = Field(5, ge=0, le=5)
-    workspace_mib: int = Field(256, ge=1)
+    profile: ProfileConfig = Field(default_factory=ProfileConfig, description="batch sizes")
+    optimization_level: int = Field(5, ge=0, le=5, description="TensorRT's builder: 5 tries the most kernels")
+    workspace_mib: int = Field(256, ge=1, description="GPU memory that TensorRT may use while it builds")
     tactic_sources: int | None = Field(None, description="bit mask for set_tactic_sources; null: TensorRT's default")
     threads: int = Field(1, ge=1, description="ONNX Runtime's intra-op threads")
 
@@ -93,16 +101,16 @@ class ParityConfig(Section):
     """How the engine is compared with the ONNX graph."""
 
     samples: int = Field(2000, ge=100, description="observations of each kind: rollout, interior, corners, far outside")
-    seed: int = 5
+    seed: int = Field(5, ge=0, description="of the drawn observations")
 
 
 class LatencyConfig(Section):
     """How latency is measured: host to host, one observation at a time, on real observations."""
 
     iterations: int = Field(20_000, ge=1000, description="timed inferences back to back")
-    warmup: int = Field(2_000, ge=0)
+    warmup: int = Field(2_000, ge=0, description="inferences before the first timed one")
     cadence_ms: float = Field(5.0, gt=0, description="idle gap between the inferences of the second series")
-    cadence_iterations: int = Field(1_000, ge=0)
+    cadence_iterations: int = Field(1_000, ge=0, description="timed inferences of the second series; 0: none")
     blocks: int = Field(10, ge=1, description="the back-to-back series is taken in this many blocks")
     confidence: float = Field(0.99, gt=0.5, lt=1, description="of the upper bound of p99")
     cpu: int | None = Field(None, ge=0, description="pin the measuring thread to this CPU; null: the quietest one")
@@ -111,17 +119,29 @@ class LatencyConfig(Section):
 class EvaluationConfig(Section):
     """How the engine drives the plant and what it is compared with."""
 
-    scenarios: tuple[str, ...] | None = Field(None, description="null: every scenario that the plant declares")
-    episodes: int = Field(50, ge=1)
+    scenarios: tuple[str, ...] | None = Field(
+        None, min_length=1, description="names; null: every scenario that the plant declares"
+    )
+    episodes: int = Field(50, ge=1, description="of each scenario")
     seed: int = Field(20_000, ge=0, description="episode i runs on seed + i, the same for policy and baseline")
-    confidence: float = Field(0.95, gt=0.5, lt=1)
-    bootstrap: int = Field(2_000, ge=100)
+    confidence: float = Field(
+        0.95, gt=0.5, lt=1, description="of the paired interval and of the violation probability's upper bound"
+    )
+    bootstrap: int = Field(2_000, ge=100, description="resamples of the paired interval")
+
+    @field_validator("scenarios")
+    @classmethod
+    def _once_each(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = [name for name in value or () if (value or ()).count(name) > 1]
+        if twice:
+            raise ValueError(f"the scenario {twice[0]!r} is there twice: give each once")
+        return value
 
 
 class BaselineConfig(Section):
     """The controller that the policy is compared with."""
 
-    kind: Literal["pid", "none"] = "pid"
+    kind: Literal["pid", "none"] = Field("pid", description="`none`: no comparison, which the default rules refuse")
     gains: str | None = Field(None, description="a JSON file of PID gains; null: the plant's tuned ones")
 
 
@@ -134,10 +154,10 @@ class RuleConfig(Section):
     A ``*`` in the metric stands for every scenario that the release has to cover; the rule then holds for each of them.
     """
 
-    name: str = Field(min_length=1)
-    metric: str = Field(min_length=1)
-    op: Operator
-    threshold: float | Literal["sla_p99_ms"]
+    name: str = Field(min_length=1, description="what the verdict calls it; no two rules share one")
+    metric: str = Field(min_length=1, description="what is judged (docs/gate5.md lists all metrics)")
+    op: Operator = Field(description="the comparison; in YAML write it in quotes")
+    threshold: float | Literal["sla_p99_ms"] = Field(description="a number, or `sla_p99_ms` for the SLA above")
     veto: bool = Field(True, description="false: advisory, shown but without a say")
     why: str = Field("", description="one sentence for the reader of the verdict")
 
@@ -166,7 +186,9 @@ class GateConfig(Section):
     """Gate 5."""
 
     sla_p99_ms: float = Field(1.0, gt=0, description="the latency that the SLA allows, in milliseconds")
-    rules: tuple[RuleConfig, ...] = Field(default_factory=_default_rules, min_length=1)
+    rules: tuple[RuleConfig, ...] = Field(
+        default_factory=_default_rules, min_length=1, description="all of them; a list here replaces the default one"
+    )
 
     @model_validator(mode="after")
     def _names_differ(self) -> GateConfig:
@@ -184,7 +206,7 @@ class StoreConfig(Section):
 
     uri: str = Field("var/store", description="a directory or s3://BUCKET/PREFIX")
     endpoint: str | None = Field(None, description="the S3 server's URL where it is not AWS")
-    region: str | None = None
+    region: str | None = Field(None, description="the S3 region, where the server wants one")
     signing_key: str = Field("var/keys/release.pem", description="Ed25519 private key (`gate5 keygen`)")
     connection: str | None = Field(None, description="Airflow connection id that holds the S3 credentials")
 
@@ -192,11 +214,15 @@ class StoreConfig(Section):
 class ReleaseSection(Section):
     """What happens to a candidate that passes."""
 
-    channel: str = Field("production", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    channel: str = Field(
+        "production", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="the log of releases that plants follow"
+    )
     require_backend: Literal["tensorrt", "onnxruntime"] | None = Field(
         None, description="refuse an engine of another backend on this channel"
     )
-    approval: Literal["none", "required"] = "none"
+    approval: Literal["none", "required"] = Field(
+        "none", description="`required`: a person decides between Gate 5 and the promotion"
+    )
     approval_timeout_hours: float = Field(24.0, gt=0, description="after this long without an answer: rejected")
 
 
@@ -232,9 +258,9 @@ class ReleaseConfig(Section):
         data: Any = {}
         source = "the built-in defaults" if path is None else str(path)
         if path is not None:
-            data = _read_yaml(Path(path))
+            data = read_yaml(Path(path))
         for key, value in (overrides or {}).items():
-            _set(data, key, value)
+            override(data, key, value)
         return cls.parse(data, source)
 
     @classmethod
@@ -247,7 +273,7 @@ class ReleaseConfig(Section):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise ConfigError(_explain(error, source)) from None
+            raise ConfigError(explain(error, source, cls)) from None
 
     def plain(self) -> dict[str, Any]:
         """The configuration as plain JSON types."""
@@ -267,79 +293,3 @@ def home() -> Path:
 def resolve_path(path: str | os.PathLike[str]) -> Path:
     """An absolute path; a relative one starts at ``home()``."""
     return (home() / Path(path).expanduser()).absolute()
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"The configuration {path} cannot be read ({error.strerror}); give another with --config, "
-            "or copy config/release.yaml."
-        ) from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"The configuration {path} is not UTF-8 text; is it a YAML file?") from None
-    try:
-        return yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(
-            f"The configuration {path} is not valid YAML{where}: {getattr(error, 'problem', error)}."
-        ) from None
-
-
-def _set(data: Any, key: str, value: Any) -> None:
-    *parents, last = key.split(".")
-    for name in parents:
-        if not isinstance(data, dict):
-            raise ConfigError(f"The override {key!r} goes through {name!r}, which is not a section.")
-        data = data.setdefault(name, {})
-        if data is None:
-            raise ConfigError(f"The section {name!r} is empty in the file; remove the line or give it keys.")
-    if not isinstance(data, dict):
-        raise ConfigError(f"The override {key!r} does not lead into a section.")
-    data[last] = value
-
-
-def _explain(error: ValidationError, source: str) -> str:
-    problems = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"] if not str(part).startswith("function-"))
-        if item["type"] == "extra_forbidden":
-            problems.append(_unknown_key(item["loc"], where))
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            value = "" if isinstance(item["input"], dict) else f" (got {item['input']!r})"
-            problems.append(f"{where or 'the whole'}: {message}{value}")
-    return f"In {source}: " + "; ".join(problems) + "."
-
-
-def _unknown_key(location: tuple[int | str, ...], where: str) -> str:
-    known = sorted(_fields_at(location[:-1]))
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"the keys here are {', '.join(known)}"
-    return f"unknown key {where!r}: {hint}"
-
-
-def _fields_at(location: tuple[int | str, ...]) -> Annotated[list[str], "field names"]:
-    model: type[BaseModel] = ReleaseConfig
-    for part in location:
-        if isinstance(part, int):
-            continue
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        found = _model_in(annotation)
-        if found is None:
-            return []
-        model = found
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
