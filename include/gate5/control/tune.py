@@ -1,0 +1,198 @@
+"""``python -m gate5.control.tune``: step tests, then the joint optimisation of all loops over all scenarios.
+
+Reads a structure (which loops, which feedforward; the numbers in it are where the search starts), writes gains, and a
+record of three scores on seeds that neither the search nor an evaluation uses: the naive tuning (each loop by itself
+after a step test), the structure as given, and the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gate5 import _json
+from gate5.config import PlantConfig
+from gate5.control.closed_loop import QuickScore, pairs, quick, worst_margins
+from gate5.control.gains import Gains, parse_gains, read_gains
+from gate5.control.identify import identify, naive
+from gate5.control.pid import PIDBaseline
+from gate5.control.search import Search
+from gate5.plant.base import Float32, Float64, Plant
+from gate5.workspace import write_atomically
+
+SEARCH_SEED, REPORT_SEED, STEP_TEST_SEED = 1_000_000, 2_000_000, 900_000
+
+# Distance from a limit, in its unit, below which the search pays: a tuning that grazes a limit is not a good one.
+BUFFERS = {"C": 0.2, "MPa": 0.05, "MW": 0.3, "C/min": 0.4, "1": 0.03}
+
+
+class Population:
+    """Several controllers, each driving its own part of the batch."""
+
+    def __init__(self, members: Sequence[PIDBaseline], episodes: int) -> None:
+        self._members, self._episodes = members, episodes
+
+    def reset(self, batch: int) -> None:
+        """Forget the past; ``batch`` is the number of members times their episodes."""
+        for member in self._members:
+            member.reset(self._episodes)
+
+    def predict(self, obs: Float32) -> tuple[Float32, None]:
+        """Each member's actions for its own rows."""
+        n = self._episodes
+        return np.concatenate([m.predict(obs[i * n : (i + 1) * n])[0] for i, m in enumerate(self._members)]), None
+
+
+class Tunable:
+    """The numbers of a set of gains as a vector: zero is the structure itself, one is a typical change.
+
+    Gains and time constants move by factors (``exp(0.25 x)``), biases and feedforward by 0.05 of the action's unit,
+    constant set-points by 0.5 %. What is zero in the structure and is a gain stays zero: the loops are given.
+    """
+
+    def __init__(self, gains: Gains) -> None:
+        self.plain: dict[str, Any] = gains.model_dump(mode="json")
+        self._entries: list[tuple[Any, Any, str]] = []
+        for channel in self.plain["channels"]:
+            self._entries.append((channel, "bias", "add"))
+            for table in channel["feedforward"]:
+                self._entries += [(point, 1, "add") for point in table["points"]]
+            for loop in channel["loops"]:
+                names = ("kp", "ki", "kd", "tracking_s")
+                self._entries += [(loop, name, "factor") for name in names if loop[name] != 0.0]
+                if not isinstance(loop["setpoint"], str):
+                    self._entries.append((loop, "setpoint", "share"))
+        self._start = [holder[key] for holder, key, _ in self._entries]
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return len(self._entries)
+
+    def at(self, x: Float64) -> Gains:
+        """The gains at a vector."""
+        for (holder, key, kind), start, value in zip(self._entries, self._start, x.tolist(), strict=True):
+            if kind == "factor":
+                holder[key] = start * float(np.exp(0.25 * value))
+            else:
+                holder[key] = start + value * (0.05 if kind == "add" else 0.005 * abs(start))
+        return parse_gains(self.plain)
+
+
+def objective(plant: Plant, score: QuickScore) -> float:
+    """Mean over scenarios of the reward per step, in hundredths, less the price of violations and thin margins."""
+    reward = [float(r.mean()) / plant.scenarios[n].steps for n, r in score.by_scenario(score.returns).items()]
+    violating = [float((v > 0).mean()) for v in score.by_scenario(score.violations).values()]
+    thin = 0.0
+    for margins in worst_margins(plant, score).values():
+        for constraint in plant.constraints:
+            if constraint.name in margins:
+                buffer = BUFFERS.get(constraint.unit, 0.0) or 1e-9
+                thin += float(np.clip(1.0 - margins[constraint.name] / buffer, 0.0, 3.0))
+    return 100.0 * float(np.mean(reward)) - 20.0 * float(np.mean(violating)) - 0.3 * thin
+
+
+def tune(plant: Any, structure: Gains, *, generations: int, population: int, episodes: int, seed: int) -> Gains:
+    """The best candidate of the search; all are judged on the same seeds, so that they are compared fairly."""
+    tunable = Tunable(structure)
+    search = Search(tunable.size, sigma=0.5, population=population, seed=seed)
+    names, seeds = pairs(plant, episodes, SEARCH_SEED)
+    best, best_value = structure, evaluate(plant, [structure], names, seeds)[0]
+    for generation in range(generations):
+        candidates = [tunable.at(x) for x in search.ask()] + [tunable.at(search.mean)]
+        values = evaluate(plant, candidates, names, seeds)
+        top = int(np.argmax(values))
+        if values[top] > best_value:
+            best, best_value = candidates[top], float(values[top])
+        search.tell(values[:-1])
+        _say(f"generation {generation + 1}/{generations}: best {best_value:.4f}, mean {values[-1]:.4f}")
+    return best
+
+
+def evaluate(plant: Any, candidates: Sequence[Gains], names: list[str], seeds: list[int]) -> Float64:
+    """The objective of each candidate, all driven in one batch."""
+    n = len(seeds)
+    controller = Population([_controller(plant, g) for g in candidates], n)
+    whole = quick(plant, controller, names * len(candidates), seeds * len(candidates))
+    parts = (slice(i * n, (i + 1) * n) for i in range(len(candidates)))
+    return np.array(
+        [
+            objective(plant, QuickScore(tuple(names), whole.returns[p], whole.violations[p], whole.margins[:, p]))
+            for p in parts
+        ]
+    )
+
+
+def summary(plant: Any, gains: Gains, episodes: int) -> dict[str, Any]:
+    """What a set of gains does on the reporting seeds, by scenario."""
+    score = quick(plant, _controller(plant, gains), *pairs(plant, episodes, REPORT_SEED))
+    margins = worst_margins(plant, score)
+    violations, returns = score.by_scenario(score.violations), score.by_scenario(score.returns)
+    rows = {
+        name: {
+            "reward_per_step": float(returns[name].mean()) / plant.scenarios[name].steps,
+            "return_mean": float(returns[name].mean()),
+            "violations": int(violations[name].sum()),
+            "violating_episodes": int((violations[name] > 0).sum()),
+            "smallest_margins": {c: _json.number(m) for c, m in margins[name].items()},
+        }
+        for name in returns
+    }
+    return {"objective": objective(plant, score), "scenarios": rows}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    from gate5.plant.registry import open_plant
+
+    parser = argparse.ArgumentParser(prog="python -m gate5.control.tune", description=__doc__)
+    parser.add_argument("structure", type=Path, help="JSON: the loops, and where the search starts")
+    parser.add_argument("out", type=Path, help="JSON: the gains")
+    parser.add_argument("--record", type=Path, help="JSON: models of the step tests and the scores")
+    parser.add_argument("--plant", default="sco2")
+    parser.add_argument("--scenario", default="steady_state", help="the calm scenario for the step tests")
+    parser.add_argument("--generations", type=int, default=60)
+    parser.add_argument("--population", type=int, default=24)
+    parser.add_argument("--episodes", type=int, default=6, help="of each scenario, per candidate")
+    parser.add_argument("--report-episodes", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    plant = open_plant(PlantConfig(id=options.plant))
+    structure = read_gains(options.structure)
+    models = identify(plant, structure, options.scenario, STEP_TEST_SEED)
+    best = tune(
+        plant, structure, generations=options.generations, population=options.population, episodes=options.episodes,
+        seed=options.seed,
+    )  # fmt: skip
+    command = "python -m gate5.control.tune " + " ".join(sys.argv[1:] if arguments is None else arguments)
+    write_atomically(options.out, _json.dumps({**best.model_dump(mode="json"), "about": {"command": command}}))
+    tunings = {"naive": naive(structure, models), "structure": structure, "tuned": best}
+    scores = {name: summary(plant, gains, options.report_episodes) for name, gains in tunings.items()}
+    if options.record is not None:
+        record = {
+            "command": command, "models": [m.to_dict() for m in models], "report_episodes": options.report_episodes,
+            "first_report_seed": REPORT_SEED, "scores": scores,
+        }  # fmt: skip
+        write_atomically(options.record, _json.dumps(record))
+    for name, score in scores.items():
+        broken = sum(row["violating_episodes"] for row in score["scenarios"].values())
+        _say(f"{name}: objective {score['objective']:.4f}, episodes that violate {broken}")
+
+
+def _controller(plant: Plant, gains: Gains) -> PIDBaseline:
+    space, actions = plant.observation_space, plant.action_space
+    return PIDBaseline(gains, space.names, actions.low, actions.high, actions.names)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()
