@@ -25,6 +25,7 @@ _KEY_REFUSED = {
     "AuthorizationHeaderMalformed",
 }
 _NOT_ALLOWED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "Forbidden", "403"}
+_NO_URL = "(not a URL)"
 _ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "301", "IllegalLocationConstraintException"}
 
 
@@ -60,6 +61,8 @@ def make_client(
         s3={"addressing_style": "path" if elsewhere else "auto"},
     )
     try:
+        if public_url(elsewhere) == _NO_URL:
+            raise ValueError
         return boto3.session.Session().client(
             "s3",
             endpoint_url=endpoint,
@@ -70,7 +73,7 @@ def make_client(
         )
     except (ValueError, BotoCoreError) as error:
         raise StoreInputError(
-            f"No S3 client can be made for the endpoint {public_url(elsewhere)!r} and the region {region!r} "
+            f"No S3 client can be made for the endpoint {public_url(elsewhere) or None} and the region {region} "
             f"({type(error).__name__}): give a URL such as http://host:9000 and a region such as eu-central-1."
         ) from None
 
@@ -87,11 +90,12 @@ def public_url(url: str | None) -> str:
         return ""
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "(not a URL)"
-    return urlunsplit((parts.scheme, host + port, parts.path, "", "")) if host else "(not a URL)"
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, or too large
+        usable = False
+    if not usable:
+        return _NO_URL
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 @contextlib.contextmanager

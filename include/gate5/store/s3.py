@@ -10,6 +10,7 @@ from gate5._s3 import checksum, error_code, make_client, public_url, s3_errors
 from gate5.errors import StoreError
 from gate5.store.backend import checked_name
 
+_PAGE = 1000
 _UNCLEAR_ATTEMPTS = 4
 
 
@@ -53,7 +54,7 @@ class S3Backend:
         more: dict[str, str] = {}
         while True:
             # One key is asked for where one is wanted: the newest entry of a channel costs one small request.
-            size = 1000 if limit is None else min(1000, limit - len(found))
+            size = _PAGE if limit is None else min(_PAGE, limit - len(found))
             with s3_errors(self._what, self.client):
                 page = self.client.list_objects_v2(Bucket=self.bucket, Prefix=start + prefix, MaxKeys=size, **more)
             found += [item["Key"][len(start) :] for item in page.get("Contents", [])]

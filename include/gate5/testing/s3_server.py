@@ -1,7 +1,8 @@
 """A local S3 server: moto's, in a process of its own, with one request at a time.
 
-moto checks and writes in two steps without a lock, so that two conditional writes at once can both win; a lock around
-its WSGI application makes them atomic. Objects are kept in memory and end with the process.
+moto checks and writes in two steps without a lock, so that two conditional writes at once can both win, and it keeps
+what it has got of a body whose sender died; ``atomic`` around its WSGI application puts both right. Objects are kept in
+memory and end with the process.
 
     with S3Server() as server:
         client = server.client()
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -98,11 +100,18 @@ class S3Server:
         return name
 
 
-def locked(application: Callable[..., Any]) -> Callable[..., Any]:
-    """A WSGI application that serves one request after the other, its whole answer included."""
+def atomic(application: Callable[..., Any]) -> Callable[..., Any]:
+    """A WSGI application that takes whole requests only, and serves one after the other, its answer included."""
     lock = threading.Lock()
 
     def serve(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(length) if length else b""
+        if len(body) < length:
+            start_response("400 Bad Request", [("Content-Type", "application/xml")])
+            return iter([b"<Error><Code>IncompleteBody</Code></Error>"])
+        if length:
+            environ["wsgi.input"] = io.BytesIO(body)
         with lock:
             answer = application(environ, start_response)
             try:
@@ -131,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--middleware", help="MODULE:FUNCTION that wraps the WSGI application")
     given = parser.parse_args(arguments)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    application: Callable[..., Any] = locked(moto.DomainDispatcherApplication(moto.create_backend_app))
+    application: Callable[..., Any] = atomic(moto.DomainDispatcherApplication(moto.create_backend_app))
     if given.middleware:
         module, _, function = given.middleware.partition(":")
         application = getattr(importlib.import_module(module), function)(application)

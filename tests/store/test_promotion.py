@@ -1,0 +1,308 @@
+"""Promotion, rollback and the channel's log, one caller at a time."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from gate5.errors import IntegrityError, StoreInputError
+from gate5.store import (
+    ArtifactStore,
+    ChannelEntry,
+    Promotion,
+    Release,
+    current,
+    history,
+    keygen,
+    list_releases,
+    promote,
+    publish,
+    rollback,
+)
+from gate5.store.channel import entry_name
+from gate5.store.directory import DirectoryBackend
+from gate5.store.manifest import manifest_name
+
+Files = Callable[[object], dict[str, bytes]]
+Provenance = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def three(opened: ArtifactStore, files: Files, provenance: Provenance) -> list[Release]:
+    releases = [publish(opened, files(mark), provenance()) for mark in "abc"]
+    for release in releases:
+        promote(opened, "production", release, approved_by="A. Person", reason=f"ticket {release.id[-3:]}")
+    return releases
+
+
+def test_history_says_who_what_when_and_why(opened: ArtifactStore, three: list[Release]) -> None:
+    entries = history(opened, "production", opened.trusted_keys)
+    assert [entry.release for entry in entries] == [release.id for release in reversed(three)]
+    assert [entry.kind for entry in entries] == ["promote"] * 3
+    assert {entry.by for entry in entries} == {"A. Person"}
+    assert entries[0].reason == f"ticket {three[2].id[-3:]}"
+    assert entries[0].signed_by == (opened.signer.public_key.keyid,)
+    assert entries[0] == current(opened, "production")
+    assert [ChannelEntry.from_dict(entry.to_dict()) for entry in entries] == entries
+
+
+def test_a_second_run_says_already_in_production(opened: ArtifactStore, three: list[Release]) -> None:
+    done = promote(opened, "production", three[2], approved_by="somebody else")
+    assert (done.outcome, done.sequence, done.replaced) == ("already_current", 3, three[1].id)
+    assert "already in production" in done.sentence
+    assert len(history(opened, "production")) == 3
+    assert Promotion.from_dict(done.to_dict()) == done
+
+
+def test_an_old_promotion_run_again_does_not_undo_a_newer_one(opened: ArtifactStore, three: list[Release]) -> None:
+    """A killed task that is run again hours later must not put its old release over the new one."""
+    done = promote(opened, "production", three[0].id, approved_by="A. Person")
+    assert done.outcome == "superseded"
+    assert three[2].id in done.sentence
+    assert "gate5 rollback --to" in done.sentence
+    newest = current(opened, "production")
+    assert newest
+    assert newest.release == three[2].id
+
+
+def test_channels_are_independent(opened: ArtifactStore, three: list[Release]) -> None:
+    assert promote(opened, "test-rig", three[0], approved_by="me").sequence == 1
+    assert len(history(opened, "production")) == 3
+    assert current(opened, "elsewhere") is None
+    assert history(opened, "elsewhere") == []
+
+
+def test_a_channel_may_demand_a_back_end(opened: ArtifactStore, three: list[Release]) -> None:
+    with pytest.raises(StoreInputError, match="engine of onnxruntime, but this channel takes tensorrt"):
+        promote(opened, "plant", three[0], approved_by="me", require_backend="tensorrt")
+    assert current(opened, "plant") is None
+    assert promote(opened, "plant", three[0], approved_by="me", require_backend="onnxruntime").outcome == "promoted"
+
+
+@pytest.mark.parametrize("name", ["", "Production", "../production", "a/b", "-x", "a" * 64, "prod uction"])
+def test_a_channel_name_that_is_none(opened: ArtifactStore, three: list[Release], name: str) -> None:
+    for call in (
+        lambda: promote(opened, name, three[0], approved_by="me"),
+        lambda: history(opened, name),
+        lambda: current(opened, name),
+        lambda: rollback(opened, name, by="me", reason="r"),
+    ):
+        with pytest.raises(StoreInputError, match="not a channel's name"):
+            call()
+
+
+def test_what_is_not_there_cannot_be_promoted(opened: ArtifactStore) -> None:
+    with pytest.raises(StoreInputError, match="no release sco2-0123456789ab"):
+        promote(opened, "production", "sco2-0123456789ab", approved_by="me")
+    with pytest.raises(StoreInputError, match="not a release id"):
+        promote(opened, "production", "../../etc", approved_by="me")
+    assert current(opened, "production") is None
+
+
+def test_nobody_approves(opened: ArtifactStore, three: list[Release]) -> None:
+    with pytest.raises(StoreInputError, match="Nobody is named"):
+        promote(opened, "other", three[0], approved_by="")
+
+
+def test_rollback_goes_back_one_at_a_time(opened: ArtifactStore, three: list[Release]) -> None:
+    """Twice back is two back: not back and forth between the two newest."""
+    a, b, _ = (release.id for release in three)
+    assert rollback(opened, "production", by="me", reason="trips").release == b
+    assert rollback(opened, "production", by="me", reason="trips too").release == a
+    with pytest.raises(StoreInputError, match="first release of the channel production"):
+        rollback(opened, "production", by="me", reason="still")
+    entries = history(opened, "production", opened.trusted_keys)
+    assert [entry.kind for entry in entries] == ["rollback", "rollback", "promote", "promote", "promote"]
+    assert (entries[1].by, entries[1].reason) == ("me", "trips")
+
+
+def test_rollback_to_a_named_release(opened: ArtifactStore, three: list[Release]) -> None:
+    done = rollback(opened, "production", to=three[0].id, by="me", reason="known good")
+    assert (done.outcome, done.replaced, done.sequence) == ("rolled_back", three[2].id, 4)
+    again = rollback(opened, "production", to=three[0].id, by="me", reason="known good")
+    assert again.outcome == "already_current"
+    with pytest.raises(StoreInputError, match="never on the channel production; these were: "):
+        rollback(opened, "production", to="sco2-0123456789ab", by="me", reason="x")
+
+
+def test_a_rollback_run_again_goes_back_once(opened: ArtifactStore, three: list[Release]) -> None:
+    first = rollback(opened, "production", by="me", reason="trips", request="run-1")
+    again = rollback(opened, "production", by="me", reason="trips", request="run-1")
+    assert first == again
+    assert len(history(opened, "production")) == 4
+
+
+def test_rollback_wants_a_name_and_a_reason(opened: ArtifactStore, three: list[Release]) -> None:
+    for by, reason in (("", "r"), ("me", " ")):
+        with pytest.raises(StoreInputError, match="name and a reason"):
+            rollback(opened, "production", by=by, reason=reason)
+    with pytest.raises(StoreInputError, match="Nothing was ever promoted"):
+        rollback(opened, "empty", by="me", reason="r")
+
+
+def test_a_damaged_release_is_neither_promoted_nor_put_back(
+    store: ArtifactStore, files: Files, provenance: Provenance
+) -> None:
+    a, b = (publish(store, files(mark), provenance()) for mark in "ab")
+    promote(store, "production", a, approved_by="me")
+    promote(store, "production", b, approved_by="me")
+    damage(store, f"blobs/sha256/{a.files['report.html']}")
+    with pytest.raises(IntegrityError, match="has been damaged"):
+        rollback(store, "production", by="me", reason="r")
+    with pytest.raises(IntegrityError, match="has been damaged"):
+        promote(store, "other", a, approved_by="me")
+    assert len(history(store, "production")) == 2
+
+
+def damage(store: ArtifactStore, name: str) -> None:
+    """Flip one bit in the middle of a file of a directory store."""
+    assert isinstance(store.backend, DirectoryBackend)
+    path = store.backend.path / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("kind", ["changed", "lost", "swapped", "from another channel", "junk"])
+def test_a_log_that_was_tampered_with(store: ArtifactStore, files: Files, provenance: Provenance, kind: str) -> None:
+    """Whoever can write to the store cannot change what happened without a reader and a promoter noticing."""
+    releases = [publish(store, files(mark), provenance()) for mark in "abcd"]
+    for release in releases[:3]:
+        promote(store, "production", release, approved_by="me")
+    for release in (releases[1], releases[0]):
+        promote(store, "other", release, approved_by="me")
+    assert isinstance(store.backend, DirectoryBackend)
+    root = store.backend.path
+    second, third = root / entry_name("production", 2), root / entry_name("production", 3)
+    if kind == "changed":
+        damage(store, entry_name("production", 2))
+    elif kind == "lost":
+        second.unlink()
+    elif kind == "swapped":
+        (old, new) = second.read_bytes(), third.read_bytes()
+        second.write_bytes(new)
+        third.write_bytes(old)
+    elif kind == "from another channel":
+        second.write_bytes((root / entry_name("other", 2)).read_bytes())
+    else:
+        second.write_bytes(b"{}")
+    with pytest.raises(IntegrityError):
+        history(store, "production", store.trusted_keys)
+    with pytest.raises(IntegrityError):
+        promote(store, "production", releases[3], approved_by="me")
+
+
+def test_an_entry_of_an_unknown_key(store: ArtifactStore, files: Files, provenance: Provenance, tmp_path: Path) -> None:
+    release = publish(store, files("a"), provenance())
+    promote(store, "production", release, approved_by="me")
+    keygen(tmp_path / "thief.pem")
+    thief = ArtifactStore(store.backend, tmp_path / "thief.pem")
+    stolen = publish(thief, files("evil"), provenance())
+    promote(thief, "production", stolen, approved_by="thief", trusted_keys=store.trusted_keys)
+    with pytest.raises(IntegrityError, match="not signed by a trusted key"):
+        current(store, "production", store.trusted_keys)
+    with pytest.raises(IntegrityError, match="not signed by a trusted key"):
+        promote(store, "production", publish(store, files("b"), provenance()), approved_by="me")
+
+
+def test_a_new_key_goes_on_where_the_old_one_lies_beside_it(
+    store: ArtifactStore, files: Files, provenance: Provenance, tmp_path: Path
+) -> None:
+    keys = tmp_path / "rotated"
+    keygen(keys / "2025.pem")
+    old = ArtifactStore(store.backend, keys / "2025.pem")
+    first = publish(old, files("a"), provenance())
+    promote(old, "production", first, approved_by="me")
+    keygen(keys / "2026.pem")
+    (keys / "2025.pem").unlink()
+    new = ArtifactStore(store.backend, keys / "2026.pem")
+    again = publish(new, files("a"), provenance())
+    assert again.id != first.id, "signed anew is another release: manifests are never overwritten"
+    assert promote(new, "production", again, approved_by="me").outcome == "promoted"
+    assert rollback(new, "production", by="me", reason="r").release == first.id
+    (keys / "2025.pub").unlink()
+    with pytest.raises(IntegrityError, match="not signed by a trusted key"):
+        rollback(new, "production", to=again.id, by="me", reason="r")
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Any sequence of publications, promotions and rollbacks against a model that is a Python list."""
+
+    @initialize()
+    def start(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        path = Path(self.folder.name)
+        keygen(path / "k.pem")
+        self.store = ArtifactStore(DirectoryBackend(path / "store"), path / "k.pem")
+        self.store.backend.create(f"probe/{self.store.backend.identity}.json", b"{}")
+        self.published: dict[int, Release] = {}
+        self.log: list[str] = []
+        self.stack: list[str] = []
+
+    @rule(mark=st.integers(0, 4))
+    def publish(self, mark: int) -> None:
+        provenance = {"plant": "p", "engine": {"backend": "x"}, "gate": {"verdict": "pass"}}
+        release = publish(self.store, {"engine": b"%d" % mark, "shared": b"s"}, provenance)
+        assert self.published.setdefault(mark, release) == release
+
+    @precondition(lambda self: self.published)
+    @rule(data=st.data())
+    def promote(self, data: st.DataObject) -> None:
+        release = data.draw(st.sampled_from(sorted(self.published.values(), key=lambda r: r.id)))
+        outcome = promote(self.store, "c", release, approved_by="me").outcome
+        if self.log and self.log[-1] == release.id:
+            assert outcome == "already_current"
+        elif release.id in self.log:
+            assert outcome == "superseded"
+        else:
+            assert outcome == "promoted"
+            self.log.append(release.id)
+            self.stack.append(release.id)
+
+    @precondition(lambda self: len(self.stack) > 1)
+    @rule()
+    def rollback_one(self) -> None:
+        self.stack.pop()
+        assert rollback(self.store, "c", by="me", reason="r").release == self.stack[-1]
+        self.log.append(self.stack[-1])
+
+    @precondition(lambda self: self.log)
+    @rule(data=st.data())
+    def rollback_to(self, data: st.DataObject) -> None:
+        to = data.draw(st.sampled_from(sorted(set(self.log))))
+        outcome = rollback(self.store, "c", to=to, by="me", reason="r").outcome
+        if to == self.log[-1]:
+            assert outcome == "already_current"
+            return
+        assert outcome == "rolled_back"
+        self.log.append(to)
+        if to in self.stack:
+            del self.stack[self.stack.index(to) + 1 :]
+        else:
+            self.stack.append(to)
+
+    @invariant()
+    def the_log_is_the_model(self) -> None:
+        entries = history(self.store, "c", self.store.trusted_keys)
+        assert [entry.release for entry in reversed(entries)] == self.log
+        newest = current(self.store, "c")
+        assert (newest.release if newest else None) == (self.log[-1] if self.log else None)
+        assert list_releases(self.store) == sorted(release.id for release in self.published.values())
+        for release in self.published.values():
+            assert self.store.backend.read(manifest_name(release.id)) is not None
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+
+TestStoreMachine = StoreMachine.TestCase
+TestStoreMachine.settings = settings(
+    max_examples=25, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
