@@ -115,16 +115,11 @@ def evaluate(cycle: Cycle, x: State, u: Inputs, health: Health) -> Outputs:
     metal_rate = (exhaust_heat - heat) / z.heater_capacity
     recuperated_rate = e.flow * (q_hot - x.recuperated) * (1.0 / z.recuperator_mass)
     inlet_rate = e.flow * (cooled - x.inlet_h) * (1.0 / z.precooler_mass)
-    p_high_rate = (x.flow - e.flow) / z.high_capacity
-    stored = (
-        z.heater_capacity * metal_rate
-        + z.recuperator_mass * recuperated_rate
-        + z.precooler_mass * inlet_rate
-        + (x.flow - e.flow) * (c.outlet_h - x.inlet_h)
-    )
-    casing_rate = (t3 - x.casing) * (
-        1.0 / p.casing_isolated_s + x.valve * (1.0 / p.casing_loaded_s - 1.0 / p.casing_isolated_s)
-    )
+    gathered = x.flow - e.flow
+    stored = z.heater_capacity * metal_rate + z.recuperator_mass * recuperated_rate
+    stored = stored + z.precooler_mass * inlet_rate + gathered * (c.outlet_h - x.inlet_h)
+    pace = x.valve * (1.0 / p.casing_loaded_s - 1.0 / p.casing_isolated_s) + 1.0 / p.casing_isolated_s
+    casing_rate = (t3 - x.casing) * pace
     breaker = ops.at_least(x.valve, 0.99)
     valid = ops.inside(
         (x.p_low, x.p_high, x.inlet_h, c.outlet_h, h_in, h3, e.outlet_h, h5, x.metal, t2, t4, u.coolant, s3, e.flow)
@@ -133,7 +128,7 @@ def evaluate(cycle: Cycle, x: State, u: Inputs, health: Health) -> Outputs:
         c.inlet_c, c.density, c.outlet_h, t2, h_in, t_in, h3, t3, e.outlet_h, t4, h5, t5, cooled,
         cycle.coolant_outlet(u.coolant, coolant_valve, cooling), e.flow, e.turbine_flow, e.bypass_flow,
         c.power, e.power, exhaust_heat, heat, e.flow * q_hot, cooling, c.speed, c.surge_margin, c.efficiency,
-        e.efficiency, metal_rate, recuperated_rate, inlet_rate, p_high_rate, casing_rate, stored, breaker,
+        e.efficiency, metal_rate, recuperated_rate, inlet_rate, gathered / z.high_capacity, casing_rate, stored, breaker,
         breaker * e.power * p.generator_efficiency - c.power * (1.0 / p.motor_efficiency), valid,
     )  # fmt: skip
 
