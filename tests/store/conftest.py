@@ -1,4 +1,4 @@
-"""Fixtures of the store's tests: keys, stores in a directory and on a real HTTP S3 server, processes that get killed."""
+"""Fixtures of the store's tests: keys, stores in a directory and on an HTTP S3 server, processes that get killed."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def in_child() -> Callable[..., int]:
                     _kill_at(kill_at, events)
                 work()
                 code = 0
-            except BaseException:
+            except BaseException:  # noqa: BLE001 (a forked child must not go on as a second pytest)
                 traceback.print_exc()
             finally:
                 os._exit(code)

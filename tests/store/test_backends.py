@@ -83,7 +83,7 @@ def test_a_name_that_is_taken_stays_inside(name: str) -> None:
 
 def test_of_many_writers_one_wins(backend: Backend) -> None:
     for number in range(5):
-        barrier, won = threading.Barrier(8), []
+        barrier, won = threading.Barrier(8), list[int]()
 
         def write(mark: int, name: str, barrier: threading.Barrier = barrier, won: list[int] = won) -> None:
             barrier.wait()
@@ -164,5 +164,5 @@ def test_a_link_whose_answer_was_lost(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("uri", ["http://x/y", "s3://", "s3:///prefix", "gs://b/p", "s3://b/p?x=1", " "])
 def test_an_address_that_is_none(uri: str) -> None:
-    with pytest.raises(StoreInputError, match="give a directory or s3|neither a directory nor s3"):
+    with pytest.raises(StoreInputError, match=r"give a directory or s3|neither a directory nor s3"):
         open_store(StoreConfig(uri=uri))

@@ -83,7 +83,7 @@ def test_the_loser_of_a_race_sees_the_winner_before_it_decides(
     """Another promotion lands between this one's look and its write: this one is entry 2, on top of the other."""
     mine = publish(opened, files("mine"), provenance())
     theirs = publish(opened, files("theirs"), provenance())
-    append, raced = Log.append, []
+    append, raced = Log.append, list[bool]()
 
     def append_after_another(log: Log, entry: ChannelEntry, signer: Any) -> ChannelEntry | None:
         if not raced:
@@ -104,7 +104,7 @@ def test_a_rollback_that_loses_a_race_does_not_guess(
     a, b, c, d = (publish(opened, files(mark), provenance()) for mark in "abcd")
     for release in (a, b, c):
         promote(opened, "production", release, approved_by="me")
-    append, raced = Log.append, []
+    append, raced = Log.append, list[bool]()
 
     def append_after_another(log: Log, entry: ChannelEntry, signer: Any) -> ChannelEntry | None:
         if not raced:

@@ -130,7 +130,7 @@ def test_something_else_listens_there() -> None:
 
 @pytest.mark.parametrize("endpoint", ["notaurl", "http://", "http://host:99999999"])
 def test_an_endpoint_that_is_none(endpoint: str) -> None:
-    with pytest.raises(StoreInputError, match="No S3 client can be made for the endpoint|cannot be used"):
+    with pytest.raises(StoreInputError, match="No S3 client can be made for the endpoint"):
         history(open_store(StoreConfig(uri="s3://bucket", endpoint=endpoint)), "production")
 
 
