@@ -41,7 +41,12 @@ def open_page(browser: Any, text: str, path: Path, width: int = 1280) -> tuple[A
     trouble: list[str] = []
     page.on("pageerror", lambda error: trouble.append(f"error {error}"))
     page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
-    page.on("dialog", lambda dialog: (trouble.append("dialog"), dialog.dismiss()))
+
+    def dismiss(dialog: Any) -> None:
+        trouble.append("dialog")
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     page.on("request", lambda request: trouble.append(request.url) if request.url != path.as_uri() else None)
     page.goto(path.as_uri())
     return page, trouble
