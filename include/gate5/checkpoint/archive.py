@@ -47,6 +47,9 @@ def open_archive(content: bytes, uri: str) -> Archive:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
+            if min((info.header_offset for info in file.infolist()), default=0) > 0:
+                # The end is cut off and what was found is the directory of policy.pth, itself a zip, further in.
+                raise zipfile.BadZipFile("its directory is missing")
             data = _data(_member(file, "data", uri), uri)
             weights = _member(file, "policy.pth", uri)
             version = _version(file)

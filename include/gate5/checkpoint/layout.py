@@ -171,8 +171,9 @@ def _sequence(weights: dict[str, Float32], prefix: str, activation: str, uri: st
     indices = sorted({int(name.split(".")[0]) for name in names if name.split(".")[0].isdigit()})
     expected = [f"{i}.{part}" for i in indices for part in ("weight", "bias")]
     strange = sorted(set(names) - set(expected))
-    if strange or indices != [2 * i for i in range(len(indices))]:
-        what = prefix + (strange[0] if strange else f"{indices[-1]}.weight")
+    odd = next((index for place, index in enumerate(indices) if index != 2 * place), None)
+    if strange or odd is not None:
+        what = prefix + (strange[0] if strange else f"{odd}.weight")
         raise CheckpointError(
             f"The checkpoint {uri} has {what} where a plain chain of linear layers and activations is expected "
             f"(dropout, batch or layer normalisation and custom networks cannot be rebuilt); {_FLAT}."

@@ -79,5 +79,5 @@ class CudaGraph:
         if code != self._success:
             _, text = self._driver.cuGetErrorString(code)
             reason = text.decode() if isinstance(text, bytes) else str(text)
-            raise EngineError(f"{what} failed: {reason} ({code}).")
+            raise EngineError(f"{what} failed: {reason} ({code!r}).")
         return values[0] if values else None
