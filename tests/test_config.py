@@ -121,6 +121,7 @@ class TestValues:
             ({"evaluation": {"scenarios": ["a", "b", "a"]}}, ("evaluation.scenarios", "'a'", "twice")),
             ({"evaluation": {"scenarios": []}}, ("evaluation.scenarios", "at least 1")),
             ({"plant": {"options": {"x": float("nan")}}}, ("plant.options", "JSON")),
+            ({"evaluation": {"scenarios": "hold"}}, ("evaluation.scenarios", "a list", "'hold'")),
             ({"gate": None}, ("gate is empty", "remove the line")),
             ({"gate": 3}, ("gate is 3", "section")),
             ([], ("mapping of sections", "list")),
@@ -242,7 +243,7 @@ def test_any_values_give_a_configuration_that_can_be_hashed_or_one_sentence(valu
     if text is None:
         assert len(config.sha256) == 64
     else:
-        assert any(key in text for key in values), text
+        assert any(key.removeprefix("gate.rules.") in text or "gate.rules" in text for key in values), text
         assert text.endswith(".")
 
 

@@ -97,7 +97,9 @@ def _problem(item: Any, location: tuple[int | str, ...], model: type[BaseModel])
     if item["type"] in ("model_type", "model_attributes_type"):
         what = "empty" if item["input"] is None else f"{item['input']!r}"
         return f"{where or 'the whole'} is {what}, but it is a section: give it keys, or remove the line"
-    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "tuple_type":
+        return f"{where}: it must be a list (got {item['input']!r})"
+    message = item["msg"].removeprefix("Value error, ").replace("Tuple", "The list")
     value = "" if isinstance(item["input"], dict) else f" (got {item['input']!r})"
     return f"{where or 'the whole'}: {message}{value}"
 
