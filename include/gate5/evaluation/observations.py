@@ -12,7 +12,10 @@ from gate5.plant.base import Controller, Float32, Plant
 
 
 class TorchController:
-    """Drives a plant with a torch module (raw observation to action); the reference that engines are compared with."""
+    """Drives a plant with a torch module (raw observation to action); the reference that engines are compared with.
+
+    It runs on one thread: a policy is far too small to share out, and idle worker threads cost more than it does.
+    """
 
     def __init__(self, module: Any) -> None:
         self.module = module
@@ -24,8 +27,13 @@ class TorchController:
         """Actions float32 ``[B, act_dim]`` for raw observations float32 ``[B, obs_dim]``."""
         import torch
 
-        with torch.no_grad():
-            action = self.module(torch.from_numpy(np.ascontiguousarray(obs, dtype=np.float32)))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.no_grad():
+                action = self.module(torch.from_numpy(np.ascontiguousarray(obs, dtype=np.float32)))
+        finally:
+            torch.set_num_threads(threads)
         return action.numpy().astype(np.float32, copy=False), None
 
 
