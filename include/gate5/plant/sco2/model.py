@@ -128,8 +128,8 @@ def evaluate(cycle: Cycle, x: State, u: Inputs, health: Health) -> Outputs:
         c.inlet_c, c.density, c.outlet_h, t2, h_in, t_in, h3, t3, e.outlet_h, t4, h5, t5, cooled,
         cycle.coolant_outlet(u.coolant, coolant_valve, cooling), e.flow, e.turbine_flow, e.bypass_flow,
         c.power, e.power, exhaust_heat, heat, e.flow * q_hot, cooling, c.speed, c.surge_margin, c.efficiency,
-        e.efficiency, metal_rate, recuperated_rate, inlet_rate, gathered / z.high_capacity, casing_rate, stored, breaker,
-        breaker * e.power * p.generator_efficiency - c.power * (1.0 / p.motor_efficiency), valid,
+        e.efficiency, metal_rate, recuperated_rate, inlet_rate, gathered / z.high_capacity, casing_rate, stored,
+        breaker, breaker * e.power * p.generator_efficiency - c.power * (1.0 / p.motor_efficiency), valid,
     )  # fmt: skip
 
 
