@@ -1,0 +1,80 @@
+"""Golden inputs: observations and the actions that the released engine gave for them, to be replayed where it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gate5.errors import IntegrityError
+
+GOLDEN = "golden.npz"
+
+Float32 = NDArray[np.float32]
+
+
+def pack_golden(obs: Float32, action: Float32) -> bytes:
+    """The bytes of ``golden.npz``: observations ``[N, obs_dim]`` and the engine's actions ``[N, act_dim]``.
+
+    The tolerance belongs into the release's provenance, which is signed: ``"golden": {"tolerance": 1e-3}``.
+    """
+    buffer = io.BytesIO()
+    np.savez(buffer, obs=np.asarray(obs, np.float32), action=np.asarray(action, np.float32))
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Golden inputs of a release, read and found usable."""
+
+    release: str
+    obs: Float32
+    action: Float32
+    tolerance: float
+
+    @classmethod
+    def read(cls, data: bytes, provenance: Mapping[str, Any], release: str) -> Golden:
+        """Read ``golden.npz``.
+
+        Raises:
+            IntegrityError: it cannot be read, is empty or not finite, or the provenance has no tolerance.
+        """
+        what = f"The golden inputs of {release}"
+        try:
+            tolerance = float(provenance["golden"]["tolerance"])
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                obs, action = arrays["obs"].astype(np.float32), arrays["action"].astype(np.float32)
+        except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise IntegrityError(f"{what} cannot be read: {type(error).__name__} at {error}.") from None
+        if obs.ndim != 2 or action.ndim != 2 or len(obs) != len(action) or len(obs) == 0:
+            raise IntegrityError(f"{what} prove nothing: obs {obs.shape}, action {action.shape}.")
+        if not np.isfinite(action).all() or not 0 <= tolerance < np.inf:
+            raise IntegrityError(f"{what} prove nothing: an action or the tolerance ({tolerance}) is not finite.")
+        return cls(release, obs, action, tolerance)
+
+    def replay(self, engine: Any) -> float:
+        """The largest difference between the engine's actions and the golden ones; closes the engine.
+
+        Raises:
+            IntegrityError: it is above the tolerance or not finite, or the actions have another shape.
+        """
+        with contextlib.closing(engine):
+            # One at a time, as the plant asks.
+            found = np.concatenate([engine.infer(self.obs[at : at + 1]) for at in range(len(self.obs))])
+        if found.shape != self.action.shape:
+            raise IntegrityError(
+                f"The engine of {self.release} gives actions of shape {found.shape}, not {self.action.shape}."
+            )
+        error = float(np.max(np.abs(found.astype(np.float64) - self.action)))
+        if not error <= self.tolerance:  # written so that NaN is not within any tolerance
+            raise IntegrityError(
+                f"The engine of {self.release} is another function on this machine: golden actions differ by "
+                f"{error:.3g}, allowed are {self.tolerance:.3g}."
+            )
+        return error
