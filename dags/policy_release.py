@@ -177,9 +177,8 @@ def reject() -> None:
     from gate5 import promotion
     from gate5_dag.tasks import perform, refresh_report, refusal
 
-    result = perform(promotion.reject)
+    reasons = perform(promotion.reject, refusal())["reasons"]
     refresh_report()
-    reasons = refusal(result)
     get_current_context()["ti"].xcom_push(key="reasons", value=reasons)
     raise AirflowFailException("Not released: " + "; ".join(reasons))
 

@@ -42,7 +42,6 @@ ONCE: dict[str, Any] = {"retries": 0}
 def release_params() -> dict[str, Param]:
     """The form of a run started by hand. Empty fields leave the configuration's value."""
     checkpoint = os.environ.get("GATE5_CHECKPOINT") or DEFAULT_CHECKPOINT
-    config = os.environ.get("GATE5_CONFIG") or DEFAULT_CONFIG
     return {
         "checkpoint": Param(
             checkpoint,
@@ -52,13 +51,7 @@ def release_params() -> dict[str, Param]:
             description="A folder with `policy.zip` and `vecnormalize.pkl`, a `.zip`, or `s3://BUCKET/PREFIX/`. "
             "A relative path starts at `$GATE5_HOME`.",
         ),
-        "config": Param(
-            config,
-            type="string",
-            minLength=1,
-            title="Configuration",
-            description="The YAML file of the release; it is frozen into the run when the run starts.",
-        ),
+        "config": config_param(),
         "channel": Param(
             None,
             type=["null", "string"],
@@ -81,6 +74,17 @@ def release_params() -> dict[str, Param]:
             description="`required`: a person says yes or no after Gate 5; empty: `release.approval`.",
         ),
     }
+
+
+def config_param() -> Param:
+    """The form's field for the configuration file."""
+    return Param(
+        os.environ.get("GATE5_CONFIG") or DEFAULT_CONFIG,
+        type="string",
+        minLength=1,
+        title="Configuration",
+        description="The YAML file of the release, on the workers; it is frozen into a run when the run starts.",
+    )
 
 
 def overrides(params: dict[str, Any]) -> dict[str, Any]:

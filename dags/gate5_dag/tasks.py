@@ -91,13 +91,12 @@ def answered_by() -> str | None:
     return None if found is None else str(found)
 
 
-def refusal(result: Mapping[str, Any]) -> list[str]:
-    """Why the candidate is not released: the gate's reasons, or the person who said no, or nobody who said yes."""
-    reasons = [str(reason) for reason in result["reasons"]]
-    if result["verdict"] != "pass":
-        return reasons
+def refusal() -> list[str]:
+    """What a person's answer adds to the gate's reasons; nothing where the gate itself said no."""
+    if get_current_context()["ti"].xcom_pull(task_ids="gate")["verdict"] != "pass":
+        return []
     name = answered_by()
-    return [f"{name} answered Reject" if name else "nobody answered Promote in time", *reasons]
+    return [f"{name} answered Reject" if name else "nobody answered Promote in time"]
 
 
 def refresh_report() -> None:

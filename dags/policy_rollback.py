@@ -1,0 +1,88 @@
+"""
+### Puts an earlier release of a channel back
+
+A person starts it and says why; name and reason are kept in the channel's log, which is only ever appended to. Nothing
+is deleted: the release that was current stays in the store and can be put back the same way. Without a release id, the
+release before the current one is taken. The run is done when the channel has moved; plants that follow the channel take
+it with their next `gate5 pull`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
+
+from gate5_dag.settings import RETRY, config_param
+
+PARAMS = {
+    "reason": Param(
+        type="string",
+        minLength=3,
+        title="Reason",
+        description="Why; it is kept in the channel's log for good.",
+    ),
+    "release_id": Param(
+        None,
+        type=["null", "string"],
+        title="Release",
+        description="The id of the release to put back (see `gate5 history`); empty: the one before the current.",
+    ),
+    "channel": Param(
+        None,
+        type=["null", "string"],
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        title="Channel",
+        description="Empty: `release.channel` of the configuration.",
+    ),
+    "config": config_param(),
+}
+
+
+@task(**RETRY, execution_timeout=timedelta(minutes=15))
+def rollback() -> dict[str, Any]:
+    """Append the rollback to the channel's log. Tried again, it finds its own entry and adds none."""
+    from gate5 import store
+    from gate5_dag.tasks import load_config, log, stage_errors
+
+    context = get_current_context()
+    params, run = context["params"], context["dag_run"]
+    person = run.triggering_user_name
+    if not person:
+        raise AirflowFailException(
+            "A rollback is started by a person: trigger it from the UI or the API, with a login."
+        )
+    with stage_errors():
+        config = load_config(params)
+        opened = store.open_store(config.store)
+        done = store.rollback(
+            opened,
+            config.release.channel,
+            params["release_id"],
+            by=person,
+            reason=params["reason"],
+            request=run.run_id,
+        )
+    log.info("%s", done.sentence)
+    return done.to_dict()
+
+
+@dag(
+    dag_id="policy_rollback",
+    schedule=None,
+    params=PARAMS,
+    catchup=False,
+    max_active_runs=1,
+    doc_md=__doc__,
+    description="Put an earlier release of a channel back",
+    tags=["gate5"],
+    default_args={"owner": "gate5"},
+)
+def policy_rollback() -> None:
+    """One task."""
+    rollback()
+
+
+policy_rollback()
