@@ -203,3 +203,16 @@ def test_an_option_changes_the_plant() -> None:
     names = weaker.observation_space.names
     flow = names.index("mass_flow")
     assert weaker.reset("steady_state", [1])[0, flow] > SCO2Plant().reset("steady_state", [1])[0, flow] + 3.0
+
+
+def test_time_constants_of_the_commanded_lags(plant: SCO2Plant, hold: Hold) -> None:
+    """63 % of the way after 20 s (mass flow) and 30 s (low-side pressure), counted from the actuator's arrival."""
+    action = hold(plant, plant.reset("steady_state", [1, 2]))
+    start = plant.step(action).variables
+    action[:, 1] += 2 * 4.0 / 90.0  # 4 kg/s: within one step of the actuator
+    action[:, 2] += 0.1  # 0.1 MPa
+    rows = [plant.step(action).variables for _ in range(6)]
+    flow = (rows[3]["mass_flow"] - start["mass_flow"]) / 4.0
+    pressure = (rows[5]["low_pressure"] - start["low_pressure"]) / 0.1
+    assert flow == pytest.approx(np.full(2, 0.632), abs=0.005)
+    assert pressure == pytest.approx(np.full(2, 0.632), abs=0.12), "the loop's own imbalance pulls at it as well"
