@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.gate5-installed
 
-.PHONY: help setup release test ui lint format bench clean
+.PHONY: help setup release test ui lint format bench validate-plant clean
 
 help:  ## what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## make .venv and install everything (a second when nothing changed)
 
@@ -41,6 +41,9 @@ format: setup  ## let ruff rewrite what it can
 
 bench: setup  ## measure; writes docs/results/
 	@$(BIN)/python scripts/bench.py
+
+validate-plant: setup  ## compare the sCO2 plant with CoolProp; writes docs/results/
+	@$(BIN)/python -m gate5.plant.sco2.validate --out docs/results
 
 clean:  ## remove .venv and var/ (the local store with its releases too)
 	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -90,3 +90,11 @@ def test_doing_nothing_sensible_breaks_limits_in_every_scenario(plant: SCO2Plant
             holds = step.variables[c.applies] > 0 if c.applies else True
             broken |= holds & ~(c.margin(step.variables[c.variable]) >= 0)
     assert broken.all()
+
+
+def test_rated_operation_lies_well_inside_every_actuators_range(plant: SCO2Plant) -> None:
+    obs = plant.reset("steady_state", list(range(50)))
+    names = plant.observation_space.names
+    for a in ACTUATORS:
+        share = (obs[:, names.index(a.name)] - a.low) / (a.high - a.low)
+        assert 0.25 < share.min() <= share.max() < 0.75, a.name

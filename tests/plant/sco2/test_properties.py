@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gate5.errors import PlantError
-from gate5.plant.sco2 import properties
+from gate5.plant.sco2 import properties, property_map
 from gate5.plant.sco2.make_tables import FILE, GRIDS
 from gate5.plant.sco2.ops import DOMAIN
 
@@ -107,3 +107,14 @@ def test_a_table_with_holes_is_refused(tmp_path: Path) -> None:
     np.savez(broken, **arrays)
     with pytest.raises(PlantError, match=r"low_ph\.t"):
         properties.load(broken)
+
+
+def test_error_map_covers_the_critical_point_and_stays_small() -> None:
+    """A table too coarse near the critical point shows in the density first."""
+    pressures, temperatures = property_map.PRESSURES[::6], property_map.TEMPERATURES[::6]
+    found = property_map.errors(pressures, temperatures)
+    assert found.density.max() < 1e-3
+    assert found.temperature.max() < 0.02
+    picture = property_map.picture(property_map.errors())
+    assert picture.count("<rect") > 100
+    assert "critical point" in picture

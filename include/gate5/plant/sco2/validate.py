@@ -1,6 +1,6 @@
 """Compares the plant with CoolProp's equation of state, and closes its balances.
 
-    python -m gate5.plant.sco2.validate
+    python -m gate5.plant.sco2.validate [--out FOLDER]
 
 The reference is calculated here from CoolProp alone, not from the shipped tables: the same component models
 (efficiency, effectiveness, Stodola), every property from the equation of state. Exit code 1 where a limit is exceeded.
@@ -8,14 +8,16 @@ The reference is calculated here from CoolProp alone, not from the shipped table
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gate5.plant.sco2 import design, steady
+from gate5.plant.sco2 import design, property_map, steady
 from gate5.plant.sco2.batch import start
 from gate5.plant.sco2.cycle import Cycle, Health
 from gate5.plant.sco2.model import Inputs, Outputs, State, advance, evaluate
@@ -26,6 +28,7 @@ from gate5.plant.sco2.scenarios import SCENARIOS, draw
 Array = NDArray[np.float64]
 STEADY_LIMIT = 0.005
 BALANCE_LIMIT = 0.001
+_BALANCE_SEEDS = range(8)
 
 
 class Point(NamedTuple):
@@ -202,23 +205,44 @@ class _Eos:
         return float(self._fluid.T() - KELVIN)
 
 
-def main() -> int:
-    """Print both tables."""
-    write = sys.stdout.write
+def render() -> tuple[str, bool]:
+    """All tables, and whether everything lies within its limit."""
     good = True
-    write(f"Steady state against CoolProp's equation of state, worst of {len(MAP)} operating points\n")
-    write(f"{'quantity':26s}{'worst, %':>10s}{'plant':>12s}{'CoolProp':>12s}  at MW, MPa, C, C\n")
+    lines = [
+        f"Steady state against CoolProp's equation of state, worst of {len(MAP)} operating points",
+        f"{'quantity':26s}{'worst, %':>10s}{'plant':>12s}{'CoolProp':>12s}  at MW, MPa, C, C",
+    ]
     for d in compare():
         good &= d.relative < STEADY_LIMIT
         at = ", ".join(f"{v:g}" for v in d.point)
-        write(f"{d.quantity:26s}{100 * d.relative:10.4f}{d.plant:12.4f}{d.reference:12.4f}  {at}\n")
-    write("\nBalances at every step, actuators moving, worst of 8 seeds\n")
-    write(f"{'scenario':26s}{'energy, %':>12s}{'mass, %':>12s}\n")
+        lines.append(f"{d.quantity:26s}{100 * d.relative:10.4f}{d.plant:12.4f}{d.reference:12.4f}  {at}")
+    lines += [
+        "",
+        f"Balances at every step, actuators moving, worst of {len(_BALANCE_SEEDS)} seeds",
+        f"{'scenario':26s}{'energy, %':>12s}{'mass, %':>12s}",
+    ]
     for scenario in SCENARIOS:
-        b = balances(scenario, range(8))
+        b = balances(scenario, _BALANCE_SEEDS)
         good &= b.energy < BALANCE_LIMIT and b.mass < BALANCE_LIMIT
-        write(f"{scenario:26s}{100 * b.energy:12.2e}{100 * b.mass:12.2e}\n")
-    write("\nall within limits\n" if good else "\nOUTSIDE the limits\n")
+        lines.append(f"{scenario:26s}{100 * b.energy:12.2e}{100 * b.mass:12.2e}")
+    return "\n".join(lines) + "\n", good
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the tables; with ``--out`` write them and the picture of the property errors there, too."""
+    parser = argparse.ArgumentParser(description="Compare the sCO2 plant with CoolProp and close its balances.")
+    parser.add_argument("--out", type=Path, help="a folder for plant-validation.txt and plant-properties.svg")
+    out: Path | None = parser.parse_args(argv).out
+    text, good = render()
+    found = property_map.errors()
+    text += "\nTables against CoolProp around the critical point (29 to 41 C), between the nodes\n"
+    text += property_map.table(found)
+    text += f"\n{'All within' if good else 'OUTSIDE'} the limits ({STEADY_LIMIT:.1%} and {BALANCE_LIMIT:.1%}).\n"
+    sys.stdout.write(text)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "plant-validation.txt").write_text(text, encoding="utf-8")
+        (out / "plant-properties.svg").write_text(property_map.picture(found), encoding="utf-8")
     return 0 if good else 1
 
 
