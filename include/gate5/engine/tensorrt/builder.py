@@ -10,8 +10,9 @@ from typing import Any
 from gate5.config import EngineConfig
 from gate5.engine.base import BuiltEngine
 from gate5.engine.precision import lower_body
-from gate5.engine.tensorrt import compat, inspector
+from gate5.engine.tensorrt import compat
 from gate5.engine.tensorrt.gpu import Gpu
+from gate5.engine.tensorrt.inspector import built_precision, layers
 from gate5.errors import EngineError
 
 _LOG = logging.getLogger("gate5.engine.tensorrt")
@@ -97,7 +98,8 @@ class TensorRTExporter:
                 f"TensorRT refuses engine.tactic_sources: {settings.tactic_sources} ({_last(messages)}); "
                 "it is a bit mask of TacticSource."
             )
-        width = network.get_input(0).shape[1]
+        tensor = network.get_input(0)
+        width = tensor.shape[1]
         profile = builder.create_optimization_profile()
         sizes = settings.profile
         profile.set_shape("obs", (sizes.min_batch, width), (sizes.opt_batch, width), (sizes.max_batch, width))
@@ -126,8 +128,8 @@ class TensorRTExporter:
         engine = runtime.deserialize_cuda_engine(blob)
         if engine is None:
             raise EngineError(f"TensorRT does not read the engine that it has just built: {_last(messages)}")
-        rows = inspector.layers(trt, engine)
-        precision, evidence = inspector.built_precision(rows, self.settings.precision, typed=compat.strongly_typed(trt))
+        rows = layers(trt, engine)
+        precision, evidence = built_precision(rows, self.settings.precision, typed=compat.strongly_typed(trt))
         low, _, high = engine.get_tensor_profile_shape("obs", 0)
         if low[0] != 1 or high[0] != self.settings.profile.max_batch:
             raise EngineError(f"The engine's profile is {tuple(low)} to {tuple(high)}, not what was asked for.")
@@ -144,8 +146,8 @@ class TensorRTExporter:
         }
 
 
-def _parser_error(error: Any) -> str:
-    return f"{error.desc()} (node {error.node()})"
+def _parser_error(problem: Any) -> str:
+    return f"{problem.desc()} (node {problem.node()})"
 
 
 def _last(messages: list[str]) -> str:

@@ -73,7 +73,8 @@ def _keep_float(trt: Any, config: Any, network: Any) -> None:
             continue
         if layer.type == trt.LayerType.CONSTANT or layer.num_outputs != 1:
             continue
-        if layer.get_output(0).dtype == trt.DataType.FLOAT and has(trt, "ILayer.precision"):
+        tensor = layer.get_output(0)
+        if tensor.dtype == trt.DataType.FLOAT and has(trt, "ILayer.precision"):
             layer.precision = trt.DataType.FLOAT
 
 
@@ -87,9 +88,8 @@ def set_optimization_level(trt: Any, config: Any, level: int) -> bool:
 
 def set_progress(trt: Any, config: Any, show: Callable[[str], None]) -> bool:
     """Report the builder's phases to ``show``; returns whether this version has a progress monitor (10 on)."""
-    if has(trt, "IProgressMonitor"):
-        monitor = _monitor(trt, show)
-        config.progress_monitor = monitor
+    if has(trt, "IBuilderConfig.progress_monitor"):
+        config.progress_monitor = _monitor(trt, show)
         return True
     return False
 

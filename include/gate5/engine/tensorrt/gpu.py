@@ -31,10 +31,10 @@ class Gpu:
         try:
             cuda.init()
             self.device = cuda.Device(ordinal)
-            self.context = self.device.retain_primary_context()
+            self._primary = self.device.retain_primary_context()
         except cuda.Error as error:
             raise EngineError(f"The GPU cannot be used ({error}).") from error
-        self.push = self.context.push
+        self.push = self._primary.push
         self.pop = cuda.Context.pop
 
     def __enter__(self) -> Gpu:
@@ -48,7 +48,7 @@ class Gpu:
 
     def release(self) -> None:
         """Let the primary context go; it lives on while someone else holds it."""
-        self.context.detach()
+        self._primary.detach()
 
     def identity(self) -> dict[str, Any]:
         """What an engine is tied to, besides TensorRT's version."""

@@ -29,17 +29,17 @@ def parse(text: str) -> list[dict[str, str]]:
     except (ValueError, KeyError, TypeError):
         return []
     rows = []
-    for layer in found:
-        if isinstance(layer, str):  # profiling verbosity below DETAILED: names only
-            rows.append({"name": layer, "types": ""})
+    for entry in found:
+        if isinstance(entry, str):  # profiling verbosity below DETAILED: names only
+            rows.append({"name": entry, "types": ""})
             continue
         parts = [
-            str(tensor.get("Format/Datatype", tensor.get("Datatype", "")))
+            str(end.get("Format/Datatype", end.get("Datatype", "")))
             for side in ("Inputs", "Outputs")
-            for tensor in layer.get(side, [])
+            for end in entry.get(side, [])
         ]
-        parts += [str(layer.get(key, "")) for key in ("TacticName", "Precision")]
-        rows.append({"name": str(layer.get("Name", "")), "types": " | ".join(part for part in parts if part)})
+        parts += [str(entry.get(key, "")) for key in ("TacticName", "Precision")]
+        rows.append({"name": str(entry.get("Name", "")), "types": " | ".join(part for part in parts if part)})
     return rows
 
 
