@@ -1,0 +1,56 @@
+"""What a cluster needs before its first task: database, login, pools, buckets, signing key. Safe to run again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    run("airflow", "db", "migrate")
+    run("airflow", "pools", "import", str(home() / "config/pools.json"))
+    write_login(Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]))
+    for name in os.environ["GATE5_BUCKETS"].split():
+        make_bucket(name)
+    key = home() / "var/keys/release.pem"
+    if not key.exists():
+        run("gate5", "keygen", str(key))
+    return 0
+
+
+def home() -> Path:
+    return Path(os.environ["GATE5_HOME"])
+
+
+def run(*command: str) -> None:
+    sys.stdout.write(f"+ {' '.join(command)}\n")
+    sys.stdout.flush()
+    subprocess.run(command, check=True)
+
+
+def write_login(path: Path) -> None:
+    """The password of ``admin``, where the api-server reads it; only its owner can."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump({"admin": os.environ["GATE5_ADMIN_PASSWORD"]}, file)
+
+
+def make_bucket(name: str) -> None:
+    """Make a bucket if there is none; it stays unversioned, because a channel's log must lie in an unversioned one."""
+    from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
+
+    from gate5._s3 import make_client
+
+    try:
+        make_client().create_bucket(Bucket=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+            raise
+
+
+if __name__ == "__main__":
+    sys.exit(main())
