@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 
 import pytest
+import yaml
 
-from gate5.config import PlantConfig
+from gate5.config import PlantConfig, ReleaseConfig
 from gate5.errors import PlantError
 from gate5.plant.base import Plant
 from gate5.plant.registry import open_plant
@@ -63,3 +66,11 @@ def test_the_plant_needs_neither_gymnasium_nor_coolprop_nor_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "not installed" in done.stdout
+
+
+def test_the_documents_example_opens() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "own-plant.md").read_text(encoding="utf-8")
+    example = text.split("## A Gymnasium environment")[1].split("- **Variables**")[0]
+    plant = open_plant(ReleaseConfig.parse(yaml.safe_load(textwrap.dedent(example))).plant)
+    assert set(plant.scenarios) == {"near_top", "anywhere"}
+    assert [c.name for c in plant.constraints] == ["rate"]

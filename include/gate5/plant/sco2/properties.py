@@ -109,7 +109,7 @@ class Co2:
     high_ps: Table
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def load(path: Path = FILE) -> Co2:
     """Read the shipped tables.
 
