@@ -47,7 +47,7 @@ def sb3_reference(
 ) -> Float32 | None:
     """``predict(normalize_obs(obs), deterministic=True)`` of SB3's own class; ``None`` where SB3 is not there."""
     try:
-        network = _sb3_policy(policy, tensors)
+        network = sb3_policy(policy, tensors)
     except ImportError:
         return None
     if network is None:
@@ -56,7 +56,7 @@ def sb3_reference(
     return np.asarray(actions, dtype=np.float32).reshape(len(obs), policy.act_dim)
 
 
-def _sb3_policy(policy: PolicySpec, tensors: dict[str, torch.Tensor]) -> Any:
+def sb3_policy(policy: PolicySpec, tensors: dict[str, torch.Tensor]) -> Any:
     from gymnasium.spaces import Box
     from stable_baselines3.common.policies import ActorCriticPolicy
     from stable_baselines3.sac.policies import Actor as SacActor
