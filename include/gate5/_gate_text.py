@@ -32,6 +32,8 @@ def shown(value: float | None, beside: float | None = None) -> str:
     """A number for a reader: four significant digits, more where fewer would make it look equal to ``beside``."""
     if value is None:
         return "–"
+    if value == int(value) and abs(value) < 1e9:
+        return f"{value:.0f}"  # counts
     text = ""
     for digits in range(4, 18):
         text = f"{value:.{digits}g}"
@@ -68,7 +70,8 @@ def _cells(rule: RuleResult) -> tuple[str, ...]:
 def _margin(value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:+.3g}" if value else "0"
+    text = shown(value) if value == int(value) else f"{value:.3g}"
+    return f"+{text}" if value > 0 else text
 
 
 def _advice(report: GateReport) -> list[str]:

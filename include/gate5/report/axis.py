@@ -56,8 +56,8 @@ def label(value: float, step: float) -> str:
         return "0"
     if abs(value) >= 1e6 or abs(value) < 1e-4:
         return f"{value:.3g}"
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 3
-    return f"{value:.{min(decimals, 6)}f}".replace("-", "−")
+    decimals = next((d for d in range(7) if abs(round(step, d) - step) < 1e-6 * step), 6)
+    return f"{value:.{decimals}f}".replace("-", "−")
 
 
 def _round_step(raw: float) -> float:

@@ -16,8 +16,8 @@ import numpy as np
 from gate5.report.axis import Axis, Floats, label, span
 from gate5.report.html import Markup, tag
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 600.0, 58.0, 16.0, 10.0, 34.0
-POINTS = 260
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 600.0, 58.0, 20.0, 10.0, 34.0
+POINTS = 200
 
 
 @dataclass(frozen=True)

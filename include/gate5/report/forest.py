@@ -10,7 +10,7 @@ import numpy as np
 from gate5.report.axis import Axis, label, span
 from gate5.report.html import Markup, tag
 
-WIDTH, LEFT, RIGHT, ROW = 900.0, 190.0, 20.0, 26.0
+WIDTH, LEFT, RIGHT, ROW = 1180.0, 210.0, 24.0, 26.0
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,18 @@ def facts(pairs: Iterable[tuple[object, object]]) -> Markup:
     return tag("dl", items, class_="facts")
 
 
+def unit(text: str) -> str:
+    """A unit for a reader: ``C`` is degrees Celsius, and ``1`` (no unit) is not shown."""
+    if text == "1":
+        return ""
+    return f"°{text}" if text == "C" or text.startswith("C/") else text
+
+
+def title(text: str) -> str:
+    """With a capital letter at the beginning."""
+    return text[:1].upper() + text[1:]
+
+
 def code(value: object) -> Markup | None:
     """A hash, path or identifier in a fixed-width face."""
     return None if value is None else tag("code", value)

@@ -7,7 +7,7 @@ import numpy as np
 from gate5.evaluation import ControllerResult, ScenarioComparison
 from gate5.report.artifacts import Artifacts
 from gate5.report.forest import Row, forest
-from gate5.report.html import Markup, figure, table, tag
+from gate5.report.html import Markup, figure, table, tag, title, unit
 from gate5.report.sections.trajectories import trajectories
 
 
@@ -102,7 +102,8 @@ def _scenario(artifacts: Artifacts, row: ScenarioComparison) -> Markup:
         "details",
         tag("summary", f"{row.phase}. {row.title} ", mark),
         tag("p", row.description, class_="soft"),
-        tag("div", tag("div", _numbers(row)), tag("div", _constraints(row)), class_="stack"),
+        tag("div", _numbers(row), class_="narrow"),
+        _constraints(row),
         trajectories(row, artifacts.trajectories(row.scenario)),
         class_="scenario",
         id=f"scenario-{row.scenario}",
@@ -126,9 +127,9 @@ def _numbers(row: ScenarioComparison) -> Markup:
     ]
     for index, tracking in enumerate(row.rl.tracking):
         pair = [r.tracking[index] if r and index < len(r.tracking) else None for r in both]
-        title = f"{_title(row, tracking.variable)}, RMSE to set-point"
-        lines.append(line(title, *(figure(t.rmse, 3, t.unit) if t else "–" for t in pair)))
-        lines.append(line("… largest error", *(figure(t.worst, 3, t.unit) if t else "–" for t in pair)))
+        name = f"{title(_title(row, tracking.variable))}, RMSE to set-point"
+        lines.append(line(name, *(figure(t.rmse, 3, unit(t.unit)) if t else "–" for t in pair)))
+        lines.append(line("… largest error", *(figure(t.worst, 3, unit(t.unit)) if t else "–" for t in pair)))
     lines += [
         line("violating steps (episodes)", *(_counted(r) if r else "–" for r in both)),
         line("P(an episode violates), at most", *(f"{r.violation_probability_upper:.2%}" if r else "–" for r in both)),
@@ -150,11 +151,11 @@ def _constraints(row: ScenarioComparison) -> Markup:
         lines.append(
             [
                 ours.name + (" (catastrophic)" if ours.catastrophic else ""),
-                _bounds(ours.low, ours.high, ours.unit),
+                _bounds(ours.low, ours.high, unit(ours.unit)),
                 tag("span", word, class_="tag pass" if state == "pass" else "tag fail" if state == "fail" else "soft"),
-                figure(ours.smallest_margin, 3, ours.unit),
+                figure(ours.smallest_margin, 3, unit(ours.unit)),
                 worst,
-                figure(pid.smallest_margin, 3, pid.unit) if pid else "–",
+                figure(pid.smallest_margin, 3, unit(pid.unit)) if pid else "–",
                 f"{pid.violations} steps" if pid else "–",
             ]
         )
@@ -162,12 +163,12 @@ def _constraints(row: ScenarioComparison) -> Markup:
     return table(header, lines, numeric=(3, 5, 6))
 
 
-def _bounds(low: float | None, high: float | None, unit: str) -> str:
+def _bounds(low: float | None, high: float | None, of: str) -> str:
     if low is not None and high is not None:
-        return f"{figure(low, 5)} … {figure(high, 5)} {unit}".rstrip()
+        return f"{figure(low, 5)} … {figure(high, 5)} {of}".rstrip()
     if low is None and high is None:
         return "–"
-    return f"≥ {figure(low, 5)} {unit}".rstrip() if high is None else f"≤ {figure(high, 5)} {unit}".rstrip()
+    return f"≥ {figure(low, 5)} {of}".rstrip() if high is None else f"≤ {figure(high, 5)} {of}".rstrip()
 
 
 def _worst(result: ControllerResult) -> float | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from gate5.evaluation import ScenarioComparison
+from gate5.evaluation import ScenarioComparison, TrackingResult
 from gate5.report.artifacts import Arrays
 from gate5.report.axis import Floats
 from gate5.report.chart import Chart, Limit, Series, draw
-from gate5.report.html import Markup, figure, table, tag
+from gate5.report.html import Markup, figure, table, tag, title, unit
 
 _WHO = (("rl", "policy", "rl"), ("baseline", "PID", "pid"))
 
@@ -18,8 +20,12 @@ def trajectories(row: ScenarioComparison, arrays: Arrays) -> Markup:
     if "t_s" not in arrays:
         return tag("p", "Missing: the trajectories of this scenario.", class_="soft")
     minutes = np.asarray(arrays["t_s"], np.float64) / 60.0
-    shown = list(dict.fromkeys([*(t.variable for t in row.rl.tracking), *(c.variable for c in row.rl.constraints)]))
-    charts = [_variable(row, arrays, minutes, name) for name in shown]
+    followed = {tracking.variable: tracking for tracking in row.rl.tracking}
+    charts = []
+    for name in dict.fromkeys([*followed, *(constraint.variable for constraint in row.rl.constraints)]):
+        charts.append(_variable(row, arrays, minutes, name))
+        if name in followed:
+            charts.append(_error(row, arrays, minutes, followed[name]))
     charts += [_action(row, arrays, minutes, index) for index in range(len(row.actions))]
     drawn = [draw(chart) for chart in charts if chart.series]
     return tag(
@@ -40,13 +46,28 @@ def _variable(row: ScenarioComparison, arrays: Arrays, minutes: Floats, name: st
             )
     limits = _limits(row, arrays, minutes, name)
     return Chart(
-        title=about["title"],
-        unit=about["unit"],
+        title=title(about["title"]),
+        unit=unit(about["unit"]),
         series=series,
         limits=limits,
         x_name="time, min",
         group=row.scenario,
         summary=f"Policy and PID over one episode of {row.title}; the table below has lowest, highest and last values.",
+    )
+
+
+def _error(row: ScenarioComparison, arrays: Arrays, minutes: Floats, tracking: TrackingResult) -> Chart:
+    """The distance to the set-point, which a variable's own panel shows too small beside its limits."""
+    about = next((v for v in row.variables if v["name"] == tracking.variable), {"title": tracking.variable})
+    wanted = arrays.get(f"rl/{tracking.setpoint}")
+    values = _pair(arrays, minutes, tracking.variable)
+    return Chart(
+        title=f"{title(about['title'])}, error",
+        unit=unit(tracking.unit),
+        series=[] if wanted is None else [replace(one, y=one.y - np.asarray(wanted, np.float64)) for one in values],
+        x_name="time, min",
+        group=row.scenario,
+        summary=f"Value less set-point of policy and PID over one episode of {row.title}.",
     )
 
 
