@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from gate5.evaluation import ScenarioComparison, TrackingResult
@@ -40,10 +38,9 @@ def _variable(row: ScenarioComparison, arrays: Arrays, minutes: Floats, name: st
     about = next((v for v in row.variables if v["name"] == name), {"title": name, "unit": ""})
     series = _pair(arrays, minutes, name)
     for tracking in row.rl.tracking:
-        if tracking.variable == name and f"rl/{tracking.setpoint}" in arrays:
-            series.append(
-                Series("set-point", "set", minutes, np.asarray(arrays[f"rl/{tracking.setpoint}"], np.float64))
-            )
+        wanted = _setpoint(arrays, tracking)
+        if tracking.variable == name and wanted is not None:
+            series.append(Series("set-point", "set", minutes, wanted))
     limits = _limits(row, arrays, minutes, name)
     return Chart(
         title=title(about["title"]),
@@ -59,16 +56,28 @@ def _variable(row: ScenarioComparison, arrays: Arrays, minutes: Floats, name: st
 def _error(row: ScenarioComparison, arrays: Arrays, minutes: Floats, tracking: TrackingResult) -> Chart:
     """The distance to the set-point, which a variable's own panel shows too small beside its limits."""
     about = next((v for v in row.variables if v["name"] == tracking.variable), {"title": tracking.variable})
-    wanted = arrays.get(f"rl/{tracking.setpoint}")
-    values = _pair(arrays, minutes, tracking.variable)
+    errors = []
+    for who, label, kind in _WHO:
+        value, wanted = (arrays.get(f"{who}/{name}") for name in (tracking.variable, tracking.setpoint))
+        if value is not None and wanted is not None:
+            errors.append(Series(label, kind, minutes, np.asarray(value, np.float64) - np.asarray(wanted, np.float64)))
     return Chart(
         title=f"{title(about['title'])}, error",
         unit=unit(tracking.unit),
-        series=[] if wanted is None else [replace(one, y=one.y - np.asarray(wanted, np.float64)) for one in values],
+        series=errors,
         x_name="time, min",
         group=row.scenario,
         summary=f"Value less set-point of policy and PID over one episode of {row.title}.",
     )
+
+
+def _setpoint(arrays: Arrays, tracking: TrackingResult) -> Floats | None:
+    """The policy's set-point, and after the end of its episode the PID's."""
+    found = [np.asarray(arrays[f"{who}/{tracking.setpoint}"], np.float64) for who, _, _ in _WHO
+             if f"{who}/{tracking.setpoint}" in arrays]  # fmt: skip
+    if not found:
+        return None
+    return np.asarray(np.where(np.isfinite(found[0]), found[0], found[-1]), np.float64)
 
 
 def _limits(row: ScenarioComparison, arrays: Arrays, minutes: Floats, variable: str) -> list[Limit]:
