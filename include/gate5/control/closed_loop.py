@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,37 +21,54 @@ class QuickScore:
         violations: violating steps, summed over constraints; a solver failure counts.
         margins: smallest margin over time, ``[constraints, B]``, ``inf`` where a constraint never applied, ``-inf``
             where its value was not finite.
+        costs: sum of what the caller's ``cost`` said.
     """
 
     scenarios: tuple[str, ...]
     returns: Float64
     violations: Float64
     margins: Float64
+    costs: Float64
 
     def by_scenario(self, values: Float64) -> dict[str, Float64]:
         """Split ``[B]`` (or ``[n, B]``) by scenario, in the order in which scenarios appear."""
         names = np.array(self.scenarios)
         return {name: values[..., names == name] for name in dict.fromkeys(self.scenarios)}
 
+    def part(self, rows: slice) -> QuickScore:
+        """Some of the episodes."""
+        return QuickScore(
+            self.scenarios[rows], self.returns[rows], self.violations[rows], self.margins[:, rows], self.costs[rows]
+        )
 
-def quick(plant: Any, controller: Controller, scenarios: Sequence[str], seeds: Sequence[int]) -> QuickScore:
+
+def quick(
+    plant: Any,
+    controller: Controller,
+    scenarios: Sequence[str],
+    seeds: Sequence[int],
+    cost: Callable[[Mapping[str, Float64]], Float64] | None = None,
+) -> QuickScore:
     """Drive one episode per pair of scenario and seed, all in one batch.
 
     Args:
         plant: a ``Plant`` that also has ``reset_mixed``.
         controller: reset to the batch's size first.
         scenarios, seeds: one of each per episode.
+        cost: of a step, ``[B]``, from the plant's variables.
     """
     batch = len(seeds)
     obs = plant.reset_mixed(scenarios, seeds)
     controller.reset(batch)
     live = np.ones(batch, dtype=np.bool_)
-    returns, violations = np.zeros(batch), np.zeros(batch)
+    returns, violations, costs = np.zeros(batch), np.zeros(batch), np.zeros(batch)
     margins = np.full((len(plant.constraints), batch), np.inf)
     for _ in range(max(plant.scenarios[name].steps for name in scenarios)):
         action, _ = controller.predict(obs)
         step = plant.step(action)
         returns += np.where(live, step.reward, 0.0)
+        if cost is not None:
+            costs += np.where(live, cost(step.variables), 0.0)
         broken = (live & step.solver_failed).astype(np.float64)
         for row, constraint in enumerate(plant.constraints):
             margin = np.nan_to_num(constraint.margin(step.variables[constraint.variable]), nan=-np.inf, posinf=np.inf)
@@ -62,7 +79,7 @@ def quick(plant: Any, controller: Controller, scenarios: Sequence[str], seeds: S
         obs, live = step.obs, live & ~(step.terminated | step.truncated)
         if not live.any():
             break
-    return QuickScore(tuple(scenarios), returns, violations, margins)
+    return QuickScore(tuple(scenarios), returns, violations, margins, costs)
 
 
 def pairs(plant: Plant, episodes: int, seed: int) -> tuple[list[str], list[int]]:

@@ -119,13 +119,8 @@ def evaluate(plant: Any, candidates: Sequence[Gains], names: list[str], seeds: l
     n = len(seeds)
     controller = Population([_controller(plant, g) for g in candidates], n)
     whole = quick(plant, controller, names * len(candidates), seeds * len(candidates))
-    parts = (slice(i * n, (i + 1) * n) for i in range(len(candidates)))
-    return np.array(
-        [
-            objective(plant, QuickScore(tuple(names), whole.returns[p], whole.violations[p], whole.margins[:, p]))
-            for p in parts
-        ]
-    )
+    parts = (whole.part(slice(i * n, (i + 1) * n)) for i in range(len(candidates)))
+    return np.array([objective(plant, part) for part in parts])
 
 
 def summary(plant: Any, gains: Gains, episodes: int) -> dict[str, Any]:
@@ -144,6 +139,31 @@ def summary(plant: Any, gains: Gains, episodes: int) -> dict[str, Any]:
         for name in returns
     }
     return {"objective": objective(plant, score), "scenarios": rows}
+
+
+def table(record: dict[str, Any]) -> str:
+    """The record as Markdown."""
+    names = list(record["scores"])
+    first = record["first_report_seed"]
+    lines = [
+        "# PID tuning", "",
+        f"Made by `{record['command']}`.", "",
+        f"Mean return over {record['report_episodes']} episodes of each scenario (seeds from {first}), and how many of",
+        "them broke a constraint. `naive`: each loop by itself with SIMC gains from its step test; `structure`: all loops",
+        "and feedforward terms with the numbers that the search starts from; `tuned`: its result.", "",
+        "| scenario | " + " | ".join(f"{n} | violating" for n in names) + " |",
+        "|---|" + "---:|---:|" * len(names),
+    ]  # fmt: skip
+    for scenario in record["scores"][names[0]]["scenarios"]:
+        rows = [record["scores"][n]["scenarios"][scenario] for n in names]
+        cells = " | ".join(f"{r['return_mean']:.2f} | {r['violating_episodes']}" for r in rows)
+        lines.append(f"| {scenario} | {cells} |")
+    lines += ["", "| step test | gain | delay (s) | lag (s) |", "|---|---:|---:|---:|"]
+    lines += [
+        f"| {m['channel']} to {m['measurement']} | {m['gain']:.3g} | {m['delay_s']:.1f} | {m['lag_s']:.1f} |"
+        for m in record["models"]
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -179,6 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "first_report_seed": REPORT_SEED, "scores": scores,
         }  # fmt: skip
         write_atomically(options.record, _json.dumps(record))
+        write_atomically(options.record.with_suffix(".md"), table(record).encode())
     for name, score in scores.items():
         broken = sum(row["violating_episodes"] for row in score["scenarios"].values())
         _say(f"{name}: objective {score['objective']:.4f}, episodes that violate {broken}")

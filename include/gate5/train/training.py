@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,16 @@ from gate5.control.baseline import open_baseline
 from gate5.control.closed_loop import QuickScore, pairs, quick, worst_margins
 from gate5.control.pid import PIDBaseline
 from gate5.errors import ConfigError
-from gate5.plant.base import Float32, Plant
+from gate5.plant.base import Controller, Float32, Plant
 from gate5.train.imitation import Demonstrations, ImitationConfig, demonstrate, fit, scale_of
 from gate5.train.vec_env import Curriculum, Shaping, mixed, plant_vec_env
 from gate5.workspace import write_atomically
 
 VALIDATION_SEED, REPORT_SEED = 5_000_000, 6_000_000
+
+# Where the training's cost begins, by unit, before a limit; and how far above its set-point a variable costs nothing.
+BUFFERS = {"C": 0.25, "MPa": 0.05, "MW": 0.3, "C/min": 0.3, "1": 0.03}
+CEILINGS = {"turbine_inlet_temperature": 10.0}
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ def train(
         raise ConfigError(f"There is no PID baseline for {plant.name} to imitate: train with --no-imitation.")
     with _bar(progress) as bar:
         if isinstance(expert, PIDBaseline):
+            run.compare_with(expert)
             run.imitate(expert, imitate or ImitationConfig(), bar)
         else:
             run.measure_scale()
@@ -110,11 +115,12 @@ class _Run:
 
         self.plant, self.seed, self.ppo, self.validation = plant, seed, ppo, validation
         mixed(plant)
-        buffers = {"C": 0.25, "MPa": 0.2, "MW": 0.3, "C/min": 0.3}
+        known = {variable.name for variable in plant.variables}
+        ceilings = {name: room for name, room in CEILINGS.items() if name in known}
         self.venv: Any = VecNormalize(
             plant_vec_env(
                 plant, Curriculum(plant, seed, 4_000_000 + 100_000 * seed), ppo.envs,
-                Shaping(plant.constraints, buffers, ppo.cost_weight),
+                Shaping(plant.constraints, BUFFERS, ppo.cost_weight, ceilings),
             ),
             gamma=ppo.gamma,
         )  # fmt: skip
@@ -130,11 +136,17 @@ class _Run:
         self.log: list[dict[str, Any]] = []
         self.imitation: dict[str, Any] | None = None
         self.steps = 0
+        self.reference = {name: float(scenario.steps) for name, scenario in plant.scenarios.items()}
 
     def predict(self, obs: Float32) -> tuple[Float32, None]:
         """The deterministic policy on raw observations, so that a ``_Run`` is a ``Controller``."""
         action, _ = self.model.predict(self.venv.normalize_obs(obs), deterministic=True)
         return np.asarray(action, dtype=np.float32), None
+
+    def compare_with(self, controller: Controller) -> None:
+        """Take a controller's returns on the validation episodes as the reference that gains are measured from."""
+        score = quick(self.plant, controller, *pairs(self.plant, self.validation, VALIDATION_SEED))
+        self.reference = {name: float(r.mean()) for name, r in score.by_scenario(score.returns).items()}
 
     def reset(self, batch: int) -> None:
         """A feed-forward policy has no past."""
@@ -184,7 +196,7 @@ class _Run:
             self.model.learn(chunk, reset_num_timesteps=False)
             self.steps += self.model.num_timesteps - before
             found = self.validate()
-            better = _rank(found) > _rank(best)
+            better = _rank(found, self.reference) > _rank(best, self.reference)
             self._note(found, kept=better)
             if better:
                 best, state = found, self.state()
@@ -218,7 +230,13 @@ class _Run:
     def _note(self, score: QuickScore, *, kept: bool) -> None:
         returns = {name: float(r.mean()) for name, r in score.by_scenario(score.returns).items()}
         self.log.append(
-            {"steps": self.steps, "violations": int(score.violations.sum()), "returns": returns, "kept": kept}
+            {
+                "steps": self.steps,
+                "violations": int(score.violations.sum()),
+                "returns": returns,
+                "kept": kept,
+                "gain": _rank(score, self.reference)[1],
+            }
         )
 
     def save(self, out: Path) -> None:
@@ -250,10 +268,12 @@ class _Run:
         write_atomically(out / "train.json", _json.dumps(record))
 
 
-def _rank(score: QuickScore) -> tuple[float, float]:
-    """Fewer violations first, then the larger mean over scenarios of the return."""
-    returns = [float(r.mean()) / max(len(r), 1) for r in score.by_scenario(score.returns).values()]
-    return -float(score.violations.sum()), float(np.mean(returns))
+def _rank(score: QuickScore, reference: Mapping[str, float]) -> tuple[float, float]:
+    """Fewer violations first, then the gain over the reference return: the mean over scenarios and the worst one."""
+    gains = [
+        float(returns.mean()) / reference[name] - 1.0 for name, returns in score.by_scenario(score.returns).items()
+    ]
+    return -float(score.violations.sum()), float(np.mean(gains)) + min(gains)
 
 
 def _say(score: QuickScore) -> str:

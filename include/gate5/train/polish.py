@@ -1,0 +1,127 @@
+"""The last step of training: an evolution strategy on the policy's output layer, against the whole plant.
+
+PPO's gradient is as noisy as its exploration, and near the optimum the noise wins: what one scenario gains another
+loses. Here candidates drive the same episodes without exploration and are ranked by what a release is judged by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gate5.control.closed_loop import QuickScore, pairs, quick, worst_margins
+from gate5.control.search import Search
+from gate5.plant.base import Float32, Float64, Plant
+
+
+@dataclass(frozen=True)
+class PolishConfig:
+    """How it is done.
+
+    Attributes:
+        generations, population: of the search; 0 generations: none.
+        episodes: of each scenario per candidate; every generation draws new seeds, the same for all candidates.
+        sigma: first standard deviation of a candidate's action, in the action's unit.
+        buffers: by unit, the distance from a limit below which the search pays.
+        ratio: how much the mean over scenarios counts beside the worst scenario.
+    """
+
+    generations: int = 150
+    population: int = 24
+    episodes: int = 6
+    sigma: float = 0.01
+    ratio: float = 1.0
+    seed: int = 4_500_000
+
+
+class Heads:
+    """Several output layers on one body, each driving its own part of the batch."""
+
+    def __init__(self, features: Callable[[Float32], Any], weight: Any, bias: Any, low: Float32, high: Float32) -> None:
+        self._features, self._weight, self._bias = features, weight, bias
+        self._low, self._high = low, high
+
+    def reset(self, batch: int) -> None:
+        """A feed-forward policy has no past."""
+
+    def predict(self, obs: Float32) -> tuple[Float32, None]:
+        """Each head's actions for its own rows."""
+        import torch
+
+        with torch.no_grad():
+            body = self._features(obs).reshape(self._weight.shape[0], -1, self._weight.shape[2])
+            action = torch.baddbmm(self._bias[:, None, :], body, self._weight.transpose(1, 2))
+        return np.clip(action.reshape(len(obs), -1).numpy(), self._low, self._high), None
+
+
+def polish(
+    plant: Plant,
+    policy: Any,
+    normalise: Callable[[Float32], Float32],
+    reference: Mapping[str, float],
+    cost: Callable[[Mapping[str, Float64]], Float64],
+    config: PolishConfig,
+    say: Callable[[int, float], None],
+) -> None:
+    """Move ``policy.action_net`` to the mean of the search.
+
+    Args:
+        plant: with ``reset_mixed``.
+        policy: of Stable-Baselines3, on the CPU.
+        normalise: the observation's normaliser.
+        reference: a return per scenario that gains are measured from.
+        cost: training's cost of a step.
+        config: how.
+        say: called with the generation and the mean's value.
+    """
+    import torch
+
+    layer = policy.action_net
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+    size = weight.numel() + bias.numel()
+    scale = config.sigma / float(np.sqrt(weight.shape[1] + 1))
+    search = Search(size, population=config.population, seed=config.seed)
+
+    def features(obs: Float32) -> Any:
+        return policy.mlp_extractor.forward_actor(torch.from_numpy(normalise(obs)))
+
+    def heads(x: Float64) -> Heads:
+        moved = torch.from_numpy((scale * x).astype(np.float32))
+        weights = weight + moved[:, : weight.numel()].reshape(-1, *weight.shape)
+        biases = bias + moved[:, weight.numel() :]
+        space = plant.action_space
+        return Heads(features, weights.contiguous(), biases.contiguous(), space.low, space.high)
+
+    for generation in range(config.generations):
+        names, seeds = pairs(plant, config.episodes, config.seed + generation * config.episodes)
+        candidates = np.vstack([search.ask(), search.mean])
+        whole = quick(plant, heads(candidates), names * len(candidates), seeds * len(candidates), cost)
+        n = len(seeds)
+        values = [
+            value(plant, whole.part(slice(i * n, (i + 1) * n)), reference, config) for i in range(len(candidates))
+        ]
+        say(generation, values[-1])
+        search.tell(np.array(values[:-1]))
+    moved = torch.from_numpy((scale * search.mean).astype(np.float32))
+    with torch.no_grad():
+        layer.weight.add_(moved[: weight.numel()].reshape(weight.shape))
+        layer.bias.add_(moved[weight.numel() :])
+
+
+BUFFERS = {"C": 0.2, "MPa": 0.05, "MW": 0.3, "C/min": 0.4, "1": 0.03}
+
+
+def value(plant: Plant, score: QuickScore, reference: Mapping[str, float], config: PolishConfig) -> float:
+    """Gain over the reference in percent, mean over scenarios plus the worst one, less violations and thin margins."""
+    nets = score.by_scenario(score.returns - score.costs)
+    gains = [100.0 * (float(net.mean()) / reference[name] - 1.0) for name, net in nets.items()]
+    violating = np.mean([float((v > 0).mean()) for v in score.by_scenario(score.violations).values()])
+    thin = 0.0
+    for margins in worst_margins(plant, score).values():
+        for constraint in plant.constraints:
+            if constraint.name in margins and constraint.unit in BUFFERS:
+                thin += float(np.clip(1.0 - margins[constraint.name] / BUFFERS[constraint.unit], 0.0, 3.0))
+    return config.ratio * float(np.mean(gains)) + min(gains) - 20.0 * float(violating) - 0.3 * thin
