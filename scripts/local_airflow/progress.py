@@ -112,7 +112,7 @@ class Tail:
             data = file.read()
         whole = data.rpartition(b"\n")[0]
         self._position += len(whole)
-        lines = [entry for entry in map(_entry, whole.splitlines()) if entry.get("logger", "").startswith("gate5")]
+        lines = [entry for entry in map(_entry, whole.splitlines()) if _worth_telling(entry)]
         if not lines:
             return None
         self._next = time.monotonic() + EVERY_S
@@ -144,6 +144,12 @@ def line(who: str, what: str, duration: str, text: str) -> None:
     """One line of progress."""
     sys.stdout.write(f"{datetime.now():%H:%M:%S}  {who:<30} {what:<9} {duration:>9}  {text}".rstrip() + "\n")
     sys.stdout.flush()
+
+
+def _worth_telling(entry: dict[str, Any]) -> bool:
+    """gate5's own lines, but not the stage's result, which the line for the task's end shows."""
+    logger = str(entry.get("logger", ""))
+    return logger.startswith("gate5") and logger != "gate5.dag"
 
 
 def _entry(raw: bytes) -> dict[str, Any]:

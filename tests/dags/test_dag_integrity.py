@@ -1,0 +1,131 @@
+"""The DAG files: they parse, lightly, and are wired so that a verdict cannot be got round."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+Tasks = dict[str, dict[str, Any]]
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture
+def tasks(parsed: dict[str, Any]) -> Tasks:
+    return dict(parsed["dags"]["policy_release"]["tasks"])
+
+
+def test_every_file_parses_and_nothing_else_is_taken_for_a_dag(parsed: dict[str, Any]) -> None:
+    assert parsed["errors"] == {}
+    assert sorted(parsed["dags"]) == sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
+
+
+def test_parsing_imports_nothing_heavy(parsed: dict[str, Any]) -> None:
+    """A DAG processor parses every few minutes, on machines without torch or a GPU."""
+    assert parsed["heavy"] == []
+
+
+def test_no_numerics_and_no_clients_in_the_dag_files() -> None:
+    for path in (ROOT / "dags").rglob("*.py"):
+        for name in ("numpy", "torch", "boto3", "onnx"):
+            assert f"import {name}" not in path.read_text(), f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("dag_id", ["policy_release", "policy_rollback"])
+def test_documented_in_the_ui(parsed: dict[str, Any], dag_id: str) -> None:
+    dag = parsed["dags"][dag_id]
+    assert len(dag["doc"]) > 200
+    assert [name for name, task in dag["tasks"].items() if not task["doc"]] == []
+
+
+def test_the_form_asks_for_what_the_issue_names(parsed: dict[str, Any]) -> None:
+    assert parsed["dags"]["policy_release"]["params"] == ["approval", "channel", "checkpoint", "config", "sla_p99_ms"]
+
+
+def test_the_stages_stand_in_one_line(tasks: Tasks) -> None:
+    line = ["resolve", "export", "build", "verify", "benchmark", "evaluate", "compare", "gate", "report", "decide"]
+    for before, after in itertools.pairwise(line):
+        assert before in tasks[after]["upstream"], f"{after} does not wait for {before}"
+
+
+@pytest.mark.parametrize("name", ["build", "verify", "benchmark", "evaluate"])
+def test_gpu_tasks_set_pool_and_queue(tasks: Tasks, name: str) -> None:
+    """Pool and queue are independent: one without the other puts the task on a machine without a GPU, or two on one."""
+    assert (tasks[name]["pool"], tasks[name]["queue"]) == ("gpu", "gpu")
+
+
+def test_other_tasks_do_not_wait_for_the_gpu(tasks: Tasks) -> None:
+    others = {name: task for name, task in tasks.items() if name not in ("build", "verify", "benchmark", "evaluate")}
+    assert {(task["pool"], task["queue"]) for task in others.values()} == {("default_pool", "default")}
+
+
+def test_the_benchmark_takes_every_slot_of_the_imported_pool(tasks: Tasks) -> None:
+    pools = json.loads((ROOT / "config" / "pools.json").read_text())
+    assert tasks["benchmark"]["pool_slots"] == pools["gpu"]["slots"]
+    assert pools["gpu"]["slots"] > 1, "with one slot the evaluations would run one after the other"
+    assert tasks["evaluate"]["pool_slots"] == 1
+
+
+@pytest.mark.parametrize("name", ["gate", "decide", "approval", "reject"])
+def test_a_verdict_is_never_tried_again(tasks: Tasks, name: str) -> None:
+    assert tasks[name]["retries"] == 0
+
+
+@pytest.mark.parametrize("name", ["resolve", "export", "build", "verify", "benchmark", "evaluate", "promote"])
+def test_what_a_network_can_break_is_tried_again(tasks: Tasks, name: str) -> None:
+    assert tasks[name]["retries"] > 0
+
+
+def test_every_task_but_the_approval_has_a_time_limit(tasks: Tasks) -> None:
+    """An execution time-out would kill the approval while it waits for a person."""
+    assert [name for name, task in tasks.items() if task["timeout_s"] is None] == ["approval"]
+
+
+@pytest.mark.parametrize("name", ["promote", "reject"])
+def test_the_ends_hang_on_the_branches_alone(tasks: Tasks, name: str) -> None:
+    """With NONE_FAILED_MIN_ONE_SUCCESS, any other upstream would let promote run although the branch skipped it."""
+    assert tasks[name]["trigger_rule"] == "none_failed_min_one_success"
+    assert tasks[name]["upstream"] == ["approval", "decide"]
+
+
+def test_nothing_comes_after_the_verdict_is_carried_out(tasks: Tasks) -> None:
+    """A leaf with ALL_DONE turns a rejected run green; a teardown does it to a run that a person marks as failed."""
+    assert sorted(name for name, task in tasks.items() if not task["downstream"]) == ["promote", "reject"]
+    assert not any(task["teardown"] for task in tasks.values())
+    rules = {task["trigger_rule"] for name, task in tasks.items() if name not in ("promote", "reject")}
+    assert rules == {"all_success"}
+
+
+def test_the_schedule_is_the_asset(parsed: dict[str, Any]) -> None:
+    assert parsed["dags"]["policy_release"]["timetable"] == "AssetTriggeredTimetable"
+    assert parsed["dags"]["policy_rollback"]["timetable"] == "NullTimetable"
+
+
+def test_a_cron_expression_joins_the_asset(inspect_dags: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    """And unpausing starts no run for a time that has passed: the first is the next one in the future."""
+    config = tmp_path / "release.yaml"
+    config.write_text("schedule: {cron: '0 3 1 * *'}\n")
+    dag = inspect_dags(GATE5_CONFIG=str(config))["dags"]["policy_release"]
+    assert dag["timetable"] == "AssetOrTimeSchedule"
+    assert dag["next_run_in_s"] > 0
+
+
+def test_a_wrong_cron_expression_is_an_import_error(
+    inspect_dags: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    config = tmp_path / "release.yaml"
+    config.write_text("schedule: {cron: 'every day'}\n")
+    errors = inspect_dags(GATE5_CONFIG=str(config))["errors"]
+    assert len(errors) == 1
+    assert "schedule.cron is 'every day', which is not a cron expression" in next(iter(errors.values()))
+
+
+def test_the_schedule_can_be_switched_off(inspect_dags: Callable[..., dict[str, Any]]) -> None:
+    """`make release` does so, that nothing but its own run starts."""
+    assert inspect_dags(GATE5_SCHEDULE="off")["dags"]["policy_release"]["timetable"] == "NullTimetable"
