@@ -64,13 +64,14 @@ def rules(artifacts: Artifacts) -> Markup:
 
 def _table(gate: GateReport) -> Markup:
     """One body per rule: its name and purpose once, then a line for each scenario."""
-    titles = ("rule", "outcome", "scenario", "measured", "must be", "margin", "remark")
+    remarks = any(rule.note for rule in gate.rules)
+    titles = ("rule", "outcome", "scenario", "measured", "must be", "margin", *(("remark",) if remarks else ()))
     head = tag("tr", [tag("th", title, scope="col", class_="n" if title in _NUMERIC else None) for title in titles])
     bodies = []
     for _, group in groupby(gate.rules, key=lambda rule: (rule.name, rule.veto, rule.op, rule.why)):
         results = list(group)
         lines = [[_rule(results)] if index == 0 else [] for index in range(len(results))]
-        bodies.append(tag("tbody", [tag("tr", a, _cells(b)) for a, b in zip(lines, results, strict=True)]))
+        bodies.append(tag("tbody", [tag("tr", a, _cells(b, remarks)) for a, b in zip(lines, results, strict=True)]))
     return tag("div", tag("table", tag("thead", head), bodies, class_="rules"), class_="scroll", tabindex=0)
 
 
@@ -82,14 +83,14 @@ def _rule(results: list[RuleResult]) -> Markup:
     return tag("th", inner, scope="rowgroup", rowspan=len(results))
 
 
-def _cells(rule: RuleResult) -> list[Markup]:
+def _cells(rule: RuleResult, remarks: bool) -> list[Markup]:
     return [
         tag("td", tag("span", _SYMBOLS[rule.outcome], class_=f"tag {rule.outcome}")),
         tag("td", rule.scenario or "–"),
         tag("td", shown(rule.measured, rule.threshold), class_="n"),
         tag("td", f"{rule.op} {shown(rule.threshold, rule.measured)}", style="white-space:nowrap"),
         tag("td", figure(rule.margin, 3), class_="n"),
-        tag("td", rule.note, class_="soft"),
+        *([tag("td", rule.note, class_="soft")] if remarks else ()),
     ]
 
 
