@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import signal
-import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +21,9 @@ from gate5.errors import EngineError, IntegrityError, StoreError, StoreInputErro
 from gate5.store import ArtifactStore, Release, keygen, load_public_keys, promote, publish, rollback
 from gate5.store.channel import entry_name
 from gate5.store.directory import DirectoryBackend
+from gate5.testing.kill import run_killed
 
 OBS, ACT = 5, 2
-FILE_EVENTS = frozenset({"open", "os.mkdir", "os.rename", "os.symlink", "os.remove", "os.rmdir"})
 
 
 def graph(mark: int) -> bytes:
@@ -327,33 +322,6 @@ def test_a_destination_that_cannot_be_used(factory: Factory) -> None:
         factory.pull()
 
 
-def killed(work: Callable[[], object], step: int) -> bool:
-    """Run in a forked process that ends itself with SIGKILL before its ``step``-th file operation."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            seen = itertools.count()
-
-            def hook(event: str, _: object) -> None:
-                if event in FILE_EVENTS and next(seen) == step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            sys.addaudithook(hook)
-            work()
-            code = 0
-        except BaseException:  # noqa: BLE001 (a forked child must not go on as a second pytest)
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    status = os.waitpid(child, 0)[1]
-    if os.WIFSIGNALED(status):
-        assert os.WTERMSIG(status) == signal.SIGKILL
-        return True
-    assert os.WEXITSTATUS(status) == 0, "the child failed; its traceback is in the captured output"
-    return False
-
-
 def test_kill_at_every_step_of_a_pull(factory: Factory) -> None:
     """At no step does ``current`` point to anything but one complete release; the next pull goes on from there."""
     old = factory.release(1)
@@ -364,7 +332,7 @@ def test_kill_at_every_step_of_a_pull(factory: Factory) -> None:
         plant = Factory.__new__(Factory)
         plant.__dict__.update(factory.__dict__, dest=dest.with_name(f"plant{step}"))
         pull_old(plant, old)
-        was_killed = killed(plant.pull, step)
+        was_killed = run_killed(plant.pull, step)
         assert plant.running() in (old.id, new.id)
         assert plant.pull().release == new.id == plant.running()
         names = {path.name.rpartition(".")[0] for path in (plant.dest / "releases").iterdir()}

@@ -1,12 +1,9 @@
-"""Fixtures of the store's tests: keys, stores in a directory and on an HTTP S3 server, processes that get killed."""
+"""Fixtures of the store's tests: keys, stores in a directory and on an HTTP S3 server."""
 
 from __future__ import annotations
 
 import itertools
 import os
-import signal
-import sys
-import traceback
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -113,43 +110,3 @@ def files() -> Callable[[object], dict[str, bytes]]:
         }
 
     return make
-
-
-@pytest.fixture(scope="session")
-def in_child() -> Callable[..., int]:
-    """Run a function in a forked process; returns 0, or the number of the signal that ended it, and fails on an error.
-
-    ``kill_at``: the child ends itself with SIGKILL at that occurrence (from 0) of one of the audit events ``events``,
-    which the interpreter raises just before it opens, links or removes a file or sends bytes to a server.
-    """
-
-    def run(work: Callable[[], object], kill_at: int | None = None, events: frozenset[str] = frozenset()) -> int:
-        child = os.fork()
-        if child == 0:
-            code = 99
-            try:
-                if kill_at is not None:
-                    _kill_at(kill_at, events)
-                work()
-                code = 0
-            except BaseException:  # noqa: BLE001 (a forked child must not go on as a second pytest)
-                traceback.print_exc()
-            finally:
-                os._exit(code)
-        status = os.waitpid(child, 0)[1]
-        if os.WIFSIGNALED(status):
-            return os.WTERMSIG(status)
-        assert os.WEXITSTATUS(status) == 0, "the child failed; its traceback is in the captured output"
-        return 0
-
-    return run
-
-
-def _kill_at(count: int, events: frozenset[str]) -> None:
-    seen = itertools.count()
-
-    def hook(event: str, _: object) -> None:
-        if event in events and next(seen) == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
