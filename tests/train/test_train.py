@@ -16,10 +16,12 @@ from gate5.errors import ConfigError, PlantError
 from gate5.plant.base import Constraint
 from gate5.train import train
 from gate5.train.imitation import ImitationConfig
-from gate5.train.training import PPOConfig
+from gate5.train.polish import PolishConfig
+from gate5.train.settings import PPOConfig
 from gate5.train.vec_env import Curriculum, Shaping, plant_vec_env
 
 QUICK = ImitationConfig(rounds=3, episodes=4, epochs=4, final_epochs=12, batch=256)
+NO_SEARCH = PolishConfig(generations=0)
 SMALL = PPOConfig(envs=6, n_steps=64, batch_size=128, hidden=(16, 16), chunk=384)
 
 
@@ -72,9 +74,9 @@ def test_imitation_drives_like_the_pid_and_the_checkpoint_is_stable_baselines(ta
 
     expert = open_baseline(BaselineConfig(), tank)
     assert isinstance(expert, PIDBaseline)
-    out = train(tank, tmp_path / "good", steps=0, seed=1, progress=False, ppo=SMALL, imitate=QUICK)
+    out = train(tank, tmp_path / "good", steps=0, seed=1, progress=False, ppo=SMALL, imitate=QUICK, polish=NO_SEARCH)
     record = json.loads((out / "train.json").read_text())
-    assert record["held_out"]["violations"] == {"hold": 0, "step": 0, "leak": 0}
+    assert [row["violations"] for row in record["held_out"]["policy"].values()] == [0, 0, 0]
     best = quick(tank, expert, *pairs(tank, 4, 77)).returns.mean()
     model = PPO.load(out / "policy.zip", device="cpu")
     normaliser = pickle.loads((out / "vecnormalize.pkl").read_bytes())
@@ -91,25 +93,52 @@ def test_imitation_drives_like_the_pid_and_the_checkpoint_is_stable_baselines(ta
 
 def test_ppo_keeps_the_best_state_and_logs_every_chunk(tank: Any, tmp_path: Path) -> None:
     wild = PPOConfig(**{**SMALL.__dict__, "learning_rate": 0.3, "target_kl": 1e9, "clip_range": 0.9})
-    out = train(tank, tmp_path / "x", steps=1500, seed=1, progress=False, ppo=wild, imitate=QUICK)
+    out = train(tank, tmp_path / "x", steps=1500, seed=1, progress=False, ppo=wild, imitate=QUICK, polish=NO_SEARCH)
     record = json.loads((out / "train.json").read_text())
     log = record["log"]
     assert len(log) == 5
     assert [row["steps"] for row in log] == [0, 384, 768, 1152, 1536]
     best = max(log, key=lambda row: (-row["violations"], np.mean(list(row["returns"].values()))))
     assert best["kept"]
-    assert record["held_out"]["violations"] == {"hold": 0, "step": 0, "leak": 0}, "a ruined state was not saved"
+    assert [row["violations"] for row in record["held_out"]["policy"].values()] == [0, 0, 0], (
+        "a ruined state was not saved"
+    )
 
 
 def test_the_same_seed_gives_the_same_policy(tank: Any, tmp_path: Path) -> None:
     tiny = ImitationConfig(rounds=1, episodes=2, epochs=1, final_epochs=1, batch=256)
 
     def log(name: str, seed: int) -> Any:
-        out = train(tank, tmp_path / name, steps=400, seed=seed, progress=False, ppo=SMALL, imitate=tiny)
+        out = train(
+            tank, tmp_path / name, steps=400, seed=seed, progress=False, ppo=SMALL, imitate=tiny, polish=NO_SEARCH
+        )
         return json.loads((out / "train.json").read_text())["log"]
 
     assert log("a", 3) == log("b", 3)
     assert log("c", 4) != log("d", 3)
+
+
+def test_the_search_over_the_output_layer_gains_and_its_file_holds_it(tank: Any, tmp_path: Path) -> None:
+    from gate5.checkpoint import fetch, read
+    from gate5.evaluation.observations import TorchController
+
+    rough = ImitationConfig(rounds=1, episodes=2, epochs=1, final_epochs=2, batch=256)
+
+    def run(name: str, generations: int) -> Any:
+        search = PolishConfig(generations=generations, population=8, episodes=2, sigma=0.05)
+        out = train(tank, tmp_path / name, steps=0, seed=1, progress=False, ppo=SMALL, imitate=rough, polish=search)
+        return out, json.loads((out / "train.json").read_text())
+
+    (plain, before), (searched, after) = run("a", 0), run("b", 15)
+    assert before["polish"] is None
+    assert after["log"][-1]["kept"]
+    assert after["log"][-1]["gain"] > before["log"][-1]["gain"]
+
+    def gain(path: Path) -> float:
+        policy = TorchController(read(fetch(str(path))).module)
+        return float(quick(tank, policy, *pairs(tank, 4, 999)).returns.mean())
+
+    assert gain(searched) > gain(plain)
 
 
 def test_without_imitation_it_starts_from_random_weights(tank: Any, tmp_path: Path) -> None:

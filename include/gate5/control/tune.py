@@ -149,8 +149,8 @@ def table(record: dict[str, Any]) -> str:
         "# PID tuning", "",
         f"Made by `{record['command']}`.", "",
         f"Mean return over {record['report_episodes']} episodes of each scenario (seeds from {first}), and how many of",
-        "them broke a constraint. `naive`: each loop by itself with SIMC gains from its step test; `structure`: all loops",
-        "and feedforward terms with the numbers that the search starts from; `tuned`: its result.", "",
+        "them broke a constraint. `naive`: each loop by itself with SIMC gains from its step test; `structure`: all",
+        "loops and feedforward terms with the numbers that the search starts from; `tuned`: its result.", "",
         "| scenario | " + " | ".join(f"{n} | violating" for n in names) + " |",
         "|---|" + "---:|---:|" * len(names),
     ]  # fmt: skip

@@ -15,6 +15,7 @@ import numpy as np
 from gate5.control.closed_loop import QuickScore, pairs, quick, worst_margins
 from gate5.control.search import Search
 from gate5.plant.base import Float32, Float64, Plant
+from gate5.train.vec_env import Shaping
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,12 @@ class PolishConfig:
         generations, population: of the search; 0 generations: none.
         episodes: of each scenario per candidate; every generation draws new seeds, the same for all candidates.
         sigma: first standard deviation of a candidate's action, in the action's unit.
-        buffers: by unit, the distance from a limit below which the search pays.
-        ratio: how much the mean over scenarios counts beside the worst scenario.
     """
 
     generations: int = 150
     population: int = 24
     episodes: int = 6
     sigma: float = 0.01
-    ratio: float = 1.0
     seed: int = 4_500_000
 
 
@@ -62,7 +60,7 @@ def polish(
     policy: Any,
     normalise: Callable[[Float32], Float32],
     reference: Mapping[str, float],
-    cost: Callable[[Mapping[str, Float64]], Float64],
+    shaping: Shaping,
     config: PolishConfig,
     say: Callable[[int, float], None],
 ) -> None:
@@ -73,7 +71,7 @@ def polish(
         policy: of Stable-Baselines3, on the CPU.
         normalise: the observation's normaliser.
         reference: a return per scenario that gains are measured from.
-        cost: training's cost of a step.
+        shaping: training's costs and buffers.
         config: how.
         say: called with the generation and the mean's value.
     """
@@ -98,10 +96,10 @@ def polish(
     for generation in range(config.generations):
         names, seeds = pairs(plant, config.episodes, config.seed + generation * config.episodes)
         candidates = np.vstack([search.ask(), search.mean])
-        whole = quick(plant, heads(candidates), names * len(candidates), seeds * len(candidates), cost)
+        whole = quick(plant, heads(candidates), names * len(candidates), seeds * len(candidates), shaping.cost)
         n = len(seeds)
         values = [
-            value(plant, whole.part(slice(i * n, (i + 1) * n)), reference, config) for i in range(len(candidates))
+            value(plant, whole.part(slice(i * n, (i + 1) * n)), reference, shaping) for i in range(len(candidates))
         ]
         say(generation, values[-1])
         search.tell(np.array(values[:-1]))
@@ -111,17 +109,14 @@ def polish(
         layer.bias.add_(moved[weight.numel() :])
 
 
-BUFFERS = {"C": 0.2, "MPa": 0.05, "MW": 0.3, "C/min": 0.4, "1": 0.03}
-
-
-def value(plant: Plant, score: QuickScore, reference: Mapping[str, float], config: PolishConfig) -> float:
+def value(plant: Plant, score: QuickScore, reference: Mapping[str, float], shaping: Shaping) -> float:
     """Gain over the reference in percent, mean over scenarios plus the worst one, less violations and thin margins."""
     nets = score.by_scenario(score.returns - score.costs)
     gains = [100.0 * (float(net.mean()) / reference[name] - 1.0) for name, net in nets.items()]
     violating = np.mean([float((v > 0).mean()) for v in score.by_scenario(score.violations).values()])
     thin = 0.0
     for margins in worst_margins(plant, score).values():
-        for constraint in plant.constraints:
-            if constraint.name in margins and constraint.unit in BUFFERS:
-                thin += float(np.clip(1.0 - margins[constraint.name] / BUFFERS[constraint.unit], 0.0, 3.0))
-    return config.ratio * float(np.mean(gains)) + min(gains) - 20.0 * float(violating) - 0.3 * thin
+        for constraint, buffer in shaping.buffers:
+            if constraint.name in margins:
+                thin += float(np.clip(1.0 - margins[constraint.name] / buffer, 0.0, 3.0))
+    return float(np.mean(gains)) + min(gains) - 20.0 * float(violating) - 0.3 * thin

@@ -62,12 +62,12 @@ class Shaping:
         ceilings: Mapping[str, float] | None = None,
     ) -> None:
         self.weight, self._ceilings = weight, dict(ceilings or {})
-        self._rows = [(c, buffers.get(c.name, buffers.get(c.unit, self._default(c)))) for c in constraints]
+        self.buffers = [(c, buffers.get(c.name, buffers.get(c.unit, self._default(c)))) for c in constraints]
 
     def cost(self, variables: Mapping[str, Float64]) -> Float64:
         """The cost of each episode's step, ``[B]``."""
         total: Any = 0.0
-        for constraint, buffer in self._rows:
+        for constraint, buffer in self.buffers:
             margin = constraint.margin(variables[constraint.variable])
             part = np.clip(1.0 - margin / buffer, 0.0, 4.0)
             if constraint.applies is not None:

@@ -1,0 +1,227 @@
+"""``Run``: a model in training, its normaliser, and what it was judged on the way."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gate5 import _json
+from gate5.control.closed_loop import QuickScore, pairs, quick, worst_margins
+from gate5.control.pid import PIDBaseline
+from gate5.plant.base import Controller, Float32, Plant
+from gate5.train.imitation import Demonstrations, ImitationConfig, demonstrate, fit, scale_of
+from gate5.train.polish import PolishConfig, polish
+from gate5.train.settings import BUFFERS, CEILINGS, REPORT_SEED, VALIDATION_SEED, PPOConfig
+from gate5.train.vec_env import Curriculum, Shaping, mixed, plant_vec_env
+from gate5.workspace import write_atomically
+
+
+class Run:
+    """The model, its normaliser and the best state seen so far."""
+
+    def __init__(self, plant: Plant, seed: int, ppo: PPOConfig, device: str, validation: int) -> None:
+        import torch
+        from stable_baselines3 import PPO
+        from stable_baselines3.common.vec_env import VecNormalize
+
+        self.plant, self.seed, self.ppo, self.validation = plant, seed, ppo, validation
+        mixed(plant)
+        known = {variable.name for variable in plant.variables}
+        ceilings = {name: room for name, room in CEILINGS.items() if name in known}
+        self.shaping = Shaping(plant.constraints, BUFFERS, ppo.cost_weight, ceilings)
+        curriculum = Curriculum(plant, seed, 4_000_000 + 100_000 * seed)
+        self.venv: Any = VecNormalize(plant_vec_env(plant, curriculum, ppo.envs, self.shaping), gamma=ppo.gamma)
+        activation = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}[ppo.activation]
+        hidden = list(ppo.hidden)
+        self.model: Any = PPO(
+            "MlpPolicy", self.venv, n_steps=ppo.n_steps, batch_size=ppo.batch_size, n_epochs=ppo.n_epochs,
+            learning_rate=ppo.learning_rate, gamma=ppo.gamma, gae_lambda=ppo.gae_lambda, clip_range=ppo.clip_range,
+            target_kl=ppo.target_kl, seed=seed, device=device,
+            policy_kwargs={"net_arch": {"pi": hidden, "vf": hidden}, "activation_fn": activation,
+                           "log_std_init": ppo.log_std},
+        )  # fmt: skip
+        self.log: list[dict[str, Any]] = []
+        self.imitation: dict[str, Any] | None = None
+        self.polishing: dict[str, Any] | None = None
+        self.expert: PIDBaseline | None = None
+        self.steps = 0
+        self.reference = {name: float(scenario.steps) for name, scenario in plant.scenarios.items()}
+
+    def predict(self, obs: Float32) -> tuple[Float32, None]:
+        """The deterministic policy on raw observations, so that a ``_Run`` is a ``Controller``."""
+        action, _ = self.model.predict(self.venv.normalize_obs(obs), deterministic=True)
+        return np.asarray(action, dtype=np.float32), None
+
+    def compare_with(self, controller: PIDBaseline) -> None:
+        """Take the baseline's returns on the validation episodes as the reference that gains are measured from."""
+        self.expert = controller
+        score = quick(self.plant, controller, *pairs(self.plant, self.validation, VALIDATION_SEED))
+        self.reference = {name: float(r.mean()) for name, r in score.by_scenario(score.returns).items()}
+
+    def reset(self, batch: int) -> None:
+        """A feed-forward policy has no past."""
+
+    def freeze_scale(self, obs: Float32) -> None:
+        """Set the observation's normaliser; the huge count keeps PPO from moving it: the policy stays itself."""
+        rms = self.venv.obs_rms
+        rms.mean, rms.var = scale_of(self.plant, obs)
+        rms.count = 1e12
+
+    def measure_scale(self) -> None:
+        """Set the normaliser from random actions, where there is no expert."""
+        self.venv.training = False
+        obs, seen = self.venv.venv.reset(), []
+        random = np.random.default_rng(self.seed)
+        space = self.plant.action_space
+        for _ in range(400):
+            action = random.uniform(space.low, space.high, (self.ppo.envs, space.size)).astype(np.float32)
+            obs, *_ = self.venv.venv.step(action)
+            seen.append(obs)
+        self.freeze_scale(np.concatenate(seen))
+
+    def imitate(self, expert: PIDBaseline, config: ImitationConfig, bar: Callable[[str, float], None]) -> None:
+        """DAgger: the expert drives once, then the student, corrected by the expert."""
+        data = Demonstrations()
+        error = 0.0
+        for round_ in range(config.rounds):
+            bar(f"imitation, round {round_ + 1} of {config.rounds}", round_ / config.rounds)
+            demonstrate(self.plant, expert, None if round_ == 0 else self, config, round_, data)
+            if round_ == 0:
+                self.freeze_scale(data.arrays()[0])
+            last = round_ == config.rounds - 1
+            epochs = config.final_epochs if last else config.epochs
+            error = fit(self.model, self.venv.normalize_obs, data, config, epochs, config.learning_rate)
+        self.imitation = {**asdict(config), "samples": len(data.arrays()[0]), "rmse": error}
+
+    def improve(self, steps: int, bar: Callable[[str, float], None], *, guarded: bool) -> None:
+        """PPO in chunks, the best state kept; where ``guarded``, a chunk that violates is undone."""
+        best, state = self.validate(), self.state()
+        self._note(best, kept=True)
+        if guarded and steps > 0:
+            self._learn_values(min(self.ppo.chunk, steps))
+        while self.steps < steps:
+            chunk = min(self.ppo.chunk, steps - self.steps)
+            bar(f"PPO, best so far {_say(best)}", self.steps / steps)
+            before = self.model.num_timesteps
+            self.model.learn(chunk, reset_num_timesteps=False)
+            self.steps += self.model.num_timesteps - before
+            found = self.validate()
+            better = rank(found, self.reference) > rank(best, self.reference)
+            self._note(found, kept=better)
+            if better:
+                best, state = found, self.state()
+            elif guarded and found.violations.sum() > best.violations.sum():
+                self.restore(state)
+        self.restore(state)
+
+    def polish(self, config: PolishConfig, bar: Callable[[str, float], None]) -> None:
+        """Search over the output layer; kept if the validation episodes agree that it is better."""
+        before, state, values = self.validate(), self.state(), []
+
+        def say(generation: int, found: float) -> None:
+            values.append(found)
+            bar(f"output layer, gain {found:.3f} %", generation / config.generations)
+
+        polish(self.plant, self.model.policy, self.venv.normalize_obs, self.reference, self.shaping, config, say)
+        after = self.validate()
+        better = rank(after, self.reference) > rank(before, self.reference)
+        self._note(after, kept=better)
+        if not better:
+            self.restore(state)
+        self.polishing = {**asdict(config), "values": values}
+
+    def _learn_values(self, steps: int) -> None:
+        """One chunk in which only the value function learns: PPO on a value function that knows nothing would ruin an
+        imitated policy at once."""
+        policy = self.model.policy
+        actor = [*policy.mlp_extractor.policy_net.parameters(), *policy.action_net.parameters(), policy.log_std]
+        for parameter in actor:
+            parameter.requires_grad_(False)
+        self.model.learn(steps, reset_num_timesteps=False)
+        for parameter in actor:
+            parameter.requires_grad_(True)
+
+    def validate(self) -> QuickScore:
+        """Validation episodes of every scenario, on seeds of their own."""
+        return quick(self.plant, self, *pairs(self.plant, self.validation, VALIDATION_SEED))
+
+    def state(self) -> dict[str, Any]:
+        """The policy's weights, copied."""
+        return {name: value.detach().clone() for name, value in self.model.policy.state_dict().items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put weights back."""
+        self.model.policy.load_state_dict(state)
+
+    def _note(self, score: QuickScore, *, kept: bool) -> None:
+        returns = {name: float(r.mean()) for name, r in score.by_scenario(score.returns).items()}
+        self.log.append(
+            {
+                "steps": self.steps,
+                "violations": int(score.violations.sum()),
+                "returns": returns,
+                "kept": kept,
+                "gain": rank(score, self.reference)[1],
+            }
+        )
+
+    def save(self, out: Path, episodes: int) -> None:
+        """Write the checkpoint and how it was made, with ``episodes`` of each scenario on seeds of their own."""
+        self.venv.training = False
+        self.model.save(out / "policy.zip")
+        self.venv.save(str(out / "vecnormalize.pkl"))
+        record = {
+            "command": shlex.join(["gate5", *sys.argv[1:]]),
+            "plant": self.plant.name,
+            "seed": self.seed,
+            "steps": self.steps,
+            "ppo": {**asdict(self.ppo), "hidden": list(self.ppo.hidden)},
+            "imitation": self.imitation,
+            "polish": self.polishing,
+            "log": self.log,
+            "held_out": {
+                "first_seed": REPORT_SEED,
+                "episodes": episodes,
+                "policy": self._judge(self, episodes),
+                "baseline": None if self.expert is None else self._judge(self.expert, episodes),
+            },
+            "versions": {
+                "python": platform.python_version(),
+                **{n: importlib.metadata.version(n) for n in ("stable-baselines3", "torch", "numpy", "gymnasium")},
+            },
+        }
+        write_atomically(out / "train.json", _json.dumps(record))
+
+    def _judge(self, controller: Controller, episodes: int) -> dict[str, Any]:
+        score = quick(self.plant, controller, *pairs(self.plant, episodes, REPORT_SEED))
+        violations, returns = score.by_scenario(score.violations), score.by_scenario(score.returns)
+        margins = worst_margins(self.plant, score)
+        return {
+            name: {
+                "return_mean": float(returns[name].mean()),
+                "violations": int(violations[name].sum()),
+                "violating_episodes": int((violations[name] > 0).sum()),
+                "smallest_margins": {c: _json.number(m) for c, m in margins[name].items()},
+            }
+            for name in returns
+        }
+
+
+def rank(score: QuickScore, reference: Mapping[str, float]) -> tuple[float, float]:
+    """Fewer violations first, then the gain over the reference return: the mean over scenarios and the worst one."""
+    gains = [
+        float(returns.mean()) / reference[name] - 1.0 for name, returns in score.by_scenario(score.returns).items()
+    ]
+    return -float(score.violations.sum()), float(np.mean(gains)) + min(gains)
+
+
+def _say(score: QuickScore) -> str:
+    return f"{int(score.violations.sum())} violations, mean return {score.returns.mean():.1f}"

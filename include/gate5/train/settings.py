@@ -1,0 +1,49 @@
+"""The numbers of training that are not the command's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Seeds of the episodes that choose the policy, and of those that judge it in the end; training draws from 4,000,000.
+VALIDATION_SEED, REPORT_SEED = 5_000_000, 6_000_000
+
+# Distance from a limit, by constraint or by unit, at which training's cost begins.
+BUFFERS = {
+    "C": 0.25,
+    "MPa": 0.05,
+    "MW": 0.3,
+    "C/min": 0.4,
+    "1": 0.03,
+    "turbine_inlet_low": 6.0,
+    "turbine_inlet_high": 6.0,
+}
+
+# How far above its set-point a variable costs nothing.
+CEILINGS = {"turbine_inlet_temperature": 10.0}
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """PPO's numbers; large batches, little exploration and small steps, because it starts from a policy that works."""
+
+    envs: int = 256
+    n_steps: int = 256
+    batch_size: int = 8192
+    n_epochs: int = 6
+    learning_rate: float = 2e-4
+    gamma: float = 0.99
+    gae_lambda: float = 0.9
+    clip_range: float = 0.1
+    target_kl: float | None = 0.01
+    log_std: float = -3.5
+    hidden: tuple[int, ...] = (128, 128)
+    activation: str = "tanh"
+    chunk: int = 262_144
+    cost_weight: float = 0.3
+
+
+# From random weights: Stable-Baselines3's usual numbers.
+FROM_NOTHING = PPOConfig(
+    envs=64, batch_size=2048, n_epochs=10, learning_rate=3e-4, gae_lambda=0.95, clip_range=0.2, target_kl=None,
+    log_std=-0.7, hidden=(64, 64), chunk=65_536,
+)  # fmt: skip
