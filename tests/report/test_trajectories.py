@@ -25,6 +25,7 @@ def episode(run: Any, tmp_path: Path) -> tuple[ScenarioComparison, Arrays]:
 def drawn(episode: tuple[ScenarioComparison, Arrays], monkeypatch: pytest.MonkeyPatch) -> dict[str, Chart]:
     """The charts by title, as they go to the drawing."""
     charts: dict[str, Chart] = {}
+
     def keep(chart: Chart) -> Any:
         charts[chart.title] = chart
         return draw(chart)

@@ -1,0 +1,39 @@
+"""docs/gate5.md lists exactly the metrics that a rule can name."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from gate5.evaluation import EvaluationReport, ScenarioComparison
+from gate5.export import ExportReport
+from gate5.latency import LatencyReport
+from gate5.parity import ParityReport
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def general(metric: str) -> str:
+    """A metric's name with the plant's own names replaced, as the document writes it."""
+    metric = re.sub(r"^evaluation\.(hold|ramp|gust)\.", "evaluation.SCENARIO.", metric)
+    metric = metric.replace(".baseline.", ".rl.").replace(".temperature.", ".VARIABLE.")
+    return re.sub(r"\.constraint\.\w+\.", ".constraint.NAME.", metric)
+
+
+def test_every_metric_is_documented_and_every_documented_one_is_reported(run: Any) -> None:
+    def read(name: str) -> Any:
+        return json.loads(run.artifacts[name])
+
+    rows = [ScenarioComparison.from_dict(read(f"evaluation/{name}.json")) for name in ("hold", "ramp", "gust")]
+    metrics = {
+        *ExportReport.from_dict(read("export.json")).metrics(),
+        *ParityReport.from_dict(read("parity.json")).metrics(),
+        *LatencyReport.from_dict(read("latency.json")).metrics(),
+        *EvaluationReport.of(rows).metrics(),
+    }
+    documented = set(
+        re.findall(r"`((?:parity|latency|evaluation)\.[A-Za-z0-9_.]+)`", (ROOT / "docs/gate5.md").read_text())
+    )
+    assert {general(metric) for metric in metrics} == documented
