@@ -1,0 +1,292 @@
+#!/usr/bin/env python3
+"""Everything that has to be seen on a GPU, in one run without network: build, parity, latency, lifetimes, refusals.
+
+python scripts/gpu_check.py --onnx policy.onnx --observations observations.npz [--tactic-sources 0] [--out DIR]
+
+``policy.onnx`` and ``observations.npz`` are the artifacts of a release's export stage. Prints one JSON document; with
+``--out`` also writes it as ``gpu.json`` beside the engine, its metadata, the timing cache and the latency samples.
+Needs numpy, pydantic, PyYAML, onnx, onnxruntime, tensorrt, pycuda and cuda-bindings. Exit code 1: something failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import resource
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "include"))
+
+import numpy as np
+
+from gate5._quiet import ordinary, quiet
+from gate5.config import EngineConfig, LatencyConfig, ParityConfig
+from gate5.engine import build, load, onnxruntime_engine
+from gate5.engine.base import Engine, Float32
+from gate5.engine.tensorrt.graph import CudaGraph, driver_module
+from gate5.engine.tensorrt.runtime import TensorRTEngine
+from gate5.errors import Gate5Error
+from gate5.latency import LatencyBenchmark, Series
+from gate5.parity import compare_engine
+
+BATCHES = (1, 8, 64)
+CADENCES_MS = (1.0, 10.0, 100.0)
+
+
+class Check:
+    """What was given, what was built, and what came out."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.onnx = Path(options.onnx).read_bytes()
+        self.obs: Float32 = np.ascontiguousarray(np.load(options.observations)["obs"], dtype=np.float32)
+        self.settings = EngineConfig(
+            backend="tensorrt", precision=options.precision, tactic_sources=options.tactic_sources
+        )
+        self.built = build(self.onnx, self.settings)
+        self.samples: dict[str, Any] = {}
+
+    def open(self, path: str = "graph") -> TensorRTEngine:
+        return TensorRTEngine.open(self.built.blob, self.built.metadata, path)
+
+    def build(self) -> dict[str, Any]:
+        """The metadata, and a second build that reuses the timing cache."""
+        again = build(self.onnx, self.settings, timing_cache=self.built.timing_cache)
+        return {
+            "metadata": self.built.metadata,
+            "bytes": len(self.built.blob),
+            "second_build": {
+                key: again.metadata["build"][key] for key in ("seconds", "timing_cache_reused", "timing_cache_sha256")
+            },
+            "second_plan_is_the_same": again.blob == self.built.blob,
+        }
+
+    def parity(self) -> dict[str, Any]:
+        """The engine against ONNX Runtime; FP32 beside it."""
+        wide = np.full(self.obs.shape[1], np.inf, np.float32)
+        found = {}
+        with self.open() as engine:
+            found[self.settings.precision] = compare_engine(engine, self.onnx, self.obs, -wide, wide, ParityConfig())
+        single = build(self.onnx, self.settings.model_copy(update={"precision": "fp32"}))
+        with load(single.blob, single.metadata) as engine:
+            found["fp32"] = compare_engine(engine, self.onnx, self.obs, -wide, wide, ParityConfig())
+        return {name: report.to_dict() for name, report in found.items()}
+
+    def latency(self) -> dict[str, Any]:
+        """The release's own measurement, then each way to run it in turn, at several batch sizes."""
+        with self.open() as engine:
+            benchmark = LatencyBenchmark(engine, LatencyConfig())
+            report = benchmark.run(self.obs)
+        self.samples |= benchmark.samples
+        return {"release": report.to_dict(), "paths": self._paths(), "cadence": self._cadence()}
+
+    def _paths(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        plain = onnxruntime_engine.build(self.onnx, EngineConfig(backend="onnxruntime"))
+        for batch in BATCHES:
+            engines: dict[str, Engine] = {path: self.open(path) for path in ("graph", "stream", "copies")}
+            engines["onnxruntime"] = load(plain.blob, plain.metadata)
+            floor = EmptyGraph()
+            runners: dict[str, Callable[[], Any]] = {
+                name: _repeat(engine, self.obs[:batch]) for name, engine in engines.items()
+            }
+            runners["empty graph (floor)"] = floor.run
+            spent = interleave(runners, self.options.rounds, 500)
+            floor.close()
+            found[f"batch {batch}"] = {
+                name: dataclasses.asdict(Series.of(values, 0.99)) for name, values in spent.items()
+            }
+            self.samples |= {f"{name}/{batch}": values / 1e6 for name, values in spent.items()}
+            found[f"batch {batch}"]["path taken"] = {name: engine.info.path for name, engine in engines.items()}
+            for engine in engines.values():
+                engine.close()
+        return found
+
+    def _cadence(self) -> dict[str, Any]:
+        found = {}
+        for gap in CADENCES_MS:
+            count = 1000 if gap <= 10 else 300
+            config = LatencyConfig(iterations=1000, blocks=1, cadence_ms=gap, cadence_iterations=count)
+            with self.open() as engine:
+                benchmark = LatencyBenchmark(engine, config)
+                report = benchmark.run(self.obs)
+            found[f"{gap:g} ms"] = None if report.cadence is None else dataclasses.asdict(report.cadence)
+            self.samples[f"cadence/{gap:g}"] = benchmark.samples["cadence"]
+        return found
+
+    def lifetimes(self) -> dict[str, Any]:
+        """10,000 inferences and 20 engines opened and closed: neither host nor device memory may grow."""
+        with self.open() as engine:
+            gpu = engine._gpu
+            for _ in range(200):
+                engine.infer(self.obs[:1])
+            with gpu:
+                before = gpu.cuda.mem_get_info()[0]
+            host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            for index in range(10_000):
+                engine.infer(self.obs[index % len(self.obs)][None])
+            with gpu:
+                after = gpu.cuda.mem_get_info()[0]
+            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - host
+            free = []
+            for _ in range(20):
+                with self.open() as other:
+                    other.infer(self.obs[:64])
+                with gpu:
+                    free.append(gpu.cuda.mem_get_info()[0])
+        result = {
+            "device_bytes_lost_in_10000": int(before - after),
+            "host_kib_grown_in_10000": int(grown),
+            "device_bytes_lost_in_20_engines": int(free[0] - free[-1]),
+        }
+        if result["device_bytes_lost_in_10000"] > 0 or result["device_bytes_lost_in_20_engines"] > 0 or grown > 2048:
+            raise AssertionError(f"memory grows: {result}")
+        return result
+
+    def threads(self) -> dict[str, Any]:
+        """Two engines in two threads at once give what one engine gives."""
+        with self.open() as engine:
+            expected = np.concatenate([engine.infer(row[None]) for row in self.obs[:500]])
+        results: dict[int, Float32] = {}
+
+        def work(number: int) -> None:
+            with self.open() as engine:
+                results[number] = np.concatenate([engine.infer(row[None]) for row in self.obs[:500]])
+
+        workers = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        same = [bool(np.array_equal(results.get(number, np.zeros(0)), expected)) for number in range(2)]
+        if not all(same):
+            raise AssertionError(f"two threads do not agree with one: {same}")
+        return {"engines": 2, "inferences": 1000, "same_bits": True}
+
+    def refusals(self) -> dict[str, str]:
+        """Another GPU, another TensorRT, a truncated and a bit-flipped plan: a clear error each, and we live on."""
+        metadata, blob = self.built.metadata, self.built.blob
+        middle, empty = len(blob) // 2, b"\0" * 64 + blob[64:]
+        flipped = blob[:middle] + bytes([blob[middle] ^ 0xFF]) + blob[middle + 1 :]
+        other = {**metadata, "hardware": {**metadata["hardware"], "gpu": "Orin", "compute_capability": "8.7"}}
+        older = {**metadata, "versions": {"tensorrt": "8.4.1"}}
+        cases: dict[str, tuple[bytes, dict[str, Any]]] = {
+            "another GPU": (blob, other),
+            "another TensorRT": (blob, older),
+            "truncated": (blob[:middle], metadata),
+            "bit flipped": (flipped, metadata),
+            "truncated, hash adapted": (blob[:middle], {**metadata, "blob_sha256": _sha256(blob[:middle])}),
+            "header overwritten, hash adapted": (empty, {**metadata, "blob_sha256": _sha256(empty)}),
+        }
+        found = {}
+        for name, (content, described) in cases.items():
+            try:
+                load(content, described).close()
+            except Gate5Error as error:
+                found[name] = str(error)
+            else:
+                raise AssertionError(f"{name}: the engine was accepted")
+        return found
+
+
+class EmptyGraph:
+    """A CUDA graph of one 4-byte memset: what launching and waiting costs on this machine, whatever is computed."""
+
+    def __init__(self) -> None:
+        from gate5.engine.tensorrt.gpu import Gpu
+
+        self.gpu = Gpu()
+        with self.gpu:
+            cuda = self.gpu.cuda
+            self.memory, self.stream = cuda.mem_alloc(4), cuda.Stream()
+            driver = driver_module()
+            self.graph = CudaGraph(
+                driver,
+                self.stream.handle,
+                lambda: cuda.memset_d32_async(int(self.memory), 0, 1, self.stream),
+            )
+
+    def run(self) -> None:
+        self.gpu.push()
+        self.graph.run()
+        self.gpu.pop()
+
+    def close(self) -> None:
+        with self.gpu:
+            self.graph.close()
+            self.memory.free()
+            del self.stream
+        self.gpu.release()
+
+
+def interleave(runners: dict[str, Callable[[], Any]], rounds: int, block: int) -> dict[str, Any]:
+    """Nanoseconds per run; the runners take turns within each round."""
+    spent = {name: np.zeros((rounds, block), np.int64) for name in runners}
+    clock = time.perf_counter_ns
+    with quiet() as thread:
+        for number in range(-1, rounds):
+            for name, run in runners.items():
+                with ordinary(thread):
+                    time.sleep(0.01)
+                for _ in range(50):
+                    run()
+                into = spent[name][max(number, 0)]
+                for index in range(block):
+                    begin = clock()
+                    run()
+                    into[index] = clock() - begin
+    return {name: values.ravel() for name, values in spent.items()}
+
+
+def _repeat(engine: Engine, obs: Float32) -> Callable[[], Any]:
+    out = np.zeros((len(obs), engine.info.act_dim), np.float32)
+    return lambda: engine.infer(obs, out)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--onnx", required=True)
+    parser.add_argument("--observations", required=True)
+    parser.add_argument("--precision", default="fp16", choices=("fp16", "fp32", "bf16"))
+    parser.add_argument("--tactic-sources", type=int, default=None, help="bit mask; 0: no cuBLAS, no cuDNN")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--only", nargs="*", default=["build", "parity", "latency", "lifetimes", "threads", "refusals"])
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    check = Check(options)
+    result: dict[str, Any] = {"ok": True}
+    for name in options.only:
+        started = time.perf_counter()
+        try:
+            result[name] = getattr(check, name)()
+        except Exception as error:  # noqa: BLE001 - the other checks still have something to say
+            traceback.print_exc()
+            result[name], result["ok"] = {"failed": f"{type(error).__name__}: {error}"}, False
+        print(f"{name}: {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
+    text = json.dumps(result, indent=1, sort_keys=True, allow_nan=False)
+    print(text)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "gpu.json").write_text(text + "\n")
+        (options.out / "policy.engine").write_bytes(check.built.blob)
+        (options.out / "engine.json").write_text(json.dumps(check.built.metadata, indent=1))
+        np.savez_compressed(options.out / "latency.npz", **{k.replace("/", "_"): v for k, v in check.samples.items()})
+    return 0 if result["ok"] else 1
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())
