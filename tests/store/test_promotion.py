@@ -26,6 +26,7 @@ from gate5.store import (
     publish,
     rollback,
 )
+from gate5.store.artifact_store import blob_name
 from gate5.store.channel import entry_name
 from gate5.store.directory import DirectoryBackend
 from gate5.store.manifest import manifest_name
@@ -170,7 +171,7 @@ def damage(store: ArtifactStore, name: str) -> None:
     path.write_bytes(bytes(data))
 
 
-@pytest.mark.parametrize("kind", ["changed", "lost", "swapped", "from another channel", "junk"])
+@pytest.mark.parametrize("kind", ["changed", "lost", "swapped", "from another channel", "from a copy", "junk"])
 def test_a_log_that_was_tampered_with(store: ArtifactStore, files: Files, provenance: Provenance, kind: str) -> None:
     """Whoever can write to the store cannot change what happened without a reader and a promoter noticing."""
     releases = [publish(store, files(mark), provenance()) for mark in "abcd"]
@@ -189,6 +190,19 @@ def test_a_log_that_was_tampered_with(store: ArtifactStore, files: Files, proven
         (old, new) = second.read_bytes(), third.read_bytes()
         second.write_bytes(new)
         third.write_bytes(old)
+    elif kind == "from a copy":
+        # Entry 2 of a copy of the store that went its own way: right number, channel and signature, another history.
+        copy = DirectoryBackend(root.with_name("copy"))
+        for sequence, release in enumerate((releases[0], releases[3]), start=1):
+            copied = [
+                root / manifest_name(release.id),
+                *(root / blob_name(digest) for digest in release.files.values()),
+            ]
+            copied += [root / entry_name("production", 1)] if sequence == 1 else []
+            for path in copied:
+                copy.create(path.relative_to(root).as_posix(), path.read_bytes())
+        promote(ArtifactStore(copy, store.signing_key), "production", releases[3], approved_by="me")
+        second.write_bytes((copy.path / entry_name("production", 2)).read_bytes())
     elif kind == "from another channel":
         second.write_bytes((root / entry_name("other", 2)).read_bytes())
     else:
