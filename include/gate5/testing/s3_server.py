@@ -1,8 +1,7 @@
 """A local S3 server: moto's, in a process of its own, with one request at a time.
 
-moto checks and writes in two steps without a lock, so that two conditional writes at once can both win, and it keeps
-what it has got of a body whose sender died; ``atomic`` around its WSGI application puts both right. Objects are kept in
-memory and end with the process.
+moto checks and writes in two steps without a lock, so that two conditional writes at once can both win; ``atomic``
+around its WSGI application puts that right. Objects are kept in memory and end with the process.
 
     with S3Server() as server:
         client = server.client()
@@ -101,17 +100,16 @@ class S3Server:
 
 
 def atomic(application: Callable[..., Any]) -> Callable[..., Any]:
-    """A WSGI application that takes whole requests only, and serves one after the other, its answer included."""
+    """A WSGI application that serves one request after the other, its answer included.
+
+    A body is read before the lock is taken, so that a slow sender holds nobody up.
+    """
     lock = threading.Lock()
 
     def serve(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
         length = int(environ.get("CONTENT_LENGTH") or 0)
-        body = environ["wsgi.input"].read(length) if length else b""
-        if len(body) < length:
-            start_response("400 Bad Request", [("Content-Type", "application/xml")])
-            return iter([b"<Error><Code>IncompleteBody</Code></Error>"])
         if length:
-            environ["wsgi.input"] = io.BytesIO(body)
+            environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
         with lock:
             answer = application(environ, start_response)
             try:
