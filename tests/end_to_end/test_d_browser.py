@@ -1,0 +1,45 @@
+"""The tab of a finished run in a real Chromium."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.browser]
+
+
+def test_the_tab_shows_the_finished_report(site: Any, runs: Any, browser_page: Any, screenshots: Any) -> None:
+    page = browser_page("viewer")
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(f"{site.airflow.address}/dags/policy_release/runs/{runs.promote}")
+    page.get_by_role("link", name="Gate 5", exact=True).click()
+    report = page.frame_locator("iframe[title='Gate 5']").frame_locator("iframe[title='Report of this release']")
+    report.locator("h1").first.wait_for()
+    assert "emergency_trip" in report.locator("body").inner_text().replace(" ", "_").lower()
+    frame = next(frame for frame in page.frames if frame.url.split("?")[0].endswith(f"/{runs.promote}/report"))
+    assert frame.evaluate("document.querySelectorAll('svg, canvas').length") > 3, "the charts are drawn"
+    assert frame.evaluate("try { parent.document.title } catch (error) { error.name }") == "SecurityError"
+    assert frame.evaluate("origin") == "null"
+    page.screenshot(path=screenshots / "airflow-tab.png")
+    assert problems == []
+
+
+def test_a_report_cannot_call_airflow_with_the_readers_login(site: Any, runs: Any, browser_page: Any) -> None:
+    page = browser_page("ada")
+    page.goto(f"{site.airflow.address}/gate5/run/policy_release/{runs.promote}")
+    page.frame_locator("iframe").locator("h1").first.wait_for()
+    frame = next(frame for frame in page.frames if frame.url.split("?")[0].endswith("/report"))
+    call = "fetch('/api/v2/dags', {credentials: 'include'}).then(() => 'answered', error => error.name)"
+    assert frame.evaluate(call) == "TypeError"
+
+
+def test_the_grid_names_the_scenarios(site: Any, runs: Any, browser_page: Any, screenshots: Any) -> None:
+    page = browser_page("viewer")
+    page.goto(f"{site.airflow.address}/dags/policy_release/runs/{runs.promote}/tasks/evaluate/mapped")
+    page.get_by_text("emergency_trip").first.wait_for()
+    page.screenshot(path=screenshots / "airflow-scenarios.png")
+    page.goto(f"{site.airflow.address}/dags/policy_release/runs/{runs.promote}")
+    page.get_by_text("promote", exact=True).first.wait_for()
+    page.screenshot(path=screenshots / "airflow-run.png")

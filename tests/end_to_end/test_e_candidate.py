@@ -1,0 +1,72 @@
+"""A candidate that is announced starts the DAG; an announcement that is wrong releases nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from gate5.candidate import AnnounceError, AnnounceInputError, announce_candidate
+from gate5.config import ReleaseConfig
+from gate5.promotion import history
+
+pytestmark = [pytest.mark.airflow, pytest.mark.slow]
+
+
+def announced_runs(site: Any, wanted: int, patience_s: float = 60.0) -> list[str]:
+    """The runs that events have started, oldest first."""
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end:
+        runs = site.api.get("dags/policy_release/dagRuns", run_type="asset_triggered", order_by="run_after")["dag_runs"]
+        if len(runs) >= wanted:
+            return [str(run["dag_run_id"]) for run in runs]
+        time.sleep(0.5)
+    raise AssertionError(f"fewer than {wanted} runs were started by the asset within {patience_s:g} s")
+
+
+def channel(site: Any) -> list[dict[str, Any]]:
+    return list(history(ReleaseConfig.load(site.folder / "announced.yaml"))["entries"])
+
+
+def test_an_announced_candidate_is_released_by_itself(site: Any, runs: Any) -> None:
+    (run_id,) = announced_runs(site, 1)
+    assert site.wait_for_run(run_id) == "success"
+    released = site.api.xcom("policy_release", run_id, "promote", "return_value")
+    assert [entry["release"] for entry in channel(site)] == [released["release_id"]]
+    resolved = site.api.xcom("policy_release", run_id, "resolve", "return_value")
+    assert resolved["policy_sha256"] == runs.announcement["extra"]["sha256"]
+
+
+def test_another_policy_than_the_announced_one_is_not_released(site: Any, runs: Any) -> None:
+    """Somebody replaced the file between the announcement and the run."""
+    announced_runs(site, 1)
+    before = channel(site)
+    source = runs.announcement["extra"]["uri"]
+    announce_candidate(source, "0" * 64, url=site.airflow.address, token=site.login("ada"))
+    run_id = announced_runs(site, 2)[1]
+    assert site.wait_for_run(run_id) == "failed"
+    error = site.api.xcom("policy_release", run_id, "resolve", "error")
+    assert (error["kind"], error["exit_code"]) == ("CheckpointError", 2)
+    assert "announced with sha256 000000000000" in error["text"]
+    tries = {task["task_id"]: task["try_number"] for task in site.api.task_instances("policy_release", run_id)}
+    assert tries["resolve"] == 1, "the same announcement cannot become right by trying again"
+    assert channel(site) == before
+
+
+def test_a_viewer_may_not_announce(site: Any) -> None:
+    with pytest.raises(AnnounceInputError, match=r"refuses the login \(403\)"):
+        announce_candidate("/x", "0" * 64, url=site.airflow.address, token=site.login("viewer"))
+
+
+def test_a_wrong_password_is_told(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_USER", "ada")
+    monkeypatch.setenv("AIRFLOW_PASSWORD", "wrong")
+    with pytest.raises(AnnounceInputError, match="AIRFLOW_PASSWORD"):
+        announce_candidate("/x", "0" * 64, url=site.airflow.address)
+
+
+def test_an_address_that_is_not_the_api_is_told(site: Any) -> None:
+    """Airflow's own pages answer every path with the UI."""
+    with pytest.raises(AnnounceError):
+        announce_candidate("/x", "0" * 64, url=f"{site.airflow.address}/dags", token=site.login("ada"))

@@ -1,0 +1,49 @@
+"""A person puts an earlier release back through the DAG."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gate5.config import ReleaseConfig
+from gate5.promotion import history, promote
+from gate5.runs import run_workspace_uri
+from gate5.workspace import open_workspace
+
+pytestmark = [pytest.mark.airflow, pytest.mark.slow]
+
+
+def test_the_release_before_comes_back_with_name_and_reason(site: Any, runs: Any) -> None:
+    config = ReleaseConfig.load(site.folder / "announced.yaml")
+    before = history(config)["entries"]
+    assert before, "the announced candidate was released"
+    second = promote(open_workspace(run_workspace_uri("policy_release", runs.promote)), config, approved_by="ada")
+    assert second.release_id != before[0]["release"]
+    path = str(site.folder / "announced.yaml")
+    run_id = site.start("back", dag_id="policy_rollback", reason="oscillates at part load", config=path)
+    assert site.wait_for_run(run_id, "policy_rollback") == "success"
+    newest = history(config)["entries"][0]
+    assert (newest["kind"], newest["release"]) == ("rollback", before[0]["release"])
+    assert (newest["by"], newest["reason"]) == ("ada", "oscillates at part load")
+
+
+def test_a_release_that_never_was_is_refused_with_a_sentence(site: Any, runs: Any) -> None:
+    path = str(site.folder / "announced.yaml")
+    config = ReleaseConfig.load(path)
+    before = history(config)["entries"]
+    form = {"reason": "no such release", "release_id": "sco2-000000000000", "config": path}
+    run_id = site.start("nowhere", dag_id="policy_rollback", **form)
+    assert site.wait_for_run(run_id, "policy_rollback") == "failed"
+    error = site.api.xcom("policy_rollback", run_id, "rollback", "error")
+    assert error["exit_code"] == 2
+    assert "sco2-000000000000" in error["text"]
+    assert history(config)["entries"] == before
+
+
+def test_a_rollback_without_a_reason_does_not_start(site: Any) -> None:
+    from local_airflow.api import ApiError
+
+    with pytest.raises(ApiError) as refused:
+        site.start("why", dag_id="policy_rollback")
+    assert refused.value.status in (400, 422)
