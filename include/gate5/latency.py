@@ -11,13 +11,14 @@ import itertools
 import os
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gate5._quantiles import quantile, upper_bound
+from gate5._latency_report import LatencyReport, Series
+from gate5._quantiles import quantile
 from gate5._quiet import Counters, Quiet, ordinary, quiet
 from gate5.config import LatencyConfig
 from gate5.errors import EngineError
@@ -25,134 +26,25 @@ from gate5.errors import EngineError
 if TYPE_CHECKING:
     from gate5.engine.base import Engine
 
+__all__ = ["LatencyBenchmark", "LatencyReport", "Series", "machine"]
+
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
 _BURST_NS = 500_000
-_BURST_WARMUP = 3
+_BURST_WARMUP = 20
+_CONTENDED = 2
 _PAUSE_S = 0.02
 _REAL_TIME_LIMIT_NS = 400_000_000
 _SPLITS = 500
 
 
 @dataclass(frozen=True)
-class Series:
-    """Quantiles of one series, in milliseconds; ``p99_upper_ms`` is ``None`` where there are too few samples."""
+class Pace:
+    """After ``burst`` inferences the thread rests for ``rest_s``; ``burst`` ``None``: never within a block."""
 
-    samples: int
-    mean_ms: float
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    p999_ms: float
-    max_ms: float
-    p99_upper_ms: float | None
-
-    @classmethod
-    def of(cls, nanoseconds: Int64, confidence: float) -> Series:
-        ordered = np.sort(nanoseconds) / 1e6
-        p50, p95, p99, p999 = (quantile(ordered, q) for q in (0.50, 0.95, 0.99, 0.999))
-        return cls(
-            samples=len(ordered),
-            mean_ms=float(ordered.mean()),
-            p50_ms=p50,
-            p95_ms=p95,
-            p99_ms=p99,
-            p999_ms=p999,
-            max_ms=float(ordered[-1]),
-            p99_upper_ms=upper_bound(ordered, 0.99, confidence),
-        )
-
-
-@dataclass(frozen=True)
-class LatencyReport:
-    """What was measured and under which conditions.
-
-    Attributes:
-        back_to_back, cadence: the two series; ``cadence`` is ``None`` where it was switched off.
-        confidence: of ``p99_upper_ms`` (distribution-free, from the order statistics).
-        cadence_ms: the idle gap of the second series.
-        blocks: p50, p99, max and involuntary context switches of each block of the first series.
-        split: median copy-in, compute and copy-out in milliseconds; ``None`` where the engine does not say.
-        nonfinite: actions of the timed runs that were NaN or infinite.
-        timer_ms: what reading the clock costs; it is not subtracted.
-        conditions: CPU, scheduling, bursts, interference during both series.
-        device_before, device_after: clocks, temperature, power of the device; read outside of the timing.
-        engine, machine: what ran, on what.
-    """
-
-    back_to_back: Series
-    cadence: Series | None
-    confidence: float
-    cadence_ms: float
-    blocks: tuple[dict[str, float], ...]
-    split: dict[str, float] | None
-    nonfinite: int
-    timer_ms: float
-    conditions: dict[str, Any]
-    device_before: dict[str, Any] | None
-    device_after: dict[str, Any] | None
-    engine: dict[str, Any]
-    machine: dict[str, Any]
-
-    @property
-    def samples(self) -> int:
-        return self.back_to_back.samples
-
-    @property
-    def p50_ms(self) -> float:
-        return self.back_to_back.p50_ms
-
-    @property
-    def p95_ms(self) -> float:
-        return self.back_to_back.p95_ms
-
-    @property
-    def p99_ms(self) -> float:
-        return self.back_to_back.p99_ms
-
-    @property
-    def p999_ms(self) -> float:
-        return self.back_to_back.p999_ms
-
-    @property
-    def max_ms(self) -> float:
-        return self.back_to_back.max_ms
-
-    @property
-    def p99_upper_ms(self) -> float | None:
-        return self.back_to_back.p99_upper_ms
-
-    @property
-    def block_p99_median_ms(self) -> float:
-        """The median of the blocks' p99: far below ``p99_ms`` means that a few blocks were disturbed."""
-        return float(np.median([block["p99_ms"] for block in self.blocks]))
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "blocks": list(self.blocks)}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> LatencyReport:
-        cadence = data["cadence"]
-        return cls(
-            **{
-                **data,
-                "back_to_back": Series(**data["back_to_back"]),
-                "cadence": None if cadence is None else Series(**cadence),
-                "blocks": tuple(data["blocks"]),
-            }
-        )
-
-    def metrics(self) -> dict[str, float | None]:
-        """Flat numbers for Gate 5."""
-        metrics: dict[str, float | None] = {
-            f"latency.{name}": value for name, value in asdict(self.back_to_back).items()
-        }
-        if self.cadence is not None:
-            metrics |= {f"latency.cadence.{name}": value for name, value in asdict(self.cadence).items()}
-        metrics["latency.block_p99_median_ms"] = self.block_p99_median_ms
-        metrics["latency.nonfinite"] = float(self.nonfinite)
-        return {name: None if value is None else float(value) for name, value in metrics.items()}
+    burst: int | None
+    rest_s: float = 0.0
 
 
 class LatencyBenchmark:
@@ -180,8 +72,9 @@ class LatencyBenchmark:
         before = state() if state else None
         with quiet(self.config.cpu) as thread:
             start = Counters.now(thread.cpu)
-            pace, estimate = self._warm_up(rows)
-            thread = self._affordable(thread, estimate)
+            typical = self._warm_up(rows)
+            switches = Counters.now(thread.cpu).involuntary - start.involuntary
+            pace = self._pace(thread, typical, switches)
             back_to_back, blocks, actions = self._back_to_back(rows, thread, pace)
             middle = Counters.now(thread.cpu)
             cadence = self._cadence(rows)
@@ -204,7 +97,8 @@ class LatencyBenchmark:
                 "scheduling": thread.scheduling,
                 "garbage_collector": "off",
                 "warmup": self.config.warmup,
-                "burst": pace if thread.preemptible else None,
+                "burst": pace.burst,
+                "rest_ms": 1e3 * pace.rest_s,
                 "back_to_back": start.until(middle),
                 "cadence": middle.until(end),
             },
@@ -214,27 +108,31 @@ class LatencyBenchmark:
             machine=machine(),
         )
 
-    def _warm_up(self, rows: list[Float32]) -> tuple[int, int]:
-        """Run untimed; returns how many inferences make a burst, and what one costs in nanoseconds (median)."""
+    def _warm_up(self, rows: list[Float32]) -> int:
+        """Run without keeping the times; returns what an inference costs in nanoseconds (median)."""
         infer, clock = self.engine.infer, time.perf_counter_ns
         spent = []
         for index in range(max(self.config.warmup, 20)):
             begin = clock()
             infer(rows[index % len(rows)])
             spent.append(clock() - begin)
-        typical = max(int(np.median(spent)), 1)
-        return max(_BURST_NS // typical, 10), typical
+        return max(int(np.median(spent)), 1)
 
-    def _affordable(self, thread: Quiet, typical_ns: int) -> Quiet:
-        """Keep real-time scheduling only for blocks so short that the kernel does not have to interrupt them."""
-        block = self.config.iterations / self.config.blocks * typical_ns
-        if thread.preemptible or block < _REAL_TIME_LIMIT_NS:
-            return thread
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-        return Quiet(thread.cpu, "ordinary")
+    def _pace(self, thread: Quiet, typical_ns: int, switches: int) -> Pace:
+        """When to rest within a block.
+
+        A GPU that idles is slow at the next inference, so the rule is: never. There are two exceptions. A real-time
+        thread that hogs its CPU is stopped by the kernel for 50 ms of every second, so it rests by itself before. And
+        where other processes were seen to take the CPU of an ordinary thread during the warm-up, it rests often: a
+        process that does is seldom interrupted while it runs; one that never does is, every few milliseconds.
+        """
+        if thread.preemptible:
+            return Pace(max(_BURST_NS // typical_ns, 10), 0.001) if switches > _CONTENDED else Pace(None)
+        burst = max(_REAL_TIME_LIMIT_NS // typical_ns, 1)
+        return Pace(burst, 0.05) if burst < self.config.iterations // self.config.blocks else Pace(None)
 
     def _back_to_back(
-        self, rows: list[Float32], thread: Quiet, burst: int
+        self, rows: list[Float32], thread: Quiet, pace: Pace
     ) -> tuple[Int64, list[dict[str, float]], Float32]:
         total, count = self.config.iterations, self.config.blocks
         spent = np.zeros(total, np.int64)
@@ -246,12 +144,10 @@ class LatencyBenchmark:
             with ordinary(thread):
                 time.sleep(_PAUSE_S)
             begin = Counters.now(thread.cpu)
-            step = burst if thread.preemptible else last - first
-            for start in range(first, last, max(step, 1)):
-                if thread.preemptible and start > first:
-                    # A process that rests between bursts is not interrupted within them; one that never rests is,
-                    # every few milliseconds, by the scheduler's own doing and not by the engine's.
-                    time.sleep(0.001)
+            step = pace.burst or max(last - first, 1)
+            for start in range(first, last, step):
+                if start > first:
+                    time.sleep(pace.rest_s)
                 self._time(rows, outs, spent, start, min(start + step, last))
             ordered = np.sort(spent[first:last]) / 1e6
             blocks.append(

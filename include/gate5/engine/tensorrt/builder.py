@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Any
 
-from gate5.config import EngineConfig
+from gate5.config import EngineConfig, ProfileConfig
 from gate5.engine.base import BuiltEngine
 from gate5.engine.precision import lower_body
 from gate5.engine.tensorrt import compat
@@ -100,12 +100,14 @@ class TensorRTExporter:
             )
         tensor = network.get_input(0)
         width = tensor.shape[1]
-        profile = builder.create_optimization_profile()
-        sizes = settings.profile
-        profile.set_shape("obs", (sizes.min_batch, width), (sizes.opt_batch, width), (sizes.max_batch, width))
-        if config.add_optimization_profile(profile) < 0:
-            raise EngineError(f"TensorRT refuses the profile {sizes.model_dump()}: {_last(messages)}")
+        profiles = batch_profiles(settings.profile)
+        for low, best, high in profiles:
+            profile = builder.create_optimization_profile()
+            profile.set_shape("obs", (low, width), (best, width), (high, width))
+            if config.add_optimization_profile(profile) < 0:
+                raise EngineError(f"TensorRT refuses the profile {low} to {high}: {_last(messages)}")
         return {
+            "profiles": [list(sizes) for sizes in profiles],
             "optimization_level": settings.optimization_level if level else None,
             "strongly_typed": compat.strongly_typed(trt),
         }
@@ -130,20 +132,35 @@ class TensorRTExporter:
             raise EngineError(f"TensorRT does not read the engine that it has just built: {_last(messages)}")
         rows = layers(trt, engine)
         precision, evidence = built_precision(rows, self.settings.precision, typed=compat.strongly_typed(trt))
-        low, _, high = engine.get_tensor_profile_shape("obs", 0)
-        if low[0] != 1 or high[0] != self.settings.profile.max_batch:
-            raise EngineError(f"The engine's profile is {tuple(low)} to {tuple(high)}, not what was asked for.")
+        built = [engine.get_tensor_profile_shape("obs", index) for index in range(engine.num_optimization_profiles)]
+        found = [tuple(int(shape[0]) for shape in shapes) for shapes in built]
+        wanted = batch_profiles(self.settings.profile)
+        if found != wanted:
+            raise EngineError(f"The engine has the profiles {found}, but {wanted} were asked for.")
         return {
             "backend": "tensorrt",
             "precision": precision,
             "precision_evidence": evidence,
             "obs_dim": int(engine.get_tensor_shape("obs")[1]),
             "act_dim": int(engine.get_tensor_shape("action")[1]),
-            "batch_max": int(high[0]),
+            "batch_max": found[-1][-1],
             "blob_sha256": _sha256(blob),
             "versions": {"tensorrt": str(trt.__version__)},
             "layers": rows,
         }
+
+
+def batch_profiles(sizes: ProfileConfig) -> list[tuple[int, int, int]]:
+    """Smallest, best and largest batch of each optimisation profile.
+
+    Batch 1, which the plant asks for, has a profile of its own whose kernels need not fit anything else. Besides,
+    TensorRT 8.5 gives each profile to one execution context only.
+    """
+    single = (1, 1, 1)
+    if sizes.max_batch == 1:
+        return [single]
+    best = sizes.opt_batch if sizes.opt_batch > 1 else sizes.max_batch
+    return [single, (sizes.min_batch, best, sizes.max_batch)]
 
 
 def _parser_error(problem: Any) -> str:

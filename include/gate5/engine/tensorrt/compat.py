@@ -78,6 +78,11 @@ def _keep_float(trt: Any, config: Any, network: Any) -> None:
             layer.precision = trt.DataType.FLOAT
 
 
+def profile_is_shared(trt: Any) -> bool:
+    """Whether several execution contexts may use one optimisation profile (10 on)."""
+    return strongly_typed(trt)
+
+
 def set_optimization_level(trt: Any, config: Any, level: int) -> bool:
     """How long the builder searches, 0 to 5; returns whether this version has the setting (8.6 on)."""
     if has(trt, "IBuilderConfig.builder_optimization_level"):

@@ -14,12 +14,15 @@ from gate5.engine.tensorrt.gpu import Gpu
 from gate5.engine.tensorrt.slot import Slot
 from gate5.errors import EngineError
 
-_SLOTS = 8
+_WIDE_SLOTS = 7
 _TIED = ("gpu", "compute_capability", "driver")
 
 
 class TensorRTEngine(ConfinedEngine):
-    """One engine, one stream, one ``Slot`` per batch size that was asked for (at most eight; the oldest goes)."""
+    """One engine, one stream, one ``Slot`` for batch 1 and one per larger batch size that was asked for.
+
+    Of the latter at most seven are kept (before TensorRT 10 one: a profile belongs to one context); the oldest goes.
+    """
 
     @classmethod
     def open(cls, blob: bytes, metadata: dict[str, Any], path: str = "graph") -> TensorRTEngine:
@@ -58,6 +61,8 @@ class TensorRTEngine(ConfinedEngine):
             raise EngineError(f"TensorRT does not read the engine: {' / '.join(self._messages[-3:])}")
         self._runtime, self._engine = runtime, engine
         _check_tensors(trt, engine, metadata)
+        self._wide_limit = _WIDE_SLOTS if compat.profile_is_shared(trt) else 1
+        self._wide_profile = int(engine.num_optimization_profiles) - 1
         hardware = gpu.identity()
         super().__init__(
             EngineInfo(
@@ -139,14 +144,15 @@ class TensorRTEngine(ConfinedEngine):
         if slot is not None:
             self._slots[batch] = slot  # youngest last
             return slot
-        if len(self._slots) >= _SLOTS:
+        if len(self._slots) > self._wide_limit:
             oldest = next(size for size in self._slots if size != 1)
             self._slots.pop(oldest).close()
         return self._make(batch)
 
     def _make(self, batch: int) -> Slot:
         try:
-            slot = Slot(self._gpu, self._engine, self._stream, batch, self._path, self._messages)
+            profile = 0 if batch == 1 else self._wide_profile
+            slot = Slot(self._gpu, self._engine, self._stream, batch, self._path, profile, self._messages)
         except self._gpu.cuda.Error as error:
             raise EngineError(f"The GPU has no room for batch {batch} ({error}).") from error
         self._slots[batch] = slot

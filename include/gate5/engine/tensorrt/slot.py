@@ -31,7 +31,9 @@ class Slot:
 
     run: Callable[[], None]
 
-    def __init__(self, gpu: Gpu, engine: Any, stream: Any, batch: int, path: str, errors: list[str]) -> None:
+    def __init__(
+        self, gpu: Gpu, engine: Any, stream: Any, batch: int, path: str, profile_index: int, errors: list[str]
+    ) -> None:
         self._gpu, self._stream, self._errors = gpu, stream, errors
         self._graph: CudaGraph | None = None
         self._device: list[Any] = []
@@ -48,7 +50,7 @@ class Slot:
             addresses = [int(memory) for memory in self._device]
         else:
             addresses = [int(array.base.get_device_pointer()) for array in (self.input, self.output)]
-        self._bind(context, shapes[0], addresses)
+        self._bind(context, profile_index, shapes[0], addresses)
         self.path = path
         # The first enqueue of a shape does things that a capture does not allow, and shows at once whether it runs.
         self._enqueue()
@@ -57,7 +59,9 @@ class Slot:
         if path == "graph":
             self._capture()
 
-    def _bind(self, context: Any, shape: tuple[int, int], addresses: list[int]) -> None:
+    def _bind(self, context: Any, profile_index: int, shape: tuple[int, int], addresses: list[int]) -> None:
+        if not context.set_optimization_profile_async(profile_index, self._stream.handle):
+            raise EngineError(f"TensorRT refuses optimisation profile {profile_index}: {self._reason()}")
         if not context.set_input_shape("obs", shape):
             raise EngineError(f"TensorRT refuses the input shape {shape}: {self._reason()}")
         for name, address in zip(("obs", "action"), addresses, strict=True):

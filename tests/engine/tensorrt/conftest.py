@@ -1,4 +1,4 @@
-"""The TensorRT builder and runtime on imitations of TensorRT and PyCUDA in NumPy.
+"""Imitations of TensorRT and PyCUDA in NumPy.
 
 No GPU is at hand where the tests run, and single faults (a boolean that is false, a builder that gives nothing) cannot
 be had from a real one. Names and signatures are held against the real bindings in test_tensorrt_api.py; the real thing
@@ -7,7 +7,6 @@ on a GPU is scripts/gpu_check.py.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -18,11 +17,9 @@ import numpy as np
 import pytest
 
 from gate5.config import EngineConfig, ProfileConfig
-from gate5.engine import EngineController
-from gate5.engine.tensorrt import compat, trial
+from gate5.engine.tensorrt import trial
 from gate5.engine.tensorrt.builder import TensorRTExporter
 from gate5.engine.tensorrt.runtime import TensorRTEngine
-from gate5.errors import ConfigError, EngineError
 
 WEIGHT = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
 
@@ -115,10 +112,16 @@ class Context:
     def __init__(self, cuda: Cuda, refuses: list[str]) -> None:
         self.cuda, self.refuses = cuda, refuses
         self.addresses: dict[str, int] = {}
+        self.profile = -1
+
+    def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
+        self.profile = profile_index
+        return "set_optimization_profile_async" not in self.refuses
 
     def set_input_shape(self, name: str, shape: Any) -> bool:
         self.shape = shape
-        return "set_input_shape" not in self.refuses
+        fits = (self.profile == 0) == (shape[0] == 1) and self.profile >= 0
+        return fits and "set_input_shape" not in self.refuses
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
         self.addresses[name] = memory
@@ -141,6 +144,7 @@ class Trt:
         self.refuses: list[str] = []
         self.config = Config(self)
         self.networks: list[int] = []
+        self.profiles: list[Any] = []
         self.ILogger = type("ILogger", (), {"INTERNAL_ERROR": 0, "ERROR": 1, "WARNING": 2})
         self.LayerInformationFormat = SimpleNamespace(JSON=0)
         self.MemoryPoolType = SimpleNamespace(WORKSPACE=0)
@@ -156,7 +160,8 @@ class Trt:
             get_tensor_mode=lambda name: {"obs": "in", "action": "out"}[name],
             get_tensor_shape=lambda name: (-1, 8 if name == "obs" else 3),
             get_tensor_dtype=lambda name: "float",
-            get_tensor_profile_shape=lambda name, index: [(1, 8), (1, 8), (16, 8)],
+            num_optimization_profiles=2,
+            get_tensor_profile_shape=lambda name, index: [[(1, 8)] * 3, [(1, 8), (16, 8), (16, 8)]][index],
             create_execution_context=lambda: None if "context" in self.refuses else Context(cuda, self.refuses),
             create_engine_inspector=lambda: SimpleNamespace(get_engine_information=lambda form: self._layers()),
         )
@@ -172,7 +177,7 @@ class Trt:
         return SimpleNamespace(
             create_network=self._network,
             create_builder_config=lambda: self.config,
-            create_optimization_profile=lambda: SimpleNamespace(set_shape=lambda *sizes: setattr(self, "sizes", sizes)),
+            create_optimization_profile=lambda: SimpleNamespace(set_shape=lambda *sizes: self.profiles.append(sizes)),
             build_serialized_network=self._plan,
         )
 
@@ -259,152 +264,26 @@ def trt(request: pytest.FixtureRequest, cuda: Cuda, monkeypatch: pytest.MonkeyPa
     return made
 
 
-def _settings(**changes: Any) -> EngineConfig:
-    return EngineConfig(backend="tensorrt", profile=ProfileConfig(max_batch=16), **changes)
+@pytest.fixture
+def weight() -> Any:
+    """The imitation engine computes ``clip(obs @ weight, -1, 1)``."""
+    return WEIGHT
 
 
 @pytest.fixture
-def opened(trt: Trt, cuda: Cuda, graph: bytes) -> Callable[..., TensorRTEngine]:
-    def make(path: str = "stream") -> TensorRTEngine:
-        built = TensorRTExporter(_settings()).build(graph)
-        return TensorRTEngine.open(built.blob, built.metadata, path)
+def settings() -> Callable[..., EngineConfig]:
+    """A configuration for TensorRT with at most 16 observations in a batch."""
+
+    def make(**changes: Any) -> EngineConfig:
+        return EngineConfig(backend="tensorrt", profile=ProfileConfig(max_batch=16), **changes)
 
     return make
 
 
-def test_build(trt: Trt, cuda: Cuda, graph: bytes) -> None:
-    built = TensorRTExporter(_settings(tactic_sources=0)).build(graph, timing_cache=b"mine")
-    typed = trt.__version__ == "11.4"
-    assert built.blob == b"plan"
-    assert built.timing_cache == b"cache after"
-    assert trt.networks == [2 if typed else 1]  # STRONGLY_TYPED or EXPLICIT_BATCH
-    assert trt.config.flags == ([] if typed else ["fp16", "obey"])
-    assert trt.config.cleared == ["tf32"]
-    metadata = built.metadata
-    assert metadata["onnx_sha256"] == hashlib.sha256(graph).hexdigest()
-    assert metadata["build"]["graph_sha256"] != metadata["onnx_sha256"]  # the body was lowered
-    assert metadata["build"]["timing_cache_reused"]
-    assert (metadata["precision"], metadata["batch_max"], metadata["device"]) == ("fp16", 16, "Imitation")
-    assert (cuda.depth, cuda.released) == (0, 1)
+@pytest.fixture
+def opened(trt: Trt, settings: Callable[..., EngineConfig], graph: bytes) -> Callable[..., TensorRTEngine]:
+    def make(path: str = "stream") -> TensorRTEngine:
+        built = TensorRTExporter(settings()).build(graph)
+        return TensorRTEngine.open(built.blob, built.metadata, path)
 
-
-def test_fp32_is_left_as_it_is(trt: Trt, graph: bytes) -> None:
-    trt.types = "FP32"
-    built = TensorRTExporter(_settings(precision="fp32")).build(graph)
-    assert trt.config.flags == []
-    assert trt.config.cleared == ["tf32"]  # TF32 alone costs 6e-4
-    assert built.metadata["build"]["graph_sha256"] == built.metadata["onnx_sha256"]
-
-
-def test_fp16_that_gave_fp32_fails(trt: Trt, cuda: Cuda, graph: bytes) -> None:
-    trt.types = "FP32"
-    with pytest.raises(EngineError, match="FP16 was asked for"):
-        TensorRTExporter(_settings()).build(graph)
-    assert (cuda.depth, cuda.released) == (0, 1)
-
-
-def test_timing_cache_of_another_gpu_is_not_used(trt: Trt, graph: bytes) -> None:
-    built = TensorRTExporter(_settings()).build(graph, timing_cache=b"of another GPU")
-    assert trt.config.offered == [b"of another GPU", b""]
-    assert not built.metadata["build"]["timing_cache_reused"]
-
-
-@pytest.mark.parametrize(
-    ("refused", "text"),
-    [
-        ("parse", r"No importer for Frobnicate \(node 3\)"),
-        ("build", "out of GPU memory"),
-        ("profile", "refuses the profile"),
-        ("deserialise", "magic tag does not match"),
-    ],
-)
-def test_every_refusal_of_the_builder_is_told(trt: Trt, cuda: Cuda, graph: bytes, refused: str, text: str) -> None:
-    trt.refuses.append(refused)
-    with pytest.raises(EngineError, match=text):
-        TensorRTExporter(_settings()).build(graph)
-    assert (cuda.depth, cuda.released) == (0, 1)
-
-
-def test_settings_that_cannot_be(trt: Trt, graph: bytes) -> None:
-    with pytest.raises(EngineError, match="tactic_sources: 512"):
-        TensorRTExporter(_settings(tactic_sources=512)).build(graph)
-    if not compat.strongly_typed(trt):
-        with pytest.raises(ConfigError, match="needs TensorRT 10"):
-            TensorRTExporter(_settings(precision="bf16")).build(graph)
-    del trt.ICudaEngine.num_io_tensors
-    with pytest.raises(ConfigError, match="too old"):
-        TensorRTExporter(_settings()).build(graph)
-
-
-@pytest.mark.parametrize("path", ["stream", "copies"])
-def test_infer(opened: Callable[..., TensorRTEngine], cuda: Cuda, observations: Any, path: str) -> None:
-    expected = np.clip(observations @ WEIGHT, -1, 1)
-    with opened(path) as engine:
-        for batch in (1, 5, 16):
-            np.testing.assert_allclose(engine.infer(observations[:batch]), expected[:batch], atol=1e-6)
-        out = np.full((1, 3), np.nan, np.float32)
-        assert engine.infer(observations[:1], out) is out
-        np.testing.assert_allclose(out, expected[:1], atol=1e-6)
-        np.testing.assert_allclose(EngineController(engine).predict(observations[:40])[0], expected[:40], atol=1e-6)
-        assert set(engine.split(observations[:1])) >= {"copy_in_ms", "compute_ms", "copy_out_ms"}
-        assert cuda.depth == 0
-
-
-def test_everything_is_freed(opened: Callable[..., TensorRTEngine], cuda: Cuda, observations: Any) -> None:
-    """At most eight batch sizes keep buffers; after close nothing is left, and no context is."""
-    for path in ("stream", "copies"):
-        released = cuda.released
-        engine = opened(path)
-        for batch in range(1, 17):
-            engine.infer(observations[:batch])
-        assert len(engine._slots) == 8
-        assert 1 in engine._slots  # the one that has to be fast is never the one to go
-        engine.close()
-        engine.close()
-        assert cuda.memory == {}
-        assert cuda.depth == 0
-        assert cuda.released == released + 2  # one for the build, one for the engine
-
-
-def test_without_cuda_bindings_the_stream_path_is_taken(
-    opened: Callable[..., TensorRTEngine], monkeypatch: pytest.MonkeyPatch, observations: Any
-) -> None:
-    from gate5.engine.tensorrt import slot
-
-    monkeypatch.setattr(slot, "driver_module", lambda: None)
-    with opened("graph") as engine:
-        assert engine.info.path == "stream"
-        assert np.isfinite(engine.infer(observations[:1])).all()
-
-
-@pytest.mark.parametrize(
-    "refused", ["set_input_shape", "set_tensor_address", "execute_async_v3", "context", "deserialise"]
-)
-def test_every_false_is_an_error(
-    trt: Trt, opened: Callable[..., TensorRTEngine], cuda: Cuda, graph: bytes, refused: str
-) -> None:
-    """The earlier runtime ignored them and handed out whatever lay in the buffer."""
-    built = TensorRTExporter(_settings()).build(graph)
-    trt.refuses.append(refused)
-    with pytest.raises(EngineError):
-        TensorRTEngine.open(built.blob, built.metadata, "stream")
-    assert cuda.depth == 0
-    assert cuda.released == 2
-
-
-def test_engine_that_stops_running(
-    trt: Trt, opened: Callable[..., TensorRTEngine], cuda: Cuda, observations: Any
-) -> None:
-    with opened() as engine:
-        engine.poison()
-        assert np.isnan(np.asarray(engine._slots[1].output)).all()
-        trt.refuses.append("execute_async_v3")
-        with pytest.raises(EngineError, match="did not run"):
-            engine.infer(observations[:1])
-        assert cuda.depth == 0
-
-
-def test_other_tensors_than_ours(trt: Trt, cuda: Cuda, graph: bytes) -> None:
-    built = TensorRTExporter(_settings()).build(graph)
-    with pytest.raises(EngineError, match=r"it has to be float32 \(-1, 9\)"):
-        TensorRTEngine.open(built.blob, {**built.metadata, "obs_dim": 9}, "stream")
+    return make
