@@ -1,0 +1,99 @@
+"""``python -m gate5.train.summary CHECKPOINT OUT.md``: a trained policy against the PID, and how it got there."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gate5 import _json
+from gate5.checkpoint import fetch, read
+from gate5.config import BaselineConfig, EvaluationConfig, PlantConfig
+from gate5.control.baseline import open_baseline
+from gate5.evaluation import EvaluationReport, EvaluationReporter
+from gate5.evaluation.observations import TorchController
+from gate5.plant.registry import open_plant
+from gate5.train.settings import REPORT_SEED
+from gate5.workspace import write_atomically
+
+
+def table(report: EvaluationReport) -> list[str]:
+    """One row per scenario: returns, paired difference, violations, turbine inlet tracking, smallest margins."""
+    lines = [
+        "| scenario | policy | PID | difference | 95 % interval | better in | violations "
+        "| upper bound of P(violation) | turbine inlet RMSE (C), policy / PID |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in report.scenarios:
+        other, difference = row.baseline, row.difference
+        if other is None or difference is None:
+            continue
+        hot = [
+            next((_text(t.rmse, ".1f") for t in who.tracking if t.variable == "turbine_inlet_temperature"), "-")
+            for who in (row.rl, other)
+        ]
+        lines.append(
+            f"| {row.scenario} | {_text(row.rl.return_mean, '.2f')} | {_text(other.return_mean, '.2f')} "
+            f"| {_text(difference.mean, '+.3f')} | {_text(difference.low, '+.3f')} to {_text(difference.high, '+.3f')} "
+            f"| {difference.policy_better}/{difference.pairs} | {row.rl.violations} "
+            f"| {row.rl.violation_probability_upper:.4f} | {hot[0]} / {hot[1]} |"
+        )
+    return lines
+
+
+def margins(report: EvaluationReport) -> list[str]:
+    """The smallest margin of each constraint over all scenarios, and where it was."""
+    found: dict[str, tuple[float, str, str, int | None, float | None]] = {}
+    for row in report.scenarios:
+        for c in row.rl.constraints:
+            if c.smallest_margin is not None and c.smallest_margin < found.get(c.name, (float("inf"),))[0]:
+                found[c.name] = (c.smallest_margin, c.unit, row.scenario, c.seed, c.time_s)
+    lines = ["| constraint | smallest margin | scenario | seed | time (s) |", "|---|---:|---|---:|---:|"]
+    return lines + [
+        f"| {name} | {m:.3g} {'' if unit == '1' else unit} | {scenario} | {seed} | {time:.0f} |"
+        for name, (m, unit, scenario, seed, time) in found.items()
+        if time is not None
+    ]
+
+
+def curve(record: dict[str, Any]) -> list[str]:
+    """The validation after each chunk of training."""
+    lines = ["| step | violations | gain (%) | kept |", "|---:|---:|---:|---|"]
+    return lines + [
+        f"| {row['steps']} | {row['violations']} | {100 * row['gain']:+.3f} | {'yes' if row['kept'] else 'no'} |"
+        for row in record["log"]
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m gate5.train.summary", description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--episodes", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=REPORT_SEED)
+    options = parser.parse_args(arguments)
+    record = _json.loads((options.checkpoint / "train.json").read_bytes())
+    plant = open_plant(PlantConfig(id=record["plant"]))
+    policy = TorchController(read(fetch(str(options.checkpoint))).module)
+    config = EvaluationConfig(episodes=options.episodes, seed=options.seed)
+    report = EvaluationReporter(plant, config).run(policy, open_baseline(BaselineConfig(), plant))
+    lines = [
+        f"# {options.checkpoint.name} against the tuned PID", "",
+        f"Made by `python -m gate5.train.summary {options.checkpoint.as_posix()} {options.out.as_posix()}`; "
+        f"{options.episodes} episodes of each scenario, seeds from {options.seed}, which nothing else used.",
+        f"The policy was made by `{record['command']}`.", "", *table(report), "",
+        "Smallest margins of the policy:", "", *margins(report), "",
+        "Training, judged on validation episodes; the gain over the PID is the mean over scenarios plus the worst one:",
+        "", *curve(record), "",
+    ]  # fmt: skip
+    write_atomically(options.out, "\n".join(lines).encode())
+
+
+def _text(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+if __name__ == "__main__":
+    main()
