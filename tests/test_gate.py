@@ -223,6 +223,28 @@ class TestVerdict:
             assert rank[judged(less).verdict] <= before
 
 
+class TestJudgedBy:
+    def test_a_verdict_knows_the_rules_that_made_it_whatever_was_measured(self) -> None:
+        rules = ReleaseConfig().gate.rules
+        assert judged(good_metrics()).judged_by(rules, SCENARIOS, 1.0)
+        assert judged({}).judged_by(rules, SCENARIOS, 1.0)
+
+    @pytest.mark.parametrize(
+        "change", [{"threshold": 0.5}, {"op": "<="}, {"veto": False}, {"metric": "latency.p50_ms"}]
+    )
+    def test_other_rules_are_seen(self, change: dict[str, Any]) -> None:
+        rules = [rule(metric="latency.p99_upper_ms")]
+        report = judge(rules, good_metrics(), SCENARIOS, 1.0)
+        assert report.judged_by(rules, SCENARIOS, 1.0)
+        assert not report.judged_by([rules[0].model_copy(update=change)], SCENARIOS, 1.0)
+
+    def test_a_rule_less_a_scenario_less_or_another_sla_is_seen(self) -> None:
+        rules = ReleaseConfig().gate.rules
+        assert not judge(rules[1:], good_metrics(), SCENARIOS, 1.0).judged_by(rules, SCENARIOS, 1.0)
+        assert not judged(good_metrics(), SCENARIOS[:6]).judged_by(rules, SCENARIOS, 1.0)
+        assert not judged(good_metrics(), sla=5.0).judged_by(rules, SCENARIOS, 1.0)
+
+
 class TestReport:
     @given(st.dictionaries(st.sampled_from(sorted(good_metrics())), measurements))
     def test_json_gives_an_equal_report(self, changes: dict[str, float | None]) -> None:

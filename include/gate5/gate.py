@@ -87,6 +87,12 @@ class GateReport:
         """Sentences of the advisory rules that did not pass; they had no say."""
         return tuple(rule.sentence() for rule in self.rules if not rule.veto and rule.outcome != "pass")
 
+    def judged_by(self, rules: Sequence[RuleConfig], scenarios: Sequence[str], sla_p99_ms: float) -> bool:
+        """Whether exactly these rules were judged, for these scenarios: a verdict is worth no more than its rules."""
+        return [_question(rule) for rule in self.rules] == [
+            _question(rule) for rule in judge(rules, {}, scenarios, sla_p99_ms).rules
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         return {"verdict": self.verdict, "rules": [asdict(rule) for rule in self.rules], "reasons": list(self.reasons)}
@@ -155,6 +161,10 @@ def judge(
     return GateReport("pass", results, ())
 
 
+def _question(rule: RuleResult) -> tuple[object, ...]:
+    return rule.name, rule.metric, rule.scenario, rule.op, rule.threshold, rule.veto
+
+
 def _expand(
     rule: RuleConfig, metrics: Mapping[str, float | None], scenarios: Sequence[str], sla_p99_ms: float
 ) -> Iterator[RuleResult]:
@@ -219,5 +229,5 @@ def _absence(metric: str, metrics: Mapping[str, float | None]) -> str:
     if metric in metrics:
         return "the measurement was not made"
     close = difflib.get_close_matches(metric, list(metrics), n=3, cutoff=0.75)
-    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    hint = f" (did you mean {' or '.join(close)}?)" if close else ""
     return f"no stage reports a metric of this name{hint}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gate5 import _json, engine, provenance, store
+from gate5 import _json, engine, provenance, stages, store
 from gate5.config import ReleaseConfig
 from gate5.errors import InputError, StoreInputError
 from gate5.gate import GateReport
@@ -62,7 +62,8 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
         approved_by: the person who approved; needed where ``release.approval`` is ``required``.
 
     Raises:
-        InputError: the gate has not said pass, nobody approved, or the channel demands another backend.
+        InputError: the gate has not said pass, or not under these rules, nobody approved, or the channel demands
+            another backend.
         OperationError: the store failed or is not safe.
     """
     if config.release.approval == "required" and not approved_by:
@@ -72,6 +73,11 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     if not verdict.passed:
         reason = verdict.reasons[0] if verdict.reasons else "no reason was recorded"
         raise InputError(f"Gate 5 said {verdict.verdict} ({reason}): only a candidate that passes is promoted.")
+    if not verdict.judged_by(config.gate.rules, stages.scenarios(config), config.gate.sla_p99_ms):
+        raise InputError(
+            f"The verdict in the workspace {workspace.uri} was made under other rules than those of this run: judge it "
+            f"again with `gate5 gate --workspace {workspace.uri}`."
+        )
     files = {name: tracker.read(name, by=stage) for name, stage in FILES.items()}
     files["golden.npz"] = _golden(tracker, config)
     files["report.html"] = workspace.read("report.html")
@@ -151,7 +157,7 @@ def announce(checkpoint: str, url: str | None, config: ReleaseConfig) -> dict[st
 
     files = fetch(checkpoint)
     found = read(files, trust_pickle=config.checkpoint.trust_pickle)
-    event = announce_candidate(files.uri, found.policy_sha256, url=url)
+    event = announce_candidate(files.uri, found.policy_sha256, url=url, vecnormalize_sha256=found.vecnormalize_sha256)
     return {"uri": files.uri, "sha256": found.policy_sha256, "event": event, "text": f"announced {files.uri}"}
 
 
