@@ -146,7 +146,7 @@ def pull(config: ReleaseConfig, channel: str | None, dest: Path, trust: Sequence
 
     opened = store.open_store(config.store)
     keys = store.load_public_keys(trust)
-    done = edge.pull(opened, channel or config.release.channel, dest, keys)
+    done = edge.pull(opened, channel or config.release.channel, dest, keys, load_engine=engine.load)
     return {**asdict(done), "text": done.sentence}
 
 
