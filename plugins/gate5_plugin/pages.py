@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from html import escape
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from gate5_plugin.status import RunStatus
+if TYPE_CHECKING:
+    from gate5_plugin.status import RunStatus
 
 MARKS = {"success": "✓", "failed": "✗", "upstream_failed": "–", "running": "…", "awaiting_input": "?"}
 

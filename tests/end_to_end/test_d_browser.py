@@ -41,5 +41,5 @@ def test_the_grid_names_the_scenarios(site: Any, runs: Any, browser_page: Any, s
     page.get_by_text("emergency_trip").first.wait_for()
     page.screenshot(path=screenshots / "airflow-scenarios.png")
     page.goto(f"{site.airflow.address}/dags/policy_release/runs/{runs.promote}")
-    page.get_by_text("promote", exact=True).first.wait_for()
+    page.get_by_role("cell", name="success", exact=False).first.wait_for()
     page.screenshot(path=screenshots / "airflow-run.png")
