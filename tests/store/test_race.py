@@ -121,6 +121,23 @@ def test_a_rollback_that_loses_a_race_does_not_guess(
     assert rollback(opened, "production", to=a.id, by="me", reason="A was fine").outcome == "rolled_back"
 
 
+def test_a_store_that_says_yes_and_keeps_the_other(
+    store: ArtifactStore, files: Files, provenance: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that passed the probe by luck: the second writer overwrites the first, who must not report success."""
+    mine = publish(store, files("mine"), provenance())
+    create = store.backend.create
+
+    def create_and_be_overwritten(name: str, data: bytes) -> bool:
+        created = create(name, data)
+        (Path(store.backend.uri) / name).write_bytes(b"of another")
+        return created
+
+    monkeypatch.setattr(store.backend, "create", create_and_be_overwritten)
+    with pytest.raises(StoreError, match="keeps something else there: it is not safe"):
+        promote(store, "production", mine, approved_by="me")
+
+
 def test_a_lost_answer_is_not_a_lost_race(
     signing_key: Path, files: Files, provenance: Callable[[], dict[str, Any]]
 ) -> None:

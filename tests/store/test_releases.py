@@ -63,6 +63,18 @@ def test_the_same_again_is_the_same_release(opened: ArtifactStore, files: Files,
     assert publish(opened, files("b"), provenance()).id != first.id
 
 
+def test_two_candidates_with_one_id(
+    store: ArtifactStore, files: Files, provenance: Provenance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """48 bits cannot be made to collide here, so the hash is replaced by a constant."""
+    monkeypatch.setattr("gate5.store.manifest._json.digest", lambda value: "0" * 64)
+    release = publish(store, files("a"), provenance())
+    assert publish(store, files("a"), provenance()) == release
+    with pytest.raises(IntegrityError, match="belongs to another candidate already"):
+        publish(store, files("b"), provenance())
+    assert list_releases(store) == [release.id]
+
+
 def test_identity_says_which_candidates_are_the_same(
     opened: ArtifactStore, files: Files, provenance: Provenance
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from gate5 import _json
 from gate5._files import sha256
-from gate5.errors import IntegrityError, StoreInputError
+from gate5.errors import IntegrityError, StoreError, StoreInputError
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.signing import PublicKey, Signer, open_envelope, sign
 
@@ -131,14 +131,21 @@ class Log:
 
         Args:
             entry: with every field but ``sha256`` and ``signed_by``, which follow from the others.
+
+        Raises:
+            StoreError: the store said yes and kept something else.
         """
         data = sign(_json.dumps(_payload(entry)), PAYLOAD_TYPE, signer)
         name = entry_name(self.channel, entry.sequence)
         created = self.store.backend.create(name, data)
         # A create whose answer was lost is sent again and finds its own work; ``request`` makes the bytes unique.
-        if created or self.store.backend.read(name) == data:
-            return _parse(data, self.channel, name, None)
-        return None
+        kept = self.store.backend.read(name) == data
+        if created and not kept:
+            raise StoreError(
+                f"The artifact store {self.store.uri} said that it created {name} and keeps something else there: it "
+                "is not safe for channels; look at the channel's history and use another server (docs/store.md)."
+            )
+        return _parse(data, self.channel, name, None) if kept else None
 
 
 def entry_name(channel: str, sequence: int) -> str:

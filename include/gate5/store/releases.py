@@ -50,7 +50,7 @@ def publish(
     found_id = release_id(str(provenance["plant"]), digests, names, signer.public_key.keyid)
     existing = find_release(store, found_id, [signer.public_key])
     if existing is not None:
-        return existing
+        return _same_candidate(existing, digests, names)
     store.ensure_safe()
     for data in files.values():
         store.put_blob(data)
@@ -58,7 +58,7 @@ def publish(
     release = find_release(store, found_id, [signer.public_key])
     if release is None:
         raise IntegrityError(f"The manifest of the release {found_id} is gone again from the store {store.uri}.")
-    return release
+    return _same_candidate(release, digests, names)
 
 
 def find_release(store: ArtifactStore, release: str, trusted_keys: Sequence[PublicKey] | None = None) -> Release | None:
@@ -91,6 +91,16 @@ def list_releases(store: ArtifactStore) -> list[str]:
     """The ids of all releases that are complete, sorted."""
     names = store.backend.list("releases/")
     return [name.split("/")[1] for name in names if name.endswith("/manifest.json")]
+
+
+def _same_candidate(release: Release, files: Mapping[str, str], names: Sequence[str]) -> Release:
+    """The release, if it is of these files: an id has 48 bits of their hash, and two may have the same one day."""
+    if {name: release.files.get(name) for name in release.identity} != {name: files[name] for name in names}:
+        raise IntegrityError(
+            f"The id {release.id} belongs to another candidate already; change the configuration or a file of the "
+            "release in any way, and publish again."
+        )
+    return release
 
 
 def _check_provenance(provenance: Mapping[str, Any]) -> None:
