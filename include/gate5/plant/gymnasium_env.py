@@ -20,17 +20,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from gate5.errors import PlantError
 from gate5.plant.base import Box, Constraint, Float32, Float64, Scenario, Step, Variable
+from gate5.plant.declared import ConstraintOptions, Declaration, declared_constraints, parse_options
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ScenarioOptions(_Strict):
+class ScenarioOptions(Declaration):
     """A scenario of a Gymnasium plant; ``reset_options`` go to ``env.reset(options=...)``."""
 
     steps: int | None = Field(None, ge=1)
@@ -39,20 +36,7 @@ class ScenarioOptions(_Strict):
     reset_options: dict[str, Any] = Field(default_factory=dict)
 
 
-class ConstraintOptions(_Strict):
-    """A declared constraint; see ``gate5.plant.base.Constraint``."""
-
-    name: str
-    variable: str
-    low: float | None = None
-    high: float | None = None
-    unit: str = ""
-    applies: str | None = None
-    catastrophic: bool = False
-    description: str = ""
-
-
-class GymnasiumOptions(_Strict):
+class GymnasiumOptions(Declaration):
     """The options of a ``gymnasium:`` plant."""
 
     kwargs: dict[str, Any] = Field(default_factory=dict, description="of gymnasium.make")
@@ -76,7 +60,7 @@ class GymnasiumPlant:
 
     def __init__(self, env_id: str, **options: Any) -> None:
         self._id = env_id
-        self._options = _parse(env_id, options)
+        self._options: GymnasiumOptions = parse_options(GymnasiumOptions, f"gymnasium:{env_id}", options)
         self._envs: list[Any] = []
         first = self._env(0)
         self._action_shape = first.action_space.shape
@@ -93,8 +77,7 @@ class GymnasiumPlant:
             Variable("reward", "", "reward"),
             *(Variable(name, "", name) for name in self._options.info_variables),
         )
-        self._constraints = tuple(Constraint(**c.model_dump()) for c in self._options.constraints)
-        _check_constraints(self._constraints, [v.name for v in self._variables])
+        self._constraints = declared_constraints(self._options.constraints, [v.name for v in self._variables])
         self._count = 0
 
     @property
@@ -220,19 +203,6 @@ class GymnasiumPlant:
         return lengths
 
 
-def _parse(env_id: str, options: dict[str, Any]) -> GymnasiumOptions:
-    try:
-        return GymnasiumOptions.model_validate(options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(GymnasiumOptions.model_fields)
-        raise PlantError(
-            f"The options of the plant gymnasium:{env_id} are wrong at {where!r}: {first['msg']} "
-            f"(got {first['input']!r}); the options are {known}."
-        ) from None
-
-
 def _make(env_id: str, kwargs: Mapping[str, Any]) -> Any:
     try:
         import gymnasium
@@ -262,12 +232,3 @@ def _box(space: Any, what: str, names: tuple[str, ...], prefix: str) -> Box:
         raise PlantError(f"observation_names has {len(names)} names, but the {what} has {size} components.")
     low, high = (np.asarray(v, dtype=np.float32).reshape(-1) for v in (space.low, space.high))
     return Box(low, high, names or tuple(f"{prefix}_{i}" for i in range(size)))
-
-
-def _check_constraints(constraints: tuple[Constraint, ...], variables: list[str]) -> None:
-    for constraint in constraints:
-        for name in (constraint.variable, constraint.applies):
-            if name is not None and name not in variables:
-                close = difflib.get_close_matches(name, variables, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(variables)}."
-                raise PlantError(f"The constraint {constraint.name!r} needs the variable {name!r}: {hint}")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gate5.plant.base import Bool, Float64
+from gate5.plant.base import Bool, Constraint, Float64
 from gate5.plant.sco2 import design, steady
 from gate5.plant.sco2.cycle import Cycle, Health
 from gate5.plant.sco2.declarations import CONSTRAINTS
@@ -20,7 +20,6 @@ from gate5.plant.sco2.scenarios import Course
 
 _RANGES = tuple(a.high - a.low for a in ACTUATORS)
 _RANGE = np.array(_RANGES)[:, None]
-_CATASTROPHIC = tuple(c for c in CONSTRAINTS if c.catastrophic)
 
 
 class Result(NamedTuple):
@@ -35,8 +34,11 @@ class Result(NamedTuple):
 class ArrayBatch:
     """``B`` episodes in arrays ``[B]``."""
 
-    def __init__(self, parameters: Parameters, courses: Sequence[Course]) -> None:
+    def __init__(
+        self, parameters: Parameters, courses: Sequence[Course], constraints: Sequence[Constraint] = CONSTRAINTS
+    ) -> None:
         self._ops = ArrayOps()
+        self._catastrophic = tuple(c for c in constraints if c.catastrophic)
         self._cycle = design.cycle(parameters, self._ops)
         count = len(courses)
         self._steps = np.array([c.inputs.shape[0] - 1 for c in courses])
@@ -93,7 +95,7 @@ class ArrayBatch:
         self._pass()
         failed = ~self._outputs.valid
         broken = failed
-        for constraint in _CATASTROPHIC:
+        for constraint in self._catastrophic:
             broken = broken | ~(constraint.margin(self.values[constraint.variable]) >= 0.0)
         gained = reward(self.values, (new.actuators - old.actuators) / _RANGE, self._ops)
         gained = np.where(broken, TERMINAL_REWARD, gained)
@@ -116,8 +118,11 @@ class ArrayBatch:
 class FloatBatch:
     """One episode in plain floats: the same equations without NumPy's cost per call."""
 
-    def __init__(self, parameters: Parameters, courses: Sequence[Course]) -> None:
+    def __init__(
+        self, parameters: Parameters, courses: Sequence[Course], constraints: Sequence[Constraint] = CONSTRAINTS
+    ) -> None:
         self._ops = FloatOps()
+        self._catastrophic = tuple(c for c in constraints if c.catastrophic)
         self._cycle = design.cycle(parameters, self._ops)
         self._arrays = design.cycle(parameters, ArrayOps())
         self.restart((0,), courses)
@@ -147,7 +152,7 @@ class FloatBatch:
         self._state = new
         self._pass()
         failed = not self._outputs.valid
-        broken = failed or any(_breaks(c.low, c.high, self.values[c.variable]) for c in _CATASTROPHIC)
+        broken = failed or any(_breaks(c.low, c.high, self.values[c.variable]) for c in self._catastrophic)
         moved = [(b - a) / r for a, b, r in zip(old.actuators, new.actuators, _RANGES, strict=True)]
         gained = TERMINAL_REWARD if broken else reward(self.values, moved, self._ops)
         truncated = self._t >= len(self._inputs) - 1 and not broken

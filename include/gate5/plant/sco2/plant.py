@@ -13,6 +13,7 @@ import numpy as np
 from gate5 import _json
 from gate5.errors import PlantError
 from gate5.plant.base import Box, Constraint, Float32, Scenario, Step, Variable
+from gate5.plant.declared import with_limits
 from gate5.plant.sco2.batch import ArrayBatch, FloatBatch
 from gate5.plant.sco2.declarations import ACTION, CONSTRAINTS, OBSERVATION, VARIABLES
 from gate5.plant.sco2.parameters import ACTUATORS, DT_S, Parameters
@@ -28,11 +29,16 @@ class SCO2Plant:
 
     A batch of one runs in plain floats, a larger one in arrays; an episode is the same to the bit in either.
 
+    Args:
+        constraints: other limits for declared constraints, ``{"turbine_inlet_high": {"high": 705.0}}``.
+        options: fields of ``Parameters``.
+
     Raises:
-        PlantError: an option that ``Parameters`` does not have.
+        PlantError: an option that ``Parameters`` does not have, or a constraint or limit that the plant does not have.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, constraints: Any = None, **options: Any) -> None:
+        self._constraints = CONSTRAINTS if constraints is None else with_limits(CONSTRAINTS, constraints, "sco2")
         self._parameters = _with_options(options)
         self._batch: ArrayBatch | FloatBatch | None = None
         self._count = 0
@@ -59,7 +65,7 @@ class SCO2Plant:
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:
-        return CONSTRAINTS
+        return self._constraints
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -83,7 +89,7 @@ class SCO2Plant:
             PlantError: a scenario that does not exist, no seed at all, or not as many names as seeds.
         """
         courses = _draw(names, seeds)
-        self._batch = (FloatBatch if len(courses) == 1 else ArrayBatch)(self._parameters, courses)
+        self._batch = (FloatBatch if len(courses) == 1 else ArrayBatch)(self._parameters, courses, self._constraints)
         self._count = len(courses)
         return self._observe(self._batch)
 
@@ -153,7 +159,7 @@ def _draw(names: Sequence[str], seeds: Sequence[int]) -> list[Course]:
 
 
 def _with_options(options: dict[str, Any]) -> Parameters:
-    known = [f.name for f in dataclasses.fields(Parameters) if f.name != "design"]
+    known = [f.name for f in dataclasses.fields(Parameters) if f.name != "design"] + ["constraints"]
     for key, value in options.items():
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
