@@ -174,6 +174,19 @@ def test_observations_of_another_plant(graph: bytes) -> None:
         compare_engine(Imitation(), graph, np.zeros((5, 3), np.float32), LOW, HIGH, CONFIG)
 
 
+@pytest.mark.parametrize(
+    ("backend", "reference"), [("tensorrt", "onnxruntime"), ("onnxruntime", "reference evaluator")]
+)
+def test_reference_is_another_implementation(graph: bytes, backend: str, reference: str) -> None:
+    """An ONNX Runtime engine compared with ONNX Runtime agrees with itself whatever it computes."""
+    engine = Imitation()
+    engine.info = EngineInfo(backend, "fp32", "none", 4, 2, 64, {})
+    report = _compare(engine, graph)
+    assert reference in report.reference
+    assert report.max_abs_error is not None
+    assert report.max_abs_error < 1e-5
+
+
 @given(st.lists(st.floats(width=32), min_size=1, max_size=20), st.lists(st.floats(width=32), min_size=1, max_size=20))
 def test_difference_is_none_exactly_where_a_number_is_not_finite(one: list[float], other: list[float]) -> None:
     """The law behind it all: a finite error means that every number was finite."""
