@@ -8,7 +8,9 @@ ARG CUDA_VERSION=13.0.2
 FROM ${AIRFLOW_IMAGE} AS airflow
 ARG GATE5_COMMIT=""
 USER root
-RUN mkdir -p /opt/gate5 /srv/gate5/var && chown -R airflow:0 /opt/gate5 /srv/gate5
+# A named volume takes the owner of the folder that it is mounted on, so each of these has to be there.
+RUN mkdir -p /opt/gate5 /srv/gate5/var/keys /opt/airflow/logs /opt/airflow/login \
+    && chown -R airflow:0 /opt/gate5 /srv/gate5 /opt/airflow/logs /opt/airflow/login
 USER airflow
 WORKDIR /srv/gate5
 ENV PATH=/opt/gate5/bin:$PATH GATE5_HOME=/srv/gate5 GATE5_COMMIT=${GATE5_COMMIT}
@@ -53,7 +55,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends software-proper
     && apt-get install -y --no-install-recommends python3.11 python3.11-venv \
     && apt-get purge -y software-properties-common && apt-get autoremove -y && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 50000 --gid 0 --create-home airflow \
-    && mkdir -p /srv/gate5/var /opt/airflow && chown -R airflow:0 /srv/gate5 /opt/airflow
+    && mkdir -p /srv/gate5/var/keys /opt/airflow/logs && chown -R airflow:0 /srv/gate5 /opt/airflow
 COPY --from=gpu-build --chown=airflow:0 /opt/gate5 /opt/gate5
 USER airflow
 WORKDIR /srv/gate5

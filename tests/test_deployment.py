@@ -183,6 +183,19 @@ class TestDockerfile:
         assert ":latest" not in text("Dockerfile")
         assert text("Dockerfile").count("/opt/gate5/bin/pip check") == 2
 
+    def test_every_mounted_folder_is_made_so_that_the_volume_is_not_roots(self, compose: dict[str, Any]) -> None:
+        made: dict[str, set[str]] = {}
+        stage = ""
+        for line in text("Dockerfile").replace("\\\n", " ").splitlines():
+            if match := re.match(r"FROM \S+ AS (\S+)", line):
+                stage = match[1]
+            for folders in re.findall(r"mkdir -p ([^&]+)", line):
+                made.setdefault(stage, set()).update(folders.split())
+        for name in AIRFLOW:
+            service = compose["services"][name]
+            mounted = {volume.split(":")[1] for volume in service["volumes"]}
+            assert mounted <= made[service["build"]["target"]], name
+
     def test_nothing_runs_as_root(self) -> None:
         last_user = {}
         stage = ""
