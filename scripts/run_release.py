@@ -22,7 +22,7 @@ from gate5.config import ReleaseConfig
 from gate5.errors import ConfigError, Gate5Error, OperationError
 from local_airflow.api import Api, ApiError
 from local_airflow.components import AlreadyRunningError, LocalAirflow, exit_on_signals
-from local_airflow.environment import ROOT, AirflowHome
+from local_airflow.environment import ROOT, AirflowHome, make_default_key
 from local_airflow.outcome import BAD_INPUT, read_outcome
 from local_airflow.progress import Progress, line
 
@@ -52,6 +52,7 @@ def main() -> int:
     exit_on_signals()
     try:
         conf = form(arguments)
+        tell_key(make_default_key())
         with server(Path(arguments.home)) as airflow:
             return release(airflow, conf)
     except Gate5Error as error:
@@ -60,6 +61,12 @@ def main() -> int:
     except KeyboardInterrupt:
         print("gate5: Interrupted; the run has been ended. `gate5 history` shows what is released.", file=sys.stderr)
         return 130
+
+
+def tell_key(made: Path | None) -> None:
+    """Say that a signing key was made, once."""
+    if made is not None:
+        line("key", "made", "", f"{made} signs the releases of this folder's own store; keep it secret")
 
 
 def parse_arguments() -> argparse.Namespace:

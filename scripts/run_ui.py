@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from gate5.errors import Gate5Error
 from local_airflow.components import LocalAirflow, exit_on_signals
-from local_airflow.environment import ROOT
+from local_airflow.environment import ROOT, make_default_key
 
 
 def main() -> int:
@@ -22,6 +22,7 @@ def main() -> int:
     arguments = parser.parse_args()
     os.environ.setdefault("GATE5_HOME", str(ROOT))
     exit_on_signals()
+    make_default_key()
     print("Starting Airflow (about 20 seconds) ...", flush=True)
     try:
         with LocalAirflow(Path(arguments.home), "make ui") as airflow:

@@ -94,12 +94,23 @@ def test_no_secret_in_a_message(address: str) -> None:
     assert "hush" not in str(error.value)
 
 
-def test_the_airflow_of_make_ui_is_found(no_airflow: Path) -> None:
-    """The login is tried there: nobody answers at its address any more."""
-    home = no_airflow / "var" / "airflow"
+def pretend_running(root: Path, what: str) -> None:
+    home = root / "var" / "airflow"
     home.mkdir(parents=True)
-    running = {"address": "http://127.0.0.1:9", "user": "admin", "what": "make ui", "pid": 1}
+    running = {"address": "http://127.0.0.1:9", "user": "admin", "what": what, "pid": 1}
     (home / "running.json").write_text(json.dumps(running))
     (home / "passwords.json").write_text(json.dumps({"admin": "x"}))
+
+
+def test_the_airflow_of_make_release_is_not_announced_to(no_airflow: Path) -> None:
+    """It does not listen: the candidate would be lost without a word."""
+    pretend_running(no_airflow, "make release")
+    with pytest.raises(AnnounceInputError, match="`make ui`"):
+        announce_candidate("/x", HASH)
+
+
+def test_the_airflow_of_make_ui_is_found(no_airflow: Path) -> None:
+    """The login is tried there: nobody answers at its address any more."""
+    pretend_running(no_airflow, "make ui")
     with pytest.raises(AnnounceError, match=r"http://127\.0\.0\.1:9 does not answer"):
         announce_candidate("/x", HASH)

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from gate5.config import StoreConfig
 from gate5.errors import OperationError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,6 +127,20 @@ class AirflowHome:
             }
             write_private(path, json.dumps(keys))
         return dict(json.loads(path.read_text()))
+
+
+def make_default_key() -> Path | None:
+    """Make the signing key of the default configuration where there is none; returns its path if it was made.
+
+    Only that key, which lies in this folder beside the default store: a key that a configuration names is its owner's.
+    """
+    from gate5.store import keygen
+
+    key = ROOT / StoreConfig().signing_key
+    if key.exists():
+        return None
+    keygen(key)
+    return key
 
 
 def airflow_command() -> list[str]:
