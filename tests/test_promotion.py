@@ -42,7 +42,7 @@ def of(path: Path, **changes: Any) -> ReleaseConfig:
 
 def test_a_pass_under_laxer_rules_is_not_promoted_under_the_runs_own(tmp_path: Path) -> None:
     workspace = judged(tmp_path / "w", of(tmp_path, gate=LAX))
-    with pytest.raises(InputError, match="under other rules"):
+    with pytest.raises(InputError, match="under another configuration"):
         promotion.promote(workspace, of(tmp_path))
     assert not (tmp_path / "store").exists()
 

@@ -52,7 +52,7 @@ def test_runs_again_when_an_artifact_changed(workspace: DirectoryWorkspace, lost
     run_stage(workspace, CONFIG, "double", stage.double)
     workspace.write(lost, b"7")
     if lost == "number":
-        with pytest.raises(WorkspaceError, match="number in the workspace .* has been changed since the stage source"):
+        with pytest.raises(WorkspaceError, match=r"number in the workspace .* has been changed since the stage source"):
             run_stage(workspace, CONFIG, "double", stage.double)
         return
     assert run_stage(workspace, CONFIG, "double", stage.double) == ({"value": 42}, False)
@@ -65,8 +65,34 @@ def test_runs_again_when_what_it_depends_on_changed(workspace: DirectoryWorkspac
     run_stage(workspace, CONFIG, "source", stage.source)
     run_stage(workspace, CONFIG, "double", stage.double, given="a")
     config = ReleaseConfig.load(None, {"parity.seed": 6}) if change == "configuration" else CONFIG
+    run_stage(workspace, config, "source", stage.source)
     run_stage(workspace, config, "double", stage.double, given="b" if change == "given" else "a")
     assert stage.runs == 2
+
+
+def test_stale_upstream_is_found_through_the_chain(workspace: DirectoryWorkspace) -> None:
+    """An engine of an earlier graph must not be released with the new graph."""
+    stage = Stage()
+    run_stage(workspace, CONFIG, "source", stage.source)
+    run_stage(workspace, CONFIG, "double", stage.double)
+
+    def other(tracker: Tracker) -> dict[str, Any]:
+        tracker.write("number", b"22")
+        return {}
+
+    run_stage(workspace, CONFIG, "source", other, given="another")
+    with pytest.raises(WorkspaceError, match=r"double .* used an older number than the stage source has written"):
+        Tracker(workspace, CONFIG.sha256).read("double", by="double")
+    assert run_stage(workspace, CONFIG, "double", stage.double) == ({"value": 44}, False)
+    assert Tracker(workspace, CONFIG.sha256).read_json("double", by="double") == 44
+
+
+def test_stages_of_two_configurations_do_not_mix(workspace: DirectoryWorkspace) -> None:
+    """One episode evaluated with --set must not stand for the fifty of the run's configuration."""
+    run_stage(workspace, CONFIG, "source", Stage().source)
+    lax = ReleaseConfig.load(None, {"evaluation.episodes": 1})
+    with pytest.raises(WorkspaceError, match=r"source .* ran under another configuration"):
+        run_stage(workspace, lax, "double", Stage().double)
 
 
 def test_stage_that_breaks_leaves_no_record(workspace: DirectoryWorkspace) -> None:

@@ -98,9 +98,8 @@ def _gate(arguments: argparse.Namespace) -> Outcome:
 
     workspace = open_workspace(arguments.workspace)
     result = stages.gate(workspace, _run_config(workspace, arguments))
-    if not arguments.json:
-        print(stages.gate_report(workspace).table())
-    return result, verdict_code(result)
+    document = {**result.to_dict(), "text": stages.gate_report(workspace).table()}
+    return document, verdict_code(result)
 
 
 def _promote(arguments: argparse.Namespace) -> Outcome:

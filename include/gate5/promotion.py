@@ -62,13 +62,13 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
         approved_by: the person who approved; needed where ``release.approval`` is ``required``.
 
     Raises:
-        InputError: the gate has not said pass, or not under these rules, nobody approved, or the channel demands
-            another backend.
+        InputError: the gate has not said pass, or not under this configuration, nobody approved, or the channel
+            demands another backend.
         OperationError: the store failed or is not safe.
     """
     if config.release.approval == "required" and not approved_by:
         raise InputError("release.approval is `required`, but nobody has approved: give --approved-by NAME.")
-    tracker = Tracker(workspace)
+    tracker = Tracker(workspace, config.sha256)
     verdict = GateReport.from_dict(tracker.read_json("gate.json", by="gate"))
     if not verdict.passed:
         reason = verdict.reasons[0] if verdict.reasons else "no reason was recorded"

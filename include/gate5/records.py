@@ -18,27 +18,28 @@ from gate5.workspace import Workspace, sha256
 
 @dataclass
 class Tracker:
-    """What one run of a stage reads and writes; hands artifacts on and remembers their hashes."""
+    """What one run of a stage reads and writes; hands artifacts on and remembers their hashes.
+
+    Attributes:
+        workspace: of the run.
+        config: SHA-256 of the configuration that every stage of the run must have had; ``None``: not compared.
+    """
 
     workspace: Workspace
-    inputs: dict[str, str | None] = field(default_factory=dict)
+    config: str | None = None
+    inputs: dict[str, dict[str, str | None]] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
+    _records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def find(self, name: str, by: str) -> bytes | None:
         """The bytes of an artifact that stage ``by`` wrote, or ``None`` where that stage wrote none.
 
         Raises:
-            WorkspaceError: the stage has not run, or the artifact is not what it wrote.
+            WorkspaceError: the stage has not run, ran under another configuration or on older inputs than there are
+                now, or the artifact is not what it wrote.
         """
-        record = read_record(self.workspace, by)
-        if record is None:
-            stage = by.partition("-")[0]
-            raise WorkspaceError(
-                f"The workspace {self.workspace.uri} has no {name} yet: run `gate5 {stage} --workspace "
-                f"{self.workspace.uri}` first."
-            )
-        expected = record["outputs"].get(name)
-        self.inputs[name] = expected
+        expected = self._current(by, name)["outputs"].get(name)
+        self.inputs[name] = {"by": by, "sha256": expected}
         if expected is None:
             return None
         data = self.workspace.find(name)
@@ -46,9 +47,33 @@ class Tracker:
             what = "is gone" if data is None else "has been changed"
             raise WorkspaceError(
                 f"{name} in the workspace {self.workspace.uri} {what} since the stage {by} wrote it (sha256 "
-                f"{expected[:12]}): run that stage again."
+                f"{expected[:12]}): {self._again(by)}."
             )
         return data
+
+    def _current(self, by: str, wanted: str) -> dict[str, Any]:
+        """The record of a stage that is done and up to date, all the way up to ``resolve``."""
+        if by in self._records:
+            return self._records[by]
+        record = read_record(self.workspace, by)
+        if record is None:
+            raise WorkspaceError(f"The workspace {self.workspace.uri} has no {wanted} yet: {self._again(by)} first.")
+        if self.config is not None and record["config"] != self.config:
+            raise WorkspaceError(
+                f"The stage {by} in the workspace {self.workspace.uri} ran under another configuration than this one: "
+                f"{self._again(by)} with this one, or leave --config and --set out."
+            )
+        for name, used in record["inputs"].items():
+            if self._current(used["by"], name)["outputs"].get(name) != used["sha256"]:
+                raise WorkspaceError(
+                    f"The stage {by} in the workspace {self.workspace.uri} used an older {name} than the stage "
+                    f"{used['by']} has written since: {self._again(by)}."
+                )
+        self._records[by] = record
+        return record
+
+    def _again(self, stage: str) -> str:
+        return f"run `gate5 {stage.partition('-')[0]} --workspace {self.workspace.uri}`"
 
     def read(self, name: str, by: str) -> bytes:
         """Like ``find``, but an artifact that the stage did not write is an error."""
@@ -77,7 +102,7 @@ def read_record(workspace: Workspace, stage: str) -> dict[str, Any] | None:
         return None
     try:
         record = _json.loads(data)
-        if not isinstance(record, dict) or not {"inputs", "outputs", "result", "key"} <= record.keys():
+        if not isinstance(record, dict) or not {"inputs", "outputs", "result", "key", "config"} <= record.keys():
             raise ValueError("fields are missing")
     except ValueError as error:
         raise WorkspaceError(
@@ -105,20 +130,29 @@ def run_stage(
     record = read_record(workspace, stage)
     if record is not None and record["key"] == key and _unchanged(workspace, record):
         return dict(record["result"]), True
-    tracker = Tracker(workspace)
+    tracker = Tracker(workspace, config.sha256)
     result = body(tracker)
     workspace.write_json(
         f"records/{stage}.json",
-        {"stage": stage, "key": key, "inputs": tracker.inputs, "outputs": tracker.outputs, "result": result},
+        {
+            "stage": stage,
+            "key": key,
+            "config": config.sha256,
+            "inputs": tracker.inputs,
+            "outputs": tracker.outputs,
+            "result": result,
+        },
     )
     return result, False
 
 
 def _unchanged(workspace: Workspace, record: dict[str, Any]) -> bool:
-    for name, expected in {**record["inputs"], **record["outputs"]}.items():
-        data = workspace.find(name)
+    """Whether everything that the stage read and wrote still has the recorded hash."""
+    hashes = {name: used["sha256"] for name, used in record["inputs"].items()} | record["outputs"]
+    for name, expected in hashes.items():
         if expected is None:
             continue
+        data = workspace.find(name)
         if data is None or sha256(data) != expected:
             return False
     return True
