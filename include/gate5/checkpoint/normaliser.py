@@ -77,5 +77,13 @@ def _check(spec: NormaliserSpec) -> None:
             f"vecnormalize.pkl: the variance of observation {index} is {spec.var[index]:g} with epsilon "
             f"{spec.epsilon:g}, by which nothing can be divided; save it again."
         )
+    with np.errstate(over="ignore", under="ignore"):
+        mean, std = spec.mean.astype(np.float32), np.sqrt(spec.var + spec.epsilon).astype(np.float32)
+    if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
+        index = int(np.flatnonzero(~(np.isfinite(mean) & np.isfinite(std) & (std > 0)))[0])
+        raise CheckpointError(
+            f"vecnormalize.pkl: observation {index} has the mean {spec.mean[index]:g} and the variance "
+            f"{spec.var[index]:g}, which float32 cannot hold; the file is damaged or the observation diverged."
+        )
     if not spec.clip > 0:
         raise CheckpointError(f"vecnormalize.pkl: clip_obs is {spec.clip:g}, but it has to be above zero.")
