@@ -1,0 +1,67 @@
+"""The committed checkpoints are what they are said to be, on the shipped plant and on seeds training never used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gate5.checkpoint import fetch, read
+from gate5.config import SCENARIOS
+from gate5.control.closed_loop import QuickScore, pairs, quick
+from gate5.evaluation.observations import TorchController
+from gate5.plant.sco2.plant import SCO2Plant
+from gate5.train import summary
+
+FOLDER = Path(__file__).parents[2] / "examples" / "checkpoints"
+
+
+def drive(name: str) -> QuickScore:
+    plant = SCO2Plant()
+    return quick(plant, TorchController(read(fetch(str(FOLDER / name))).module), *pairs(plant, 12, 20_000))
+
+
+def record(name: str) -> Any:
+    return json.loads((FOLDER / name / "train.json").read_text())
+
+
+def test_the_good_checkpoint_keeps_every_limit_in_every_scenario() -> None:
+    score = drive("good")
+    broken = {name: int(v.sum()) for name, v in score.by_scenario(score.violations).items()}
+    assert broken == dict.fromkeys(SCENARIOS, 0)
+
+
+def test_the_undertrained_checkpoint_breaks_limits() -> None:
+    score = drive("undertrained")
+    broken = {name: int(v.sum()) for name, v in score.by_scenario(score.violations).items()}
+    assert sum(count > 0 for count in broken.values()) >= 2
+    assert broken["emergency_trip"] > 0
+
+
+@pytest.mark.parametrize("name", ["good", "undertrained"])
+def test_a_checkpoint_is_small_and_says_how_it_was_made(name: str) -> None:
+    assert sum(f.stat().st_size for f in (FOLDER / name).iterdir()) < 2_000_000
+    made = record(name)
+    assert made["command"].startswith(f"gate5 train examples/checkpoints/{name} ")
+    assert made["command"] in (FOLDER / "README.md").read_text()
+    assert made["held_out"]["episodes"] >= 200
+
+
+def test_the_record_of_the_good_checkpoint_shows_no_violation() -> None:
+    rows = record("good")["held_out"]["policy"]
+    assert set(rows) == set(SCENARIOS)
+    assert all(row["violations"] == 0 for row in rows.values())
+
+
+def test_the_summary_says_what_the_evaluation_found(tmp_path: Path) -> None:
+    summary.main([str(FOLDER / "undertrained"), str(tmp_path / "x.md"), "--episodes", "1", "--seed", "20000"])
+    text = (tmp_path / "x.md").read_text()
+    assert [line.split("|")[1].strip() for line in text.splitlines() if "0/1" in line] == list(SCENARIOS)
+    score = drive("undertrained")
+    first = {name: int(v[0]) for name, v in score.by_scenario(score.violations).items()}
+    for name in SCENARIOS:
+        row = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
+        assert row.split("|")[7].strip() == str(first[name])
+    assert record("undertrained")["command"] in text
