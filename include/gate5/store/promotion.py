@@ -139,15 +139,11 @@ def rollback(
         if made:
             return _done("rolled_back", made[0], entries[entries.index(made[0]) + 1 :])
         if to is None and seen is not None and entries[0].sha256 != seen:
-            raise StoreError(
-                f"The channel {channel} was changed at the same time: its current release is now {entries[0].release}; "
-                "look at `gate5 history` and say with --to which one you want."
-            )
+            raise _moved(entries[0])
         target = _target(channel, entries, to)
         if target == entries[0].release:
             return _already(entries)
-        wanted = verify_release(store, target, keys)
-        _same_manifest(wanted, entries)
+        wanted = _promoted_release(store, target, entries, keys)
         entry = log.append(_entry(channel, entries, wanted, "rollback", by, reason, request), signer)
         if entry is not None:
             return _done("rolled_back", entry, entries)
@@ -244,11 +240,23 @@ def _target(channel: str, entries: list[ChannelEntry], to: str | None) -> str:
     return stack[-2]
 
 
-def _same_manifest(release: Release, entries: list[ChannelEntry]) -> None:
+def _promoted_release(
+    store: ArtifactStore, target: str, entries: list[ChannelEntry], keys: Sequence[PublicKey]
+) -> Release:
+    """A release of the log, verified, and with the manifest that was promoted then."""
+    release = verify_release(store, target, keys)
     if any(entry.release == release.id and entry.manifest_sha256 != release.manifest_sha256 for entry in entries):
         raise IntegrityError(
             f"The manifest of {release.id} is not the one that was promoted; restore it from a backup."
         )
+    return release
+
+
+def _moved(newest: ChannelEntry) -> StoreError:
+    return StoreError(
+        f"The channel {newest.channel} was changed at the same time: its current release is now {newest.release}; look "
+        "at `gate5 history` and say with --to which one you want."
+    )
 
 
 def _wait(attempt: int) -> None:
