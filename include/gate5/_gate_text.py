@@ -55,7 +55,8 @@ def markdown(report: GateReport) -> str:
 
 def _cells(rule: RuleResult) -> tuple[str, ...]:
     remarks = [] if rule.veto else ["advisory"]
-    remarks += [rule.note] if rule.note else []
+    told = rule.veto and rule.outcome == "fail" and rule.measured is not None  # the reasons have it
+    remarks += [rule.note] if rule.note and not told else []
     return (
         SYMBOLS[rule.outcome],
         rule.name,

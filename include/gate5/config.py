@@ -141,8 +141,25 @@ class EvaluationConfig(Section):
 class BaselineConfig(Section):
     """The controller that the policy is compared with."""
 
-    kind: Literal["pid", "none"] = Field("pid", description="`none`: no comparison, which the default rules refuse")
+    kind: Literal["pid", "policy", "none"] = Field(
+        "pid", description="`policy`: another trained policy; `none`: no comparison, which the default rules refuse"
+    )
     gains: str | None = Field(None, description="a JSON file of PID gains; null: the plant's tuned ones")
+    checkpoint: str | None = Field(
+        None, description="of `kind: policy`: a directory, a .zip or an s3:// URI, read as safely as the candidate"
+    )
+
+    @model_validator(mode="after")
+    def _checkpoint_goes_with_policy(self) -> BaselineConfig:
+        if self.kind == "policy" and self.checkpoint is None:
+            raise ValueError("kind is 'policy', but there is no checkpoint: set checkpoint to the other policy")
+        if self.kind != "policy" and self.checkpoint is not None:
+            raise ValueError(
+                f"checkpoint is {self.checkpoint!r}, but kind is {self.kind!r}: set kind to policy, or remove it"
+            )
+        if self.kind == "policy" and self.gains is not None:
+            raise ValueError(f"gains is {self.gains!r}, but kind is 'policy', which has none: remove it")
+        return self
 
 
 Operator = Literal["<", "<=", ">", ">=", "=="]

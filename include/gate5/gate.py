@@ -11,7 +11,7 @@ import difflib
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, cast
 
 from gate5 import _gate_text
@@ -67,7 +67,8 @@ class RuleResult:
         must = f"must be {self.op} {shown(self.threshold, self.measured)}"
         if self.measured is None:
             return f"{self.name}: {self.metric}: {self.note or 'not measured'}; it {must}"
-        return f"{self.name}: {self.metric} is {shown(self.measured, self.threshold)}, {must}"
+        told = f": {self.note}" if self.note else ""
+        return f"{self.name}: {self.metric} is {shown(self.measured, self.threshold)}, {must}{told}"
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,11 @@ class GateReport:
 
 
 def judge(
-    rules: Sequence[RuleConfig], metrics: Mapping[str, float | None], scenarios: Sequence[str], sla_p99_ms: float
+    rules: Sequence[RuleConfig],
+    metrics: Mapping[str, float | None],
+    scenarios: Sequence[str],
+    sla_p99_ms: float,
+    notes: Mapping[str, str] | None = None,
 ) -> GateReport:
     """Apply every rule.
 
@@ -143,12 +148,14 @@ def judge(
         metrics: flat names to measured numbers; ``None`` means that the measurement was not made.
         scenarios: every scenario that the release has to cover.
         sla_p99_ms: what a threshold of ``"sla_p99_ms"`` stands for, in milliseconds.
+        notes: metric to what explains its number; goes to the rules that fail on it.
 
     Returns:
         ``fail`` where a veto rule failed; else ``error`` where a veto rule's measurement is missing, or no rule has a
         veto; else ``pass``.
     """
-    results = tuple(result for rule in rules for result in _expand(rule, metrics, scenarios, sla_p99_ms))
+    judged = (result for rule in rules for result in _expand(rule, metrics, scenarios, sla_p99_ms))
+    results = tuple(_explained(result, notes or {}) for result in judged)
     vetoes = [result for result in results if result.veto]
     broken = tuple(result.sentence() for result in vetoes if result.outcome == "fail")
     missing = tuple(result.sentence() for result in vetoes if result.outcome == "missing")
@@ -163,6 +170,12 @@ def judge(
 
 def _question(rule: RuleResult) -> tuple[object, ...]:
     return rule.name, rule.metric, rule.scenario, rule.op, rule.threshold, rule.veto
+
+
+def _explained(result: RuleResult, notes: Mapping[str, str]) -> RuleResult:
+    if result.outcome != "fail" or result.metric not in notes:
+        return result
+    return replace(result, note="; ".join(part for part in (result.note, notes[result.metric]) if part))
 
 
 def _expand(

@@ -17,18 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from gate5 import _json, engine
-from gate5.checkpoint import Checkpoint, CheckpointFiles, fetch, read
+from gate5 import _json, drivers, engine
+from gate5.checkpoint import fetch, read
 from gate5.config import ReleaseConfig
-from gate5.control.baseline import open_baseline
-from gate5.errors import CheckpointError, ConfigError, PlantError, WorkspaceError
+from gate5.control.policy import check_fits
+from gate5.errors import ConfigError, PlantError, WorkspaceError
 from gate5.evaluation import EvaluationReport, EvaluationReporter, ScenarioComparison
+from gate5.evaluation.explain import violation_notes
 from gate5.evaluation.observations import TorchController, collect_observations
 from gate5.export import ExportReport, ONNXExporter
 from gate5.gate import GateReport, judge
 from gate5.latency import LatencyBenchmark, LatencyReport
 from gate5.parity import ParityReport, compare_engine
-from gate5.plant import Controller, Plant
+from gate5.plant import Controller
 from gate5.plant.registry import open_plant
 from gate5.records import Tracker, run_stage
 from gate5.stage_results import (
@@ -42,7 +43,7 @@ from gate5.stage_results import (
     ResolveResult,
     VerifyResult,
 )
-from gate5.workspace import DirectoryWorkspace, Workspace
+from gate5.workspace import DirectoryWorkspace, Workspace, sha256
 
 
 def load_run_config(workspace: Workspace) -> ReleaseConfig:
@@ -79,18 +80,21 @@ def resolve(workspace: Workspace, config: ReleaseConfig, source: str) -> Resolve
         source: a directory, a .zip or an s3:// URI.
 
     Raises:
-        CheckpointError: it cannot be read safely or does not fit the plant.
+        CheckpointError: it, or the baseline's, cannot be read safely or does not fit the plant.
+        ConfigError: the baseline cannot be opened.
         PlantError: the plant or a scenario does not exist.
     """
     files = fetch(source)
     checkpoint = read(files, trust_pickle=config.checkpoint.trust_pickle)
-    _check_fits(checkpoint, open_plant(config.plant))
+    plant = open_plant(config.plant)
+    check_fits(checkpoint, plant)
     scenarios(config)
+    other = drivers.fetch_baseline(config, plant)
 
     def body(tracker: Tracker) -> dict[str, Any]:
-        tracker.write("checkpoint/policy.zip", files.policy)
-        if files.vecnormalize is not None:
-            tracker.write("checkpoint/vecnormalize.pkl", files.vecnormalize)
+        drivers.keep(tracker, "checkpoint", files)
+        if other is not None:
+            drivers.keep(tracker, "baseline", other)
         description = checkpoint.describe()
         tracker.write_json("checkpoint.json", {**description, "source": files.uri})
         tracker.write_json("config.json", config.plain())
@@ -105,7 +109,12 @@ def resolve(workspace: Workspace, config: ReleaseConfig, source: str) -> Resolve
             vecnormalize_sha256=checkpoint.vecnormalize_sha256,
         ).to_dict()
 
-    given = {"source": files.uri, "policy": checkpoint.policy_sha256, "vecnormalize": checkpoint.vecnormalize_sha256}
+    given = {
+        "source": files.uri,
+        "policy": checkpoint.policy_sha256,
+        "vecnormalize": checkpoint.vecnormalize_sha256,
+        "baseline": None if other is None else [sha256(part or b"") for part in (other.policy, other.vecnormalize)],
+    }
     return ResolveResult.from_dict(run_stage(workspace, config, "resolve", body, given)[0])
 
 
@@ -113,13 +122,13 @@ def export(workspace: Workspace, config: ReleaseConfig) -> ExportResult:
     """Write the whole policy function as ONNX and compare it with the policy on closed-loop observations."""
 
     def body(tracker: Tracker) -> dict[str, Any]:
-        checkpoint = _checkpoint(tracker, config)
+        checkpoint = drivers.candidate(tracker, config)
         plant = open_plant(config.plant)
-        drivers: list[Controller] = [TorchController(checkpoint.module)]
-        baseline = open_baseline(config.baseline, plant)
+        controllers: list[Controller] = [TorchController(checkpoint.module)]
+        baseline = drivers.baseline(tracker, config, plant)
         if baseline is not None:
-            drivers.append(baseline)
-        observations = collect_observations(plant, drivers, config.export.samples)
+            controllers.append(baseline)
+        observations = collect_observations(plant, controllers, config.export.samples)
         onnx, report = ONNXExporter(config.export).export(checkpoint, observations)
         tracker.write("observations.npz", _pack(obs=observations))
         tracker.write("policy.onnx", onnx)
@@ -195,7 +204,7 @@ def benchmark(workspace: Workspace, config: ReleaseConfig) -> BenchmarkResult:
 
 
 def evaluate(workspace: Workspace, config: ReleaseConfig, scenario: str) -> EvaluateResult:
-    """Let the built engine and the baseline drive one scenario on the same seeds."""
+    """Let the built engine, the baseline, and the policy before it became an engine drive one scenario's seeds."""
     if scenario not in scenarios(config):
         raise PlantError(f"No scenario {scenario!r} in this release; it covers {', '.join(scenarios(config))}.")
 
@@ -203,7 +212,12 @@ def evaluate(workspace: Workspace, config: ReleaseConfig, scenario: str) -> Eval
         plant = open_plant(config.plant)
         reporter = EvaluationReporter(plant, config.evaluation)
         with _engine(tracker, config) as built:
-            row = reporter.scenario(scenario, engine.EngineController(built), open_baseline(config.baseline, plant))
+            row = reporter.scenario(
+                scenario,
+                engine.EngineController(built),
+                drivers.baseline(tracker, config, plant),
+                reference=drivers.reference(tracker, config),
+            )
         tracker.write_json(f"evaluation/{scenario}.json", row.to_dict())
         tracker.write(f"evaluation/{scenario}.npz", _pack(**reporter.trajectories(scenario)))
         return _evaluate_result(workspace, row).to_dict()
@@ -243,7 +257,10 @@ def gate(workspace: Workspace, config: ReleaseConfig) -> GateResult:
     """Judge the measurements by Gate 5's rules. A measurement that is missing is never a pass."""
 
     def body(tracker: Tracker) -> dict[str, Any]:
-        verdict = judge(config.gate.rules, _metrics(tracker), scenarios(config), config.gate.sla_p99_ms)
+        rows = EvaluationReport.from_dict(tracker.read_json("comparison.json", by="compare"))
+        metrics = _metrics(tracker) | rows.metrics()
+        notes = violation_notes(rows)
+        verdict = judge(config.gate.rules, metrics, scenarios(config), config.gate.sla_p99_ms, notes)
         tracker.write_json("gate.json", verdict.to_dict())
         return GateResult(workspace.uri, verdict.verdict, list(verdict.reasons)).to_dict()
 
@@ -270,33 +287,7 @@ def _metrics(tracker: Tracker) -> dict[str, float | None]:
     metrics |= ExportReport.from_dict(tracker.read_json("export.json", by="export")).metrics()
     metrics |= ParityReport.from_dict(tracker.read_json("parity.json", by="verify")).metrics()
     metrics |= LatencyReport.from_dict(tracker.read_json("latency.json", by="benchmark")).metrics()
-    metrics |= EvaluationReport.from_dict(tracker.read_json("comparison.json", by="compare")).metrics()
     return metrics
-
-
-def _check_fits(checkpoint: Checkpoint, plant: Plant) -> None:
-    observations, actions = plant.observation_space.size, plant.action_space.size
-    if (checkpoint.obs_dim, checkpoint.act_dim) != (observations, actions):
-        raise CheckpointError(
-            f"The policy takes {checkpoint.obs_dim} observations and gives {checkpoint.act_dim} actions, but the plant "
-            f"{plant.name} has {observations} and {actions}: give a policy trained on this plant, "
-            "or set plant.id to its own."
-        )
-    low, high = np.asarray(checkpoint.action_low), np.asarray(checkpoint.action_high)
-    if not (np.allclose(low, plant.action_space.low) and np.allclose(high, plant.action_space.high)):
-        raise CheckpointError(
-            f"The policy's actions lie in [{low.tolist()}, {high.tolist()}], those of the plant {plant.name} in "
-            f"[{plant.action_space.low.tolist()}, {plant.action_space.high.tolist()}]: train it on this plant."
-        )
-
-
-def _checkpoint(tracker: Tracker, config: ReleaseConfig) -> Checkpoint:
-    files = CheckpointFiles(
-        policy=tracker.read("checkpoint/policy.zip", by="resolve"),
-        vecnormalize=tracker.find("checkpoint/vecnormalize.pkl", by="resolve"),
-        uri=tracker.workspace.uri,
-    )
-    return read(files, trust_pickle=config.checkpoint.trust_pickle)
 
 
 def _engine(tracker: Tracker, config: ReleaseConfig) -> engine.Engine:

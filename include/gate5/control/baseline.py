@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from gate5.checkpoint import CheckpointFiles, fetch
 from gate5.config import BaselineConfig, resolve_path
 from gate5.control.gains import parse_gains, read_gains
 from gate5.control.pid import PIDBaseline
+from gate5.control.policy import open_policy
 from gate5.errors import ConfigError
 from gate5.plant.base import Controller, Plant
 
 
-def open_baseline(config: BaselineConfig, plant: Plant) -> Controller | None:
+def open_baseline(
+    config: BaselineConfig, plant: Plant, *, policy: CheckpointFiles | None = None, trust_pickle: bool = False
+) -> Controller | None:
     """The baseline controller for ``plant``; ``None`` where the configuration asks for none.
+
+    Args:
+        config: which, and its gains or checkpoint.
+        plant: what it drives.
+        policy: the files of ``config.checkpoint`` where they were read before; ``None``: read now.
+        trust_pickle: of a policy; see ``gate5.checkpoint.read``.
 
     Raises:
         ConfigError: the gains cannot be read, do not fit the plant, or the plant has none of its own.
+        CheckpointError: the other policy cannot be read safely or does not fit the plant.
     """
     if config.kind == "none":
         return None
+    if config.checkpoint is not None:
+        return open_policy(policy or fetch(config.checkpoint), plant, trust_pickle=trust_pickle)
     if config.gains is not None:
         gains = read_gains(resolve_path(config.gains))
     else:

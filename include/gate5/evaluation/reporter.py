@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 from collections.abc import Callable, Sequence
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 
 from gate5.config import EvaluationConfig
 from gate5.errors import EvaluationError, PlantError
+from gate5.evaluation.engine_effect import Reference, engine_effect
 from gate5.evaluation.evaluator import Evaluator
 from gate5.evaluation.recording import Progress, Recording
 from gate5.evaluation.report import EvaluationReport
-from gate5.evaluation.results import ControllerResult, Difference, ScenarioComparison
+from gate5.evaluation.results import ControllerResult, Difference, EngineEffect, ScenarioComparison
 from gate5.evaluation.statistics import effect_size, mean, paired_bootstrap
 from gate5.plant.base import Controller, Plant
 
@@ -53,28 +55,40 @@ class EvaluationReporter:
         return [self.config.seed + i for i in range(self.config.episodes)]
 
     def scenario(
-        self, name: str, policy: Controller, baseline: Controller | None, progress: Progress | None = None
+        self,
+        name: str,
+        policy: Controller,
+        baseline: Controller | None,
+        progress: Progress | None = None,
+        reference: Reference | None = None,
     ) -> ScenarioComparison:
         """Run both controllers through one scenario.
 
         Args:
             name: the scenario; the plant is told it.
             policy, baseline: who drives; ``None``: no comparison.
-            progress: called as ``progress(done_steps, total_steps)``, both controllers counted.
+            progress: called as ``progress(done_steps, total_steps)``, all controllers counted.
+            reference: another form of the same policy that drives the same episodes, to see what the engine changes.
         """
         self._check(name)
-        total = self.plant.scenarios[name].steps * (1 if baseline is None else 2)
+        steps = self.plant.scenarios[name].steps
+        total = steps * (1 + (baseline is not None) + (reference is not None))
 
-        def half(start: int) -> Progress | None:
+        def part(start: int) -> Progress | None:
             return None if progress is None else lambda done, _: progress(start + done, total)
 
-        rl, tape = self.evaluator.run(policy, name, self.seeds, half(0))
+        rl, tape = self.evaluator.run(policy, name, self.seeds, part(0))
         other: ControllerResult | None = None
         second: Recording | None = None
         if baseline is not None:
-            other, second = self.evaluator.run(baseline, name, self.seeds, half(self.plant.scenarios[name].steps))
+            other, second = self.evaluator.run(baseline, name, self.seeds, part(steps))
         self._arrays[name] = _trajectories(tape, second, self.plant.dt_s)
-        return self._comparison(name, rl, tape, other, second)
+        row = self._comparison(name, rl, tape, other, second)
+        effect = None
+        if reference is not None:
+            effect = self._effect(name, (rl, tape), reference, part(total - steps))
+        called = "" if baseline is None else str(getattr(baseline, "name", "PID"))
+        return dataclasses.replace(row, baseline_name=called, reference=effect)
 
     def run(
         self, policy: Controller, baseline: Controller | None, progress: Callable[[str, int, int], None] | None = None
@@ -131,6 +145,13 @@ class EvaluationReporter:
             difference=None if other is None else self._difference(rl, other),
             trace=trace(tape if second is None else second),
         )
+
+    def _effect(
+        self, name: str, engine: tuple[ControllerResult, Recording], reference: Reference, progress: Progress | None
+    ) -> EngineEffect:
+        driven = self.evaluator.run(reference.controller, name, self.seeds, progress)
+        first = self.config.seed
+        return engine_effect(reference.name, engine, driven, tuple(self.plant.variables), first, self.plant.dt_s)
 
     def _difference(self, rl: ControllerResult, baseline: ControllerResult) -> Difference:
         pairs = list(zip(rl.returns, baseline.returns, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -154,6 +155,47 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class EngineEffect:
+    """The built engine minus a reference form of the same policy, on the same seeds: what the engine's arithmetic did.
+
+    Attributes:
+        reference: what the reference is, ``PyTorch 2.13.0, FP32``.
+        return_mean, return_abs_max: of the differences of the returns; ``None``: a return is not finite.
+        seed: of the episode with the largest difference.
+        action_abs_max: largest difference of an action component while both episodes run, observations as they came.
+        variable, unit, variable_abs_max, variable_seed, variable_time_s: the plant's variable that differs most beside
+            its own range, by how much, and where; an empty name: none differs. A size of ``None`` beside a name: the
+            value is finite in one of the two only.
+        lengths_differ: episodes that ended at another step.
+        reference_violations: violating steps where the reference drives (``ControllerResult.violations``).
+    """
+
+    reference: str
+    episodes: int
+    return_mean: float | None
+    return_abs_max: float | None
+    seed: int | None
+    action_abs_max: float | None
+    variable: str
+    unit: str
+    variable_abs_max: float | None
+    variable_seed: int | None
+    variable_time_s: float | None
+    lengths_differ: int
+    reference_violations: int
+
+    def metrics(self) -> dict[str, float | None]:
+        """Flat numbers for the gate, without a prefix; a difference that is not a number fails any limit."""
+        return {
+            "return_mean": math.inf if self.return_mean is None else self.return_mean,
+            "return_abs_max": math.inf if self.return_abs_max is None else self.return_abs_max,
+            "action_abs_max": math.inf if self.action_abs_max is None else self.action_abs_max,
+            "lengths_differ": float(self.lengths_differ),
+            "reference_violations": float(self.reference_violations),
+        }
+
+
+@dataclass(frozen=True)
 class ScenarioComparison:
     """The policy against the baseline in one scenario, on the same seeds.
 
@@ -162,6 +204,8 @@ class ScenarioComparison:
         variables: what the plant reports: ``{"name", "unit", "title"}`` each.
         actions: names of the action's components.
         trace: hashes of everything the plant reported after each further 60 steps: equal traces, same scenario.
+        baseline_name: what a report calls the baseline; empty without one.
+        reference: the engine against a reference form of the policy; ``None``: not compared.
     """
 
     plant: str
@@ -181,6 +225,8 @@ class ScenarioComparison:
     baseline: ControllerResult | None
     difference: Difference | None
     trace: tuple[str, ...]
+    baseline_name: str = "PID"
+    reference: EngineEffect | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -193,12 +239,13 @@ class ScenarioComparison:
             "rl": self.rl.to_dict(),
             "baseline": None if self.baseline is None else self.baseline.to_dict(),
             "difference": None if self.difference is None else asdict(self.difference),
+            "reference": None if self.reference is None else asdict(self.reference),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ScenarioComparison:
         """The inverse of ``to_dict``."""
-        baseline, difference = data["baseline"], data["difference"]
+        baseline, difference, reference = data["baseline"], data["difference"], data.get("reference")
         return cls(
             **{
                 **data,
@@ -208,6 +255,7 @@ class ScenarioComparison:
                 "rl": ControllerResult.from_dict(data["rl"]),
                 "baseline": None if baseline is None else ControllerResult.from_dict(baseline),
                 "difference": None if difference is None else Difference(**difference),
+                "reference": None if reference is None else EngineEffect(**reference),
             }
         )
 
@@ -222,4 +270,6 @@ class ScenarioComparison:
         if self.difference is not None:
             for name in ("mean", "low", "high", "effect_size"):
                 flat[f"{start}.difference.{name}"] = getattr(self.difference, name)
+        if self.reference is not None:
+            flat |= {f"{start}.engine_effect.{name}": value for name, value in self.reference.metrics().items()}
         return flat

@@ -17,7 +17,7 @@ _CONTENTS = (
     ("engine", "Engine"),
     ("parity", "Parity"),
     ("latency", "Latency"),
-    ("evaluation", "Policy against PID"),
+    ("evaluation", "Policy against baseline"),
     ("provenance", "Provenance"),
 )
 

@@ -1,4 +1,4 @@
-"""The policy against the PID: paired differences, and one table per scenario."""
+"""The policy against the baseline (the PID, or another policy): paired differences, and one table per scenario."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from gate5.evaluation import ControllerResult, ScenarioComparison
 from gate5.report.artifacts import Artifacts
 from gate5.report.forest import Row, forest
 from gate5.report.html import Markup, figure, table, tag, title, unit
+from gate5.report.sections.engine_effect import engine_effect
 from gate5.report.sections.trajectories import trajectories
 
 
 def section(artifacts: Artifacts) -> Markup:
     """Overview of all scenarios, then each with its numbers and one episode."""
     rows = artifacts.scenarios
-    parts: list[object] = [tag("h2", "Policy against PID")]
+    parts: list[object] = [tag("h2", f"Policy against {_other(rows)}")]
     if not rows:
         parts.append(tag("p", "Missing: no scenario has been evaluated yet.", class_="soft"))
     else:
@@ -24,6 +25,11 @@ def section(artifacts: Artifacts) -> Markup:
         parts.append(tag("p", f"Missing so far: {', '.join(absent)}.", class_="note"))
     parts += [_scenario(artifacts, row) for row in rows]
     return tag("section", parts, id="evaluation")
+
+
+def _other(rows: list[ScenarioComparison]) -> str:
+    """What the baseline is called; without one the columns for it stay empty."""
+    return next((row.baseline_name for row in rows if row.baseline is not None), "PID")
 
 
 def _introduction(row: ScenarioComparison) -> Markup:
@@ -56,8 +62,9 @@ def _overview(rows: list[ScenarioComparison]) -> Markup:
                 f"{row.rl.violation_probability_upper:.2%}",
             ]
         )
-    header = ("scenario", "return, policy", "return, PID", "difference", "interval", "violations, policy",
-              "violations, PID", "P(violation) at most")  # fmt: skip
+    other = _other(rows)
+    header = ("scenario", "return, policy", f"return, {other}", "difference", "interval", "violations, policy",
+              f"violations, {other}", "P(violation) at most")  # fmt: skip
     return table(header, body, numeric=range(1, 8), caption="Mean return per episode; violating steps (episodes)")
 
 
@@ -79,8 +86,8 @@ def _forest(rows: list[ScenarioComparison]) -> Markup | None:
     if not points:
         return None
     return forest(
-        "Difference of the return, policy − PID",
-        "% of the PID's mean return",
+        f"Difference of the return, policy − {_other(rows)}",
+        f"% of the mean return of the {_other(rows)}",
         points,
         "Point and interval of each scenario; right of zero the policy is better. The table above has the numbers.",
     )
@@ -103,6 +110,7 @@ def _scenario(artifacts: Artifacts, row: ScenarioComparison) -> Markup:
         tag("summary", f"{row.phase}. {row.title} ", mark),
         tag("p", row.description, class_="soft"),
         tag("div", _numbers(row), class_="narrow"),
+        engine_effect(row),
         _constraints(row),
         trajectories(row, artifacts.trajectories(row.scenario)),
         class_="scenario",
@@ -137,7 +145,7 @@ def _numbers(row: ScenarioComparison) -> Markup:
              *(f"{r.solver_failures}; {r.nonfinite_actions}" if r else "–" for r in both)),
         line("episodes ended by", *(_ends(r) if r else "–" for r in both)),
     ]  # fmt: skip
-    return table(("", f"policy ({row.rl.driver or 'PyTorch'})", "PID"), lines, numeric=(1, 2))
+    return table(("", f"policy ({row.rl.driver or 'PyTorch'})", row.baseline_name or "PID"), lines, numeric=(1, 2))
 
 
 def _constraints(row: ScenarioComparison) -> Markup:
@@ -159,7 +167,8 @@ def _constraints(row: ScenarioComparison) -> Markup:
                 f"{pid.violations} steps" if pid else "–",
             ]
         )
-    header = ("constraint", "limits", "policy", "smallest margin", "there", "margin, PID", "violations, PID")
+    other = row.baseline_name or "PID"
+    header = ("constraint", "limits", "policy", "smallest margin", "there", f"margin, {other}", f"violations, {other}")
     return table(header, lines, numeric=(3, 5, 6))
 
 

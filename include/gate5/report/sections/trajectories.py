@@ -1,4 +1,4 @@
-"""One episode of a scenario: what the policy and the PID did, with the limits drawn."""
+"""One episode of a scenario: what the policy and the baseline did, with the limits drawn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gate5.report.axis import Floats
 from gate5.report.chart import Chart, Limit, Series, draw
 from gate5.report.html import Markup, figure, table, tag, title, unit
 
-_WHO = (("rl", "policy", "rl"), ("baseline", "PID", "pid"))
+_WHO = (("rl", "rl"), ("baseline", "pid"))
 
 
 def trajectories(row: ScenarioComparison, arrays: Arrays) -> Markup:
@@ -36,7 +36,7 @@ def trajectories(row: ScenarioComparison, arrays: Arrays) -> Markup:
 
 def _variable(row: ScenarioComparison, arrays: Arrays, minutes: Floats, name: str) -> Chart:
     about = next((v for v in row.variables if v["name"] == name), {"title": name, "unit": ""})
-    series = _pair(arrays, minutes, name)
+    series = _pair(row, arrays, minutes, name)
     for tracking in row.rl.tracking:
         wanted = _setpoint(arrays, tracking)
         if tracking.variable == name and wanted is not None:
@@ -49,7 +49,7 @@ def _variable(row: ScenarioComparison, arrays: Arrays, minutes: Floats, name: st
         limits=limits,
         x_name="time, min",
         group=row.scenario,
-        summary=f"Policy and PID over one episode of {row.title}; the table below has lowest, highest and last values.",
+        summary=f"Policy and baseline over one episode of {row.title}; the table below has lowest, highest and last.",
     )
 
 
@@ -57,23 +57,24 @@ def _error(row: ScenarioComparison, arrays: Arrays, minutes: Floats, tracking: T
     """The distance to the set-point, which a variable's own panel shows too small beside its limits."""
     about = next((v for v in row.variables if v["name"] == tracking.variable), {"title": tracking.variable})
     errors = []
-    for who, label, kind in _WHO:
+    for who, kind in _WHO:
         value, wanted = (arrays.get(f"{who}/{name}") for name in (tracking.variable, tracking.setpoint))
         if value is not None and wanted is not None:
-            errors.append(Series(label, kind, minutes, np.asarray(value, np.float64) - np.asarray(wanted, np.float64)))
+            error = np.asarray(value, np.float64) - np.asarray(wanted, np.float64)
+            errors.append(Series(_label(row, who), kind, minutes, error))
     return Chart(
         title=f"{title(about['title'])}, error",
         unit=unit(tracking.unit),
         series=errors,
         x_name="time, min",
         group=row.scenario,
-        summary=f"Value less set-point of policy and PID over one episode of {row.title}.",
+        summary=f"Value less set-point of policy and baseline over one episode of {row.title}.",
     )
 
 
 def _setpoint(arrays: Arrays, tracking: TrackingResult) -> Floats | None:
-    """The policy's set-point, and after the end of its episode the PID's."""
-    found = [np.asarray(arrays[f"{who}/{tracking.setpoint}"], np.float64) for who, _, _ in _WHO
+    """The policy's set-point, and after the end of its episode the baseline's."""
+    found = [np.asarray(arrays[f"{who}/{tracking.setpoint}"], np.float64) for who, _ in _WHO
              if f"{who}/{tracking.setpoint}" in arrays]  # fmt: skip
     if not found:
         return None
@@ -94,7 +95,7 @@ def _limits(row: ScenarioComparison, arrays: Arrays, minutes: Floats, variable: 
 
 def _stretches(arrays: Arrays, minutes: Floats, applies: str | None) -> tuple[tuple[float, float], ...] | None:
     """Where a constraint holds (for either controller), as stretches of time; ``None``: throughout."""
-    flags = [np.asarray(arrays[f"{who}/{applies}"]) > 0.5 for who, _, _ in _WHO if f"{who}/{applies}" in arrays]
+    flags = [np.asarray(arrays[f"{who}/{applies}"]) > 0.5 for who, _ in _WHO if f"{who}/{applies}" in arrays]
     if applies is None or not flags:
         return None
     holds = np.concatenate([[False], np.logical_or.reduce(flags), [False]])
@@ -107,17 +108,21 @@ def _action(row: ScenarioComparison, arrays: Arrays, minutes: Floats, index: int
     return Chart(
         title=f"Action: {row.actions[index]}",
         unit="",
-        series=_pair(arrays, minutes, f"action/{index}"),
+        series=_pair(row, arrays, minutes, f"action/{index}"),
         x_name="time, min",
         group=row.scenario,
         least=0.1,
         height=150.0,
-        summary=f"Component {index} of the action that the policy and the PID gave.",
+        summary=f"Component {index} of the action that the policy and the baseline gave.",
     )
 
 
-def _pair(arrays: Arrays, minutes: Floats, name: str) -> list[Series]:
-    found = [(label, kind, arrays.get(f"{who}/{name}")) for who, label, kind in _WHO]
+def _label(row: ScenarioComparison, who: str) -> str:
+    return "policy" if who == "rl" else row.baseline_name or "PID"
+
+
+def _pair(row: ScenarioComparison, arrays: Arrays, minutes: Floats, name: str) -> list[Series]:
+    found = [(_label(row, who), kind, arrays.get(f"{who}/{name}")) for who, kind in _WHO]
     return [
         Series(label, kind, minutes, np.asarray(data, np.float64)) for label, kind, data in found if data is not None
     ]

@@ -137,7 +137,7 @@ def _evaluation_tiles(artifacts: Artifacts) -> list[tuple[str, str, str]]:
     return [
         ("violations", str(violations), f"steps, in {episodes} episodes of {len(rows)} scenarios"),
         (
-            "against the PID",
+            "against the " + next((row.baseline_name for row in rows if row.baseline is not None), "PID"),
             f"{better} better, {worse} worse",
             f"{len(intervals) - better - worse} undecided scenarios",
         ),

@@ -1,0 +1,60 @@
+"""Another trained policy as the baseline: ``baseline: {kind: policy, checkpoint: PATH}``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gate5.checkpoint import Checkpoint, CheckpointFiles, read
+from gate5.checkpoint.controller import TorchController
+from gate5.errors import CheckpointError, ConfigError
+from gate5.plant.base import Plant
+
+
+class PolicyBaseline(TorchController):
+    """A trained policy in PyTorch that a candidate is compared with; ``name`` is what a report calls it."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint.module)
+        self.name = f"policy {checkpoint.policy_sha256[:12]}"
+
+
+def open_policy(files: CheckpointFiles, plant: Plant, *, trust_pickle: bool = False) -> PolicyBaseline:
+    """The baseline of a checkpoint's files.
+
+    Raises:
+        CheckpointError: it cannot be read safely or does not fit the plant.
+        ConfigError: PyTorch, which runs it, is not installed here.
+    """
+    try:
+        checkpoint = read(files, trust_pickle=trust_pickle)
+    except ImportError as error:
+        raise ConfigError(
+            f"baseline.kind is 'policy', which needs PyTorch where it runs, and {error}: pip install 'gate5[export]', "
+            "or set baseline.kind to pid or none."
+        ) from None
+    check_fits(checkpoint, plant, "The baseline's policy")
+    return PolicyBaseline(checkpoint)
+
+
+def check_fits(checkpoint: Checkpoint, plant: Plant, what: str = "The policy") -> None:
+    """Whether a policy's spaces are the plant's.
+
+    Args:
+        what: how the sentence begins.
+
+    Raises:
+        CheckpointError: they are not; the text has both sides.
+    """
+    observations, actions = plant.observation_space.size, plant.action_space.size
+    if (checkpoint.obs_dim, checkpoint.act_dim) != (observations, actions):
+        raise CheckpointError(
+            f"{what} takes {checkpoint.obs_dim} observations and gives {checkpoint.act_dim} actions, but the plant "
+            f"{plant.name} has {observations} and {actions}: give a policy trained on this plant, "
+            "or set plant.id to its own."
+        )
+    low, high = np.asarray(checkpoint.action_low), np.asarray(checkpoint.action_high)
+    if not (np.allclose(low, plant.action_space.low) and np.allclose(high, plant.action_space.high)):
+        raise CheckpointError(
+            f"{what}: its actions lie in [{low.tolist()}, {high.tolist()}], those of the plant {plant.name} in "
+            f"[{plant.action_space.low.tolist()}, {plant.action_space.high.tolist()}]: train it on this plant."
+        )
