@@ -78,6 +78,11 @@ def _keep_float(trt: Any, config: Any, network: Any) -> None:
             layer.precision = trt.DataType.FLOAT
 
 
+def wants_convolutions(trt: Any) -> bool:
+    """Whether linear layers run faster as 1x1 convolutions (before 10, see ``rewrite``)."""
+    return not strongly_typed(trt)
+
+
 def profile_is_shared(trt: Any) -> bool:
     """Whether several execution contexts may use one optimisation profile (10 on)."""
     return strongly_typed(trt)
