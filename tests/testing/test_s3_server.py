@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -79,6 +80,25 @@ def test_the_server_ends_with_its_context() -> None:
         parts = urlsplit(server.url)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((parts.hostname or "", parts.port or 0)).close()
+
+
+def test_the_server_ends_with_a_starter_that_is_killed() -> None:
+    code = """
+import os
+from gate5.testing.s3_server import S3Server
+server = S3Server().__enter__()
+print(server.url, flush=True)
+os.kill(os.getpid(), 9)
+"""
+    url = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    parts, patience = urlsplit(url), time.monotonic() + 30
+    while time.monotonic() < patience:
+        try:
+            socket.create_connection((parts.hostname or "", parts.port or 0)).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the server is still there")
 
 
 def test_run_killed_tells_a_kill_from_an_end_and_a_failure(tmp_path: object) -> None:

@@ -40,7 +40,7 @@ class S3Server:
     """
 
     def __init__(self, *, authenticate: bool = False, middleware: str | None = None, path: str | None = None) -> None:
-        self._arguments = [sys.executable, "-m", "gate5.testing.s3_server", "--port", "0"]
+        self._arguments = [sys.executable, "-m", "gate5.testing.s3_server", "--port", "0", "--end-with-stdin"]
         if middleware:
             self._arguments += ["--middleware", middleware]
         self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [path, os.getenv("PYTHONPATH")]))}
@@ -51,7 +51,7 @@ class S3Server:
 
     def __enter__(self) -> S3Server:
         self._process = subprocess.Popen(
-            self._arguments, stdout=subprocess.PIPE, text=True, env=self._environment, stdin=subprocess.DEVNULL
+            self._arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self._environment
         )
         watchdog = threading.Timer(_START_SECONDS, self._process.kill)
         watchdog.start()
@@ -73,8 +73,9 @@ class S3Server:
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
-            if self._process.stdout:
-                self._process.stdout.close()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe:
+                    pipe.close()
             self._process = None
 
     def client(self) -> Any:
@@ -123,6 +124,11 @@ def atomic(application: Callable[..., Any]) -> Callable[..., Any]:
     return serve
 
 
+def _end_with_stdin() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until the process is ended; prints the address first."""
     import importlib
@@ -136,7 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=9000, help="0: a free one")
     parser.add_argument("--bucket", action="append", default=[], help="make this bucket; may be given again")
     parser.add_argument("--middleware", help="MODULE:FUNCTION that wraps the WSGI application")
+    parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input is closed")
     given = parser.parse_args(arguments)
+    if given.end_with_stdin:
+        # Closed also when the process that started this one is killed: no server is left behind.
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     application: Callable[..., Any] = atomic(moto.DomainDispatcherApplication(moto.create_backend_app))
     if given.middleware:
