@@ -39,13 +39,15 @@ def resolve(inlet_events: Any = None) -> dict[str, Any]:
     """
     from gate5 import promotion, stages
     from gate5_dag.candidate import find_candidate
+    from gate5_dag.credentials import store_credentials
     from gate5_dag.tasks import load_config, log, run_workspace, stage_errors
 
     context = get_current_context()
     with stage_errors():
         candidate = find_candidate(context, inlet_events[CANDIDATE])
         config = load_config(context["params"])
-        promotion.check_store(config)
+        with store_credentials(config):
+            promotion.check_store(config)
         result = stages.resolve(run_workspace(), config, candidate.source)
         candidate.check(result.policy_sha256, result.vecnormalize_sha256)
     log.info("%s", result.line())
@@ -159,6 +161,7 @@ def decide(verdict: dict[str, Any]) -> str:
 def promote() -> dict[str, Any]:
     """Publish the release and move the channel to it. Doing it again finds the release that is there."""
     from gate5 import promotion, stages
+    from gate5_dag.credentials import at_the_store
     from gate5_dag.tasks import answered_by, perform, refresh_report, run_workspace, stage_errors
 
     approver = answered_by()
@@ -166,7 +169,7 @@ def promote() -> dict[str, Any]:
         config = stages.load_run_config(run_workspace())
     if config.release.approval == "required" and approver is None:
         raise AirflowFailException("The release needs an approval and nobody gave one: clear the task `approval`.")
-    result = perform(promotion.promote, approved_by=approver)
+    result = perform(at_the_store(promotion.promote), approved_by=approver)
     refresh_report()
     return result
 

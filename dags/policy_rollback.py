@@ -45,6 +45,7 @@ PARAMS = {
 def rollback() -> dict[str, Any]:
     """Append the rollback to the channel's log. Tried again, it finds its own entry and adds none."""
     from gate5 import store
+    from gate5_dag.credentials import store_credentials
     from gate5_dag.tasks import load_config, log, stage_errors
 
     context = get_current_context()
@@ -56,15 +57,15 @@ def rollback() -> dict[str, Any]:
         )
     with stage_errors():
         config = load_config(params)
-        opened = store.open_store(config.store)
-        done = store.rollback(
-            opened,
-            config.release.channel,
-            params["release_id"],
-            by=person,
-            reason=params["reason"],
-            request=run.run_id,
-        )
+        with store_credentials(config):
+            done = store.rollback(
+                store.open_store(config.store),
+                config.release.channel,
+                params["release_id"],
+                by=person,
+                reason=params["reason"],
+                request=run.run_id,
+            )
     log.info("%s", done.sentence)
     return done.to_dict()
 

@@ -50,11 +50,11 @@ class AirflowHome:
         return dict(known)
 
     def environment(self, port: int, users: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
-        """The environment of every component; whatever ``AIRFLOW*`` the caller has set is left out."""
+        """The environment of every component; the settings of another Airflow that the caller has are left out."""
         self.passwords(users)
         keys = self._secrets()
         address = f"http://127.0.0.1:{port}"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        inherited = {name: value for name, value in os.environ.items() if not foreign(name)}
         inherited.setdefault("OMP_NUM_THREADS", "1")
         settings = {
             "CORE__DAGS_FOLDER": str(ROOT / "dags"),
@@ -127,6 +127,11 @@ class AirflowHome:
             }
             write_private(path, json.dumps(keys))
         return dict(json.loads(path.read_text()))
+
+
+def foreign(name: str) -> bool:
+    """Whether a variable is a setting of the caller's own Airflow; connections are not, a configuration names them."""
+    return name.startswith("AIRFLOW_") and not name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))
 
 
 def make_default_key() -> Path | None:

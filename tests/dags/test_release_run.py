@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 import yaml
 
 from gate5.config import SCENARIOS, ReleaseConfig
-from gate5.promotion import history
-from gate5.store import keygen
+from gate5.store import history, keygen, open_store
+from gate5.testing.s3_server import S3Server
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -47,7 +48,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def outcomes(airflow_environment: dict[str, str], folder: Path) -> dict[str, dict[str, Any]]:
+def s3() -> Iterator[S3Server]:
+    """An S3 server (moto); it takes any key, but a client without one cannot even ask."""
+    with S3Server() as server:
+        server.bucket("releases")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def outcomes(airflow_environment: dict[str, str], folder: Path, s3: S3Server) -> dict[str, dict[str, Any]]:
     """Every run's outcome by name; one process runs them all, because starting Airflow costs more than a run."""
     good, bad = str(CHECKPOINTS / "good"), str(CHECKPOINTS / "undertrained")
     forms = {
@@ -58,16 +67,36 @@ def outcomes(airflow_environment: dict[str, str], folder: Path) -> dict[str, dic
             "config": write_config(folder, "no_key", {**TWO, "store": {"signing_key": str(folder / "none.pem")}}),
         },
         "missing": {"checkpoint": str(folder / "nothing"), "config": write_config(folder, "two", TWO)},
+        "no_connection": {
+            "checkpoint": good,
+            "config": write_config(folder, "no_connection", {**TWO, "store": {"connection": "nowhere"}}),
+        },
         "promoted": {
             "checkpoint": good,
-            "config": write_config(folder, "quick", QUICK),
+            "config": write_config(
+                folder,
+                "quick",
+                {**QUICK, "store": {"uri": "s3://releases/gate5", "endpoint": s3.url, "connection": "gate5_store"}},
+            ),
             "channel": "trial",
             "sla_p99_ms": 50.0,
         },
     }
+    keys = s3.environment()
+    connection = {
+        "conn_type": "aws",
+        "login": keys["AWS_ACCESS_KEY_ID"],
+        "password": keys["AWS_SECRET_ACCESS_KEY"],
+    }
+    environment = {name: value for name, value in airflow_environment.items() if not name.startswith("AWS_")}
     done = subprocess.run(
         [sys.executable, str(HERE / "run_dag.py"), json.dumps(list(forms.values()))],
-        env={**airflow_environment, "GATE5_WORKSPACES": str(folder / "workspaces")},
+        env={
+            **environment,
+            "GATE5_WORKSPACES": str(folder / "workspaces"),
+            "AIRFLOW_CONN_GATE5_STORE": json.dumps(connection),
+            "AWS_DEFAULT_REGION": keys["AWS_DEFAULT_REGION"],
+        },
         cwd=folder,  # not the repository: workers are started anywhere
         capture_output=True,
         text=True,
@@ -77,14 +106,13 @@ def outcomes(airflow_environment: dict[str, str], folder: Path) -> dict[str, dic
     return dict(zip(forms, json.loads(done.stdout.splitlines()[-1]), strict=True))
 
 
-def test_a_good_policy_is_promoted(outcomes: dict[str, dict[str, Any]], folder: Path) -> None:
+def test_a_good_policy_is_promoted(outcomes: dict[str, dict[str, Any]], folder: Path, s3: S3Server) -> None:
     run = outcomes["promoted"]
     assert run["state"] == "success"
     assert (run["tasks"]["promote"], run["tasks"]["reject"]) == ("success", "skipped")
     assert run["xcom"]["promote"]["channel"] == "trial", "the form's channel goes before the configuration's"
-    config = ReleaseConfig.load(folder / "quick.yaml")
-    entries = history(config, "trial")["entries"]
-    assert [entry["release"] for entry in entries] == [run["xcom"]["promote"]["release_id"]]
+    store = open_store(ReleaseConfig.load(folder / "quick.yaml").store, client=s3.client())
+    assert [entry.release for entry in history(store, "trial")] == [run["xcom"]["promote"]["release_id"]]
 
 
 def test_every_scenario_has_a_task_with_its_name(outcomes: dict[str, dict[str, Any]]) -> None:
@@ -123,11 +151,11 @@ def test_a_rule_that_cannot_be_computed_promotes_nothing(outcomes: dict[str, dic
     assert run["tasks"]["promote"] == "skipped"
 
 
-def test_only_the_promoted_run_reached_the_store(outcomes: dict[str, dict[str, Any]], folder: Path) -> None:
-    assert outcomes["promoted"]["state"] == "success"
-    config = ReleaseConfig.load(folder / "two.yaml")
-    assert history(config, "production")["entries"] == []
-    assert len(list((folder / "store" / "releases").iterdir())) == 1
+def test_no_other_run_reached_the_store(outcomes: dict[str, dict[str, Any]], folder: Path) -> None:
+    """They were refused, had no verdict, or bad input; all with the same store in a folder."""
+    assert {name for name, run in outcomes.items() if run["state"] == "success"} == {"promoted"}
+    kept = [path.relative_to(folder) for path in (folder / "store").rglob("*") if path.is_file()]
+    assert [path for path in kept if path.parts[1] != "probe"] == []
 
 
 def test_bad_input_ends_the_run_at_once_with_a_sentence(outcomes: dict[str, dict[str, Any]], folder: Path) -> None:
@@ -142,3 +170,24 @@ def test_a_missing_signing_key_is_found_before_the_work(outcomes: dict[str, dict
     run = outcomes["no_key"]
     assert (run["tasks"]["resolve"], run["tasks"]["export"]) == ("failed", "upstream_failed")
     assert "gate5 keygen" in run["xcom"]["error"]["text"]
+
+
+def test_the_stores_credentials_come_from_the_connection(outcomes: dict[str, dict[str, Any]], s3: S3Server) -> None:
+    """The environment has none, and without any no request can be signed."""
+    release = outcomes["promoted"]["xcom"]["promote"]["release_id"]
+    listed = s3.client().list_objects_v2(Bucket="releases", Prefix=f"gate5/releases/{release}/")
+    assert listed["KeyCount"] >= 1
+
+
+def test_no_credential_is_kept_anywhere(outcomes: dict[str, dict[str, Any]], s3: S3Server) -> None:
+    secret = s3.environment()["AWS_SECRET_ACCESS_KEY"]
+    assert secret not in json.dumps(outcomes["promoted"])
+    workspace = Path(outcomes["promoted"]["xcom"]["gate"]["workspace"])
+    kept = [path for path in workspace.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert kept == []
+
+
+def test_a_connection_that_does_not_exist_is_told(outcomes: dict[str, dict[str, Any]]) -> None:
+    run = outcomes["no_connection"]
+    assert (run["tasks"]["resolve"], run["tries"]["resolve"]) == ("failed", 1)
+    assert "store.connection is 'nowhere'" in run["xcom"]["error"]["text"]

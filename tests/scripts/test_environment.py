@@ -48,10 +48,12 @@ def test_the_callers_own_airflow_is_left_alone(home: Any, monkeypatch: pytest.Mo
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://production")
     monkeypatch.setenv("AIRFLOW_HOME", "/opt/airflow")
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+    monkeypatch.setenv("AIRFLOW_CONN_GATE5_STORE", "aws://")
     environment = home.environment(8080, USERS, {})
     assert "production" not in json.dumps(environment)
     assert environment["AIRFLOW_HOME"] == str(home.path)
     assert environment["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert environment["AIRFLOW_CONN_GATE5_STORE"] == "aws://", "a connection is asked for by name in a configuration"
 
 
 def test_it_listens_to_this_machine_only(home: Any) -> None:
