@@ -16,7 +16,9 @@ import hashlib
 import json
 import os
 import resource
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -28,17 +30,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "include"))
 
 import numpy as np
 
-from gate5._quiet import ordinary, quiet
 from gate5.config import EngineConfig, LatencyConfig, ParityConfig
 from gate5.engine import build, load, onnxruntime_engine
 from gate5.engine.base import Engine, Float32
-from gate5.engine.tensorrt.graph import CudaGraph, driver_module
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import Gate5Error
 from gate5.latency import LatencyBenchmark, Series
 from gate5.parity import compare_engine
+from gpu_timing import EmptyGraph, interleave, repeat
+from policy_arrays import extract
 
 BATCHES = (1, 8, 64)
+CHECKS = ["build", "parity", "latency", "peers", "lifetimes", "threads", "refusals"]
 CADENCES_MS = (1.0, 10.0, 100.0)
 
 
@@ -97,7 +100,7 @@ class Check:
             engines["onnxruntime"] = load(plain.blob, plain.metadata)
             floor = EmptyGraph()
             runners: dict[str, Callable[[], Any]] = {
-                name: _repeat(engine, self.obs[:batch]) for name, engine in engines.items()
+                name: repeat(engine, self.obs[:batch]) for name, engine in engines.items()
             }
             runners["empty graph (floor)"] = floor.run
             spent = interleave(runners, self.options.rounds, 500)
@@ -121,6 +124,24 @@ class Check:
                 report = benchmark.run(self.obs)
             found[f"{gap:g} ms"] = None if report.cadence is None else dataclasses.asdict(report.cadence)
             self.samples[f"cadence/{gap:g}"] = benchmark.samples["cadence"]
+        return found
+
+    def peers(self) -> dict[str, Any]:
+        """PyTorch on the same policy and observations, in the Python that has it."""
+        if not self.options.peers_python:
+            return {"note": "not run: --peers-python was not given"}
+        script = Path(__file__).with_name("gpu_peers.py")
+        with tempfile.TemporaryDirectory() as folder:
+            arrays = Path(folder) / "policy_arrays.npz"
+            np.savez(arrays, **{name: value for name, value in extract(self.onnx).items() if value is not None})
+            command = [self.options.peers_python, str(script), "--policy", str(arrays)]
+            command += ["--observations", self.options.observations, "--rounds", str(self.options.rounds)]
+            # Not this process's paths: they hold another Python's packages.
+            clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "LD_LIBRARY_PATH")}
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=clean, check=False)
+        if done.returncode:
+            raise RuntimeError(f"gpu_peers.py: {done.stderr.strip()[-500:]}")
+        found: dict[str, Any] = json.loads(done.stdout)
         return found
 
     def lifetimes(self) -> dict[str, Any]:
@@ -198,60 +219,6 @@ class Check:
         return found
 
 
-class EmptyGraph:
-    """A CUDA graph of one 4-byte memset: what launching and waiting costs on this machine, whatever is computed."""
-
-    def __init__(self) -> None:
-        from gate5.engine.tensorrt.gpu import Gpu
-
-        self.gpu = Gpu()
-        with self.gpu:
-            cuda = self.gpu.cuda
-            self.memory, self.stream = cuda.mem_alloc(4), cuda.Stream()
-            driver = driver_module()
-            self.graph = CudaGraph(
-                driver,
-                self.stream.handle,
-                lambda: cuda.memset_d32_async(int(self.memory), 0, 1, self.stream),
-            )
-
-    def run(self) -> None:
-        self.gpu.push()
-        self.graph.run()
-        self.gpu.pop()
-
-    def close(self) -> None:
-        with self.gpu:
-            self.graph.close()
-            self.memory.free()
-            del self.stream
-        self.gpu.release()
-
-
-def interleave(runners: dict[str, Callable[[], Any]], rounds: int, block: int) -> dict[str, Any]:
-    """Nanoseconds per run; the runners take turns within each round."""
-    spent = {name: np.zeros((rounds, block), np.int64) for name in runners}
-    clock = time.perf_counter_ns
-    with quiet() as thread:
-        for number in range(-1, rounds):
-            for name, run in runners.items():
-                with ordinary(thread):
-                    time.sleep(0.01)
-                for _ in range(50):
-                    run()
-                into = spent[name][max(number, 0)]
-                for index in range(block):
-                    begin = clock()
-                    run()
-                    into[index] = clock() - begin
-    return {name: values.ravel() for name, values in spent.items()}
-
-
-def _repeat(engine: Engine, obs: Float32) -> Callable[[], Any]:
-    out = np.zeros((len(obs), engine.info.act_dim), np.float32)
-    return lambda: engine.infer(obs, out)
-
-
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -262,8 +229,9 @@ def main() -> int:
     parser.add_argument("--observations", required=True)
     parser.add_argument("--precision", default="fp16", choices=("fp16", "fp32", "bf16"))
     parser.add_argument("--tactic-sources", type=int, default=None, help="bit mask; 0: no cuBLAS, no cuDNN")
+    parser.add_argument("--peers-python", help="an interpreter with torch and CUDA, for gpu_peers.py")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--only", nargs="*", default=["build", "parity", "latency", "lifetimes", "threads", "refusals"])
+    parser.add_argument("--only", nargs="*", default=CHECKS)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     check = Check(options)
