@@ -61,16 +61,7 @@ def record(
         raise PlantError(f"The plant {plant.name} has no scenario {scenario!r}: it has {', '.join(plant.scenarios)}.")
     steps, batch, size = plant.scenarios[scenario].steps, len(seeds), plant.action_space.size
     names = tuple(variable.name for variable in plant.variables)
-    tape = Recording(
-        names=names,
-        values=np.full((len(names), steps, batch), np.nan),
-        reward=np.zeros((steps, batch)),
-        action=np.zeros((steps, batch, size), dtype=np.float32),
-        live=np.zeros((steps, batch), dtype=np.bool_),
-        solver_failed=np.zeros((steps, batch), dtype=np.bool_),
-        terminated=np.zeros((steps, batch), dtype=np.bool_),
-        nonfinite=np.zeros((steps, batch), dtype=np.bool_),
-    )
+    tape = _blank(names, steps, batch, size)
     obs = plant.reset(scenario, seeds)
     controller.reset(batch)
     live = np.ones(batch, dtype=np.bool_)
@@ -92,6 +83,19 @@ def record(
         if not live.any():
             break
     return tape
+
+
+def _blank(names: tuple[str, ...], steps: int, batch: int, size: int) -> Recording:
+    return Recording(
+        names=names,
+        values=np.full((len(names), steps, batch), np.nan),
+        reward=np.zeros((steps, batch)),
+        action=np.zeros((steps, batch, size), dtype=np.float32),
+        live=np.zeros((steps, batch), dtype=np.bool_),
+        solver_failed=np.zeros((steps, batch), dtype=np.bool_),
+        terminated=np.zeros((steps, batch), dtype=np.bool_),
+        nonfinite=np.zeros((steps, batch), dtype=np.bool_),
+    )
 
 
 def _keep(tape: Recording, t: int, step: Step, action: Float32, live: Bool, nonfinite: Bool) -> None:

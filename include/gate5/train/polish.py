@@ -14,7 +14,7 @@ import numpy as np
 
 from gate5.control.closed_loop import QuickScore, pairs, quick, worst_margins
 from gate5.control.search import Search
-from gate5.plant.base import Float32, Float64, Plant
+from gate5.plant.base import Box, Float32, Float64, Plant
 from gate5.train.vec_env import Shaping
 
 
@@ -38,9 +38,9 @@ class PolishConfig:
 class Heads:
     """Several output layers on one body, each driving its own part of the batch."""
 
-    def __init__(self, features: Callable[[Float32], Any], weight: Any, bias: Any, low: Float32, high: Float32) -> None:
+    def __init__(self, features: Callable[[Float32], Any], weight: Any, bias: Any, actions: Box) -> None:
         self._features, self._weight, self._bias = features, weight, bias
-        self._low, self._high = low, high
+        self._low, self._high = actions.low, actions.high
 
     def reset(self, batch: int) -> None:
         """A feed-forward policy has no past."""
@@ -88,19 +88,15 @@ def polish(
 
     def heads(x: Float64) -> Heads:
         moved = torch.from_numpy((scale * x).astype(np.float32))
-        weights = weight + moved[:, : weight.numel()].reshape(-1, *weight.shape)
-        biases = bias + moved[:, weight.numel() :]
-        space = plant.action_space
-        return Heads(features, weights.contiguous(), biases.contiguous(), space.low, space.high)
+        weights = (weight + moved[:, : weight.numel()].reshape(-1, *weight.shape)).contiguous()
+        return Heads(features, weights, bias + moved[:, weight.numel() :], plant.action_space)
 
     for generation in range(config.generations):
         names, seeds = pairs(plant, config.episodes, config.seed + generation * config.episodes)
         candidates = np.vstack([search.ask(), search.mean])
         whole = quick(plant, heads(candidates), names * len(candidates), seeds * len(candidates), shaping.cost)
-        n = len(seeds)
-        values = [
-            value(plant, whole.part(slice(i * n, (i + 1) * n)), reference, shaping) for i in range(len(candidates))
-        ]
+        parts = [whole.part(slice(i * len(seeds), (i + 1) * len(seeds))) for i in range(len(candidates))]
+        values = [value(plant, part, reference, shaping) for part in parts]
         say(generation, values[-1])
         search.tell(np.array(values[:-1]))
     moved = torch.from_numpy((scale * search.mean).astype(np.float32))
