@@ -33,6 +33,15 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _json_types(value: dict[str, Any], what: str) -> dict[str, Any]:
+    """``value`` if it is JSON's types alone: the configuration is hashed and stored as JSON."""
+    try:
+        dumps(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"only JSON's types can be {what} ({error})") from None
+    return value
+
+
 class PlantConfig(Section):
     """Which plant the policy is to drive."""
 
@@ -42,11 +51,7 @@ class PlantConfig(Section):
     @field_validator("options")
     @classmethod
     def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
-        try:
-            dumps(value)  # the configuration is hashed and stored as JSON
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"only JSON's types can be options of a plant ({error})") from None
-        return value
+        return _json_types(value, "options of a plant")
 
 
 class CheckpointConfig(Section):
@@ -249,6 +254,30 @@ class ScheduleConfig(Section):
     cron: str | None = Field(None, description="a cron expression, UTC; null: only on the asset and by hand")
 
 
+class RetrainConfig(Section):
+    """How the DAG `policy_retrain` trains candidates for this release, and when."""
+
+    cron: str | None = Field(None, description="a cron expression, UTC; null: only by hand")
+    folder: str = Field(
+        "var/candidates",
+        min_length=1,
+        description="where candidates go, a folder per run: a directory or s3://BUCKET/PREFIX",
+    )
+    steps: int = Field(1_000_000, ge=0, description="environment steps of PPO")
+    seed: int | None = Field(None, ge=0, description="null: each run has its own, derived from its name")
+    imitation: bool = Field(True, description="start from the plant's PID; false: from random weights")
+    options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="numbers of the training itself: mappings `imitation`, `ppo`, `polish`"
+    )
+    episodes: int = Field(2, ge=1, description="of each scenario in the quick check before a candidate is announced")
+    check_seed: int = Field(30_000, ge=0, description="of the quick check's first episode")
+
+    @field_validator("options")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _json_types(value, "options of the training")
+
+
 class ReleaseConfig(Section):
     """One release's whole configuration; ``ReleaseConfig()`` is the default."""
 
@@ -264,6 +293,7 @@ class ReleaseConfig(Section):
     store: StoreConfig = Field(default_factory=StoreConfig)
     release: ReleaseSection = Field(default_factory=ReleaseSection)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    retrain: RetrainConfig = Field(default_factory=RetrainConfig)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, overrides: dict[str, Any] | None = None) -> ReleaseConfig:
