@@ -45,7 +45,7 @@ def _json_types(value: dict[str, Any], what: str) -> dict[str, Any]:
 class PlantConfig(Section):
     """Which plant the policy is to drive."""
 
-    id: str = Field("sco2", description="`sco2`, `gymnasium:ENV_ID` or `module:factory`")
+    id: str = Field("sco2", description="`sco2`, `gymnasium:ENV_ID`, `fmu:PATH` or `module:factory`")
     options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the plant's factory")
 
     @field_validator("options")

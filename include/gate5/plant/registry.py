@@ -1,4 +1,4 @@
-"""Opens the plant that a configuration names: ``sco2``, ``gymnasium:ENV_ID`` or ``module:factory``."""
+"""Opens the plant that a configuration names: ``sco2``, ``gymnasium:ENV_ID``, ``fmu:PATH`` or ``module:factory``."""
 
 from __future__ import annotations
 
@@ -27,12 +27,20 @@ def open_plant(config: PlantConfig) -> Plant:
     kind, _, rest = identifier.partition(":")
     if not rest:
         close = difflib.get_close_matches(identifier, _SHIPPED, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "give `sco2`, `gymnasium:ENV_ID` or `module:factory`."
+        hint = (
+            f"did you mean {close[0]!r}?"
+            if close
+            else "give `sco2`, `gymnasium:ENV_ID`, `fmu:PATH` or `module:factory`."
+        )
         raise PlantError(f"There is no plant {identifier!r}: {hint}")
     if kind == "gymnasium":
         from gate5.plant.gymnasium_env import GymnasiumPlant
 
         return _called(GymnasiumPlant, (rest,), options, identifier)
+    if kind == "fmu":
+        from gate5.plant.fmu import FMUPlant
+
+        return _called(FMUPlant, (rest,), options, identifier)
     return _called(_factory(kind, rest, identifier), (), options, identifier)
 
 
@@ -42,7 +50,7 @@ def _factory(module: str, name: str, identifier: str) -> Any:
     except ImportError as error:
         raise PlantError(
             f"The plant {identifier!r} cannot be opened: {error}; the part before the colon must be an importable "
-            "module (or `gymnasium`)."
+            "module (or `gymnasium` or `fmu`)."
         ) from None
     factory = getattr(found, name, None)
     if not callable(factory):
