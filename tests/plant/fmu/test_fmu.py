@@ -1,4 +1,4 @@
-"""An FMU of the shipped plant is the shipped plant; an FMU that fails is a failed solver; wrong options are sentences."""
+"""An FMU of the shipped plant is the shipped plant; one that fails is a failed solver; wrong options are sentences."""
 
 from __future__ import annotations
 

@@ -49,6 +49,13 @@ class FMUPlant:
         self._instances: list[FMUInstance] = []
         self._count = 0
 
+    def __copy__(self) -> FMUPlant:
+        """A second plant: it shares what is declared, never an instance that is under way."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._instances, other._count = [], 0
+        return other
+
     def reset(self, scenario: str, seeds: Sequence[int]) -> Float32:
         """Start one episode per seed; see ``Plant.reset``."""
         return self.reset_mixed([scenario] * len(seeds), seeds)
