@@ -173,6 +173,7 @@ def _train(arguments: argparse.Namespace) -> Outcome:
         seed=arguments.seed,
         imitation=not arguments.no_imitation,
         progress=sys.stderr.isatty() and not arguments.json,
+        resume=arguments.resume,
     )
     return {"checkpoint": str(out), "text": f"wrote {out}"}, 0
 
@@ -218,6 +219,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="DIR", help="where policy.zip and vecnormalize.pkl go")
     parser.add_argument("--steps", type=int, default=2_000_000, help="environment steps (default: 2,000,000)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where this training was killed; begin where there is none"
+    )
     parser.add_argument("--no-imitation", action="store_true", help="start from random weights, not from the baseline")
 
 

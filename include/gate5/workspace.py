@@ -163,6 +163,11 @@ class S3Workspace(Workspace):
                     return None
                 raise
 
+    def remove(self, name: str) -> None:
+        """Remove an object; nothing happens where there is none."""
+        with s3_errors(self._what, self.client):
+            self.client.delete_object(Bucket=self.bucket, Key=self._key(name))
+
     def list(self, prefix: str = "") -> list[str]:
         start = f"{self.prefix}/" if self.prefix else ""
         with s3_errors(self._what, self.client):

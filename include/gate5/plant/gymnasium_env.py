@@ -80,6 +80,13 @@ class GymnasiumPlant:
         self._constraints = declared_constraints(self._options.constraints, [v.name for v in self._variables])
         self._count = 0
 
+    def __copy__(self) -> GymnasiumPlant:
+        """A second plant: it shares what is declared, never an environment that is under way."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._envs = []
+        return other
+
     @property
     def name(self) -> str:
         return f"gymnasium:{self._id}"

@@ -63,6 +63,8 @@ def polish(
     shaping: Shaping,
     config: PolishConfig,
     say: Callable[[int, float], None],
+    begin: Callable[[Search], int] = lambda search: 0,
+    keep: Callable[[Search], None] = lambda search: None,
 ) -> None:
     """Move ``policy.action_net`` to the mean of the search.
 
@@ -74,6 +76,9 @@ def polish(
         shaping: training's costs and buffers.
         config: how.
         say: called with the generation and the mean's value.
+        begin: called with the search before its first generation; may put an earlier one's state into it, and returns
+            how many generations that has had.
+        keep: called with the search after every generation.
     """
     import torch
 
@@ -91,7 +96,7 @@ def polish(
         weights = (weight + moved[:, : weight.numel()].reshape(-1, *weight.shape)).contiguous()
         return Heads(features, weights, bias + moved[:, weight.numel() :], plant.action_space)
 
-    for generation in range(config.generations):
+    for generation in range(begin(search), config.generations):
         names, seeds = pairs(plant, config.episodes, config.seed + generation * config.episodes)
         candidates = np.vstack([search.ask(), search.mean])
         whole = quick(plant, heads(candidates), names * len(candidates), seeds * len(candidates), shaping.cost)
@@ -99,6 +104,7 @@ def polish(
         values = [value(plant, part, reference, shaping) for part in parts]
         say(generation, values[-1])
         search.tell(np.array(values[:-1]))
+        keep(search)
     moved = torch.from_numpy((scale * search.mean).astype(np.float32))
     with torch.no_grad():
         layer.weight.add_(moved[: weight.numel()].reshape(weight.shape))

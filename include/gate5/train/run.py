@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
+import pickle
 import platform
 import shlex
 import sys
@@ -16,12 +18,16 @@ import numpy as np
 from gate5 import _json
 from gate5.control.closed_loop import QuickScore, pairs, quick, worst_margins
 from gate5.control.pid import PIDBaseline
+from gate5.control.search import Search
 from gate5.plant.base import Controller, Float32, Plant
 from gate5.train.imitation import Demonstrations, ImitationConfig, demonstrate, fit, scale_of
 from gate5.train.polish import PolishConfig, polish
+from gate5.train.resume import restore_search, search_state
 from gate5.train.settings import BUFFERS, CEILINGS, REPORT_SEED, VALIDATION_SEED, PPOConfig
 from gate5.train.vec_env import Curriculum, Shaping, mixed, plant_vec_env
 from gate5.workspace import write_atomically
+
+SAVE_EVERY = 5  # generations of the search
 
 
 class Run:
@@ -37,8 +43,8 @@ class Run:
         known = {variable.name for variable in plant.variables}
         ceilings = {name: room for name, room in CEILINGS.items() if name in known}
         self.shaping = Shaping(plant.constraints, BUFFERS, ppo.cost_weight, ceilings)
-        curriculum = Curriculum(plant, seed, 4_000_000 + 100_000 * seed)
-        self.venv: Any = VecNormalize(plant_vec_env(plant, curriculum, ppo.envs, self.shaping), gamma=ppo.gamma)
+        self.curriculum = Curriculum(plant, seed, 4_000_000 + 100_000 * seed)
+        self.venv: Any = VecNormalize(plant_vec_env(plant, self.curriculum, ppo.envs, self.shaping), gamma=ppo.gamma)
         activation = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}[ppo.activation]
         hidden = list(ppo.hidden)
         self.model: Any = PPO(
@@ -53,6 +59,10 @@ class Run:
         self.polishing: dict[str, Any] | None = None
         self.expert: PIDBaseline | None = None
         self.steps = 0
+        self.best: dict[str, Any] | None = None  # the best weights so far; None before PPO
+        self.searching: dict[str, Any] | None = None  # the search over the output layer, where it is under way
+        self.asked: str | None = None
+        self.resumed_at: list[int] = []
         self.reference = {name: float(scenario.steps) for name, scenario in plant.scenarios.items()}
 
     def predict(self, obs: Float32) -> tuple[Float32, None]:
@@ -101,12 +111,19 @@ class Run:
             error = fit(self.model, self.venv.normalize_obs, data, config, epochs, config.learning_rate)
         self.imitation = {**asdict(config), "samples": len(data.arrays()[0]), "rmse": error}
 
-    def improve(self, steps: int, bar: Callable[[str, float], None], *, guarded: bool) -> None:
-        """PPO in chunks, the best state kept; where ``guarded``, a chunk that violates is undone."""
-        best, state = self.validate(), self.state()
-        self._note(best, kept=True)
-        if guarded and steps > 0:
-            self._learn_values(min(self.ppo.chunk, steps))
+    def improve(
+        self, steps: int, bar: Callable[[str, float], None], *, guarded: bool, save: Callable[[Run], None]
+    ) -> None:
+        """PPO in chunks, the best state kept; where ``guarded``, a chunk that violates is undone.
+
+        ``save`` is called after every chunk. Where ``self.best`` is known, an earlier training is gone on with.
+        """
+        if self.best is None:
+            best, state = self._begin(steps, guarded)
+            self.best = state
+            save(self)
+        else:
+            best, state = self._validate_state(self.best), self.best
         while self.steps < steps:
             chunk = min(self.ppo.chunk, steps - self.steps)
             bar(f"PPO, best so far {_say(best)}", self.steps / steps)
@@ -118,19 +135,61 @@ class Run:
             self._note(found, kept=better)
             if better:
                 best, state = found, self.state()
+                self.best = state
             elif guarded and found.violations.sum() > best.violations.sum():
                 self.restore(state)
+            save(self)
         self.restore(state)
 
-    def polish(self, config: PolishConfig, bar: Callable[[str, float], None]) -> None:
-        """Search over the output layer; kept if the validation episodes agree that it is better."""
-        before, state, values = self.validate(), self.state(), []
+    def _begin(self, steps: int, guarded: bool) -> tuple[QuickScore, dict[str, Any]]:
+        best, state = self.validate(), self.state()
+        self._note(best, kept=True)
+        if guarded and steps > 0:
+            self._learn_values(min(self.ppo.chunk, steps))
+        return best, state
 
-        def say(generation: int, found: float) -> None:
-            values.append(found)
-            bar(f"output layer, gain {found:.3f} %", generation / config.generations)
+    def _validate_state(self, state: dict[str, Any]) -> QuickScore:
+        present = self.state()
+        self.restore(state)
+        score = self.validate()
+        self.restore(present)
+        return score
 
-        polish(self.plant, self.model.policy, self.venv.normalize_obs, self.reference, self.shaping, config, say)
+    def polish(self, config: PolishConfig, bar: Callable[[str, float], None], save: Callable[[Run], None]) -> None:
+        """Search over the output layer; kept if the validation episodes agree that it is better.
+
+        ``save`` is called after every few generations. Where ``self.searching`` is known, that search is gone on with.
+        """
+        before, state = self.validate(), self.state()
+        found = self.searching or {"values": [], "search": None}
+        values: list[float] = found["values"]
+
+        def say(generation: int, value: float) -> None:
+            values.append(value)
+            bar(f"output layer, gain {value:.3f} %", generation / config.generations)
+
+        def keep(search: Search) -> None:
+            if len(values) % SAVE_EVERY == 0:
+                self.searching = {"values": values, "search": search_state(search)}
+                save(self)
+
+        def begin(search: Search) -> int:
+            if found["search"] is not None:
+                restore_search(search, found["search"])
+            return len(values)
+
+        polish(
+            self.plant,
+            self.model.policy,
+            self.venv.normalize_obs,
+            self.reference,
+            self.shaping,
+            config,
+            say,
+            begin,
+            keep,
+        )
+        self.searching = None
         after = self.validate()
         better = rank(after, self.reference) > rank(before, self.reference)
         self._note(after, kept=better)
@@ -176,13 +235,17 @@ class Run:
     def save(self, out: Path, episodes: int) -> None:
         """Write the checkpoint and how it was made, with ``episodes`` of each scenario on seeds of their own."""
         self.venv.training = False
-        self.model.save(out / "policy.zip")
-        self.venv.save(str(out / "vecnormalize.pkl"))
+        archive = io.BytesIO()
+        self.model.save(archive)
+        write_atomically(out / "policy.zip", archive.getvalue())
+        write_atomically(out / "vecnormalize.pkl", pickle.dumps(self.venv))
         record = {
             "command": shlex.join(["gate5", *sys.argv[1:]]),
             "plant": self.plant.name,
             "seed": self.seed,
             "steps": self.steps,
+            "asked": self.asked,
+            "resumed_at": self.resumed_at,
             "ppo": {**asdict(self.ppo), "hidden": list(self.ppo.hidden)},
             "imitation": self.imitation,
             "polish": self.polishing,

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from gate5.config import BaselineConfig
 from gate5.control.baseline import open_baseline
 from gate5.control.pid import PIDBaseline
 from gate5.errors import ConfigError
-from gate5.plant.base import Plant
+from gate5.plant.base import Controller, Plant
 from gate5.train.imitation import ImitationConfig
 from gate5.train.polish import PolishConfig
+from gate5.train.resume import SavedTraining
 from gate5.train.run import Run
 from gate5.train.settings import FROM_NOTHING, PPOConfig
+from gate5.workspace import Workspace, open_workspace
 
 
 def train(
@@ -24,7 +28,9 @@ def train(
     steps: int,
     seed: int,
     imitation: bool = True,
-    progress: bool = True,
+    progress: bool | Callable[[str, float], None] = True,
+    resume: bool = False,
+    state: Workspace | None = None,
     device: str = "cpu",
     baseline: BaselineConfig | None = None,
     ppo: PPOConfig | None = None,
@@ -46,7 +52,11 @@ def train(
         steps: environment steps of PPO; 0: none.
         seed: of the weights, the exploration and the scenarios drawn.
         imitation: start from the baseline rather than from random weights.
-        progress: show a progress bar.
+        progress: show a progress bar, or what to call with what is done and the share of it.
+        resume: go on where this same training was killed, and return at once where it came to its end; else a
+            training that was begun in ``out`` is begun anew.
+        state: where the saved state lies while the training goes on, and a copy of the results in the end; ``None``:
+            ``out``.
         device: torch's.
         baseline, ppo, imitate, polish, validation_episodes, report_episodes: how, in detail.
 
@@ -54,31 +64,63 @@ def train(
         ``out``.
 
     Raises:
-        ConfigError: imitation is asked for and there is no baseline.
+        ConfigError: imitation is asked for and there is no baseline, or ``resume`` and what was begun is another
+            training.
+        CheckpointError: ``resume``, and the saved state is damaged.
         PlantError: the plant cannot mix scenarios in one batch.
     """
-    run = Run(plant, seed, ppo or (PPOConfig() if imitation else FROM_NOTHING), device, validation_episodes)
+    numbers = ppo or (PPOConfig() if imitation else FROM_NOTHING)
+    imitate, search = imitate or ImitationConfig(), polish or PolishConfig()
+    run = Run(plant, seed, numbers, device, validation_episodes)
     expert = open_baseline(baseline or BaselineConfig(), plant) if imitation else None
     if imitation and not isinstance(expert, PIDBaseline):
         raise ConfigError(f"There is no PID baseline for {plant.name} to imitate: train with --no-imitation.")
+    asked = {"seed": seed, "steps": steps, "validation": validation_episodes, "ppo": asdict(numbers)}
+    asked |= {"imitation": asdict(imitate), "polish": asdict(search)} if imitation else {}
+    saved = SavedTraining(state or open_workspace(out.absolute()), asked | _plant_facts(plant))
+    if resume and saved.done():
+        return out
+    run.asked = saved.asked
     with _bar(progress) as bar:
-        if isinstance(expert, PIDBaseline):
-            run.compare_with(expert)
-            run.imitate(expert, imitate or ImitationConfig(), bar)
-        else:
-            run.measure_scale()
-        run.improve(steps, bar, guarded=imitation)
-        search = polish or PolishConfig()
+        if not (resume and saved.load(run)):
+            saved.forget()
+            _start(run, expert, imitate, bar)
+            saved.save(run)
+        elif isinstance(expert, PIDBaseline):
+            run.expert = expert
+        run.improve(steps, bar, guarded=imitation, save=saved.save)
         if imitation and search.generations > 0:
-            run.polish(search, bar)
+            run.polish(search, bar, saved.save)
     out.mkdir(parents=True, exist_ok=True)
     run.save(out, report_episodes)
+    saved.finish(out)
     return out
 
 
+def _start(run: Run, expert: Controller | None, imitate: ImitationConfig, bar: Callable[[str, float], None]) -> None:
+    if isinstance(expert, PIDBaseline):
+        run.compare_with(expert)
+        run.imitate(expert, imitate, bar)
+    else:
+        run.measure_scale()
+
+
+def _plant_facts(plant: Plant) -> dict[str, Any]:
+    """What makes two plants of one name different for a training."""
+    return {
+        "plant": plant.name,
+        "spaces": [plant.observation_space.size, plant.action_space.size],
+        "scenarios": {name: scenario.steps for name, scenario in plant.scenarios.items()},
+        "constraints": [asdict(constraint) for constraint in plant.constraints],
+    }
+
+
 @contextlib.contextmanager
-def _bar(show: bool) -> Iterator[Callable[[str, float], None]]:
+def _bar(show: bool | Callable[[str, float], None]) -> Iterator[Callable[[str, float], None]]:
     """A progress bar that is told what is done and the share of it."""
+    if not isinstance(show, bool):
+        yield show
+        return
     if not show:
         yield lambda text, share: None
         return

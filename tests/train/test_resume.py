@@ -1,0 +1,250 @@
+"""A training that is killed goes on from its last saved state, and the result says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gate5.cli import main
+from gate5.errors import CheckpointError, ConfigError
+from gate5.testing.s3_server import S3Server
+from gate5.train import train
+from gate5.train.imitation import ImitationConfig
+from gate5.train.polish import PolishConfig
+from gate5.train.resume import STATE
+from gate5.train.settings import FROM_NOTHING, PPOConfig
+from gate5.workspace import open_workspace
+
+TINY = ImitationConfig(rounds=1, episodes=2, epochs=1, final_epochs=1, batch=256)
+SMALL = PPOConfig(envs=6, n_steps=64, batch_size=128, hidden=(16, 16), chunk=384)
+SEARCH = PolishConfig(generations=12, population=6, episodes=1, sigma=0.05)
+STEPS = 1500
+PLANT = Path(__file__).parents[1] / "evaluation" / "conftest.py"
+
+#: Trains in a process of its own and says what it is at, so that the test can kill it there.
+CHILD = """
+import importlib.util, sys
+from pathlib import Path
+from gate5.train import train
+from gate5.train.imitation import ImitationConfig
+from gate5.train.polish import PolishConfig
+from gate5.train.settings import PPOConfig
+
+plant, out, steps = sys.argv[1:]
+spec = importlib.util.spec_from_file_location("tank", plant)
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+train(
+    module.Tank(), Path(out), steps=int(steps), seed=3, resume=True, report_episodes=2, validation_episodes=4,
+    imitate=ImitationConfig(rounds=1, episodes=2, epochs=1, final_epochs=1, batch=256),
+    ppo=PPOConfig(envs=6, n_steps=64, batch_size=128, hidden=(16, 16), chunk=384),
+    polish=PolishConfig(generations=12, population=6, episodes=1, sigma=0.05),
+    progress=lambda text, share: print(text.split(",")[0], flush=True),
+)
+"""
+
+
+class Interrupted(Exception):  # noqa: N818 - stands for a kill
+    """Ends a training at a chosen point."""
+
+
+def go(tank: Any, out: Path, **changes: Any) -> Any:
+    """The training of all tests here; returns its record."""
+    options: dict[str, Any] = {
+        "steps": STEPS, "seed": 3, "progress": False, "ppo": SMALL, "imitate": TINY, "polish": SEARCH,
+        "report_episodes": 2, "validation_episodes": 4,
+    }  # fmt: skip
+    train(tank, out, **{**options, **changes})
+    return json.loads((out / "train.json").read_text())
+
+
+def stop_at(what: str, count: int) -> Callable[[str, float], None]:
+    """Raise when ``what`` has been said ``count`` times."""
+    seen: list[str] = []
+
+    def say(text: str, share: float) -> None:
+        seen.append(text)
+        if sum(what in line for line in seen) == count:
+            raise Interrupted
+
+    return say
+
+
+def stopped(tank: Any, out: Path, what: str, count: int) -> None:
+    with pytest.raises(Interrupted):
+        go(tank, out, progress=stop_at(what, count))
+    assert (out / STATE).exists()
+    assert not (out / "train.json").exists()
+
+
+def run_until(command: list[str], start: str, line: int) -> None:
+    """Run a process and send it SIGKILL when it has said ``line`` lines that begin with ``start``."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        assert child.stdout is not None
+        said = 0
+        for text in child.stdout:
+            said += text.startswith(start)
+            if said == line:
+                child.send_signal(signal.SIGKILL)
+                break
+    assert child.returncode == -signal.SIGKILL
+
+
+def test_killed_with_kill_9_it_goes_on_in_a_new_process(tank: Any, tmp_path: Path) -> None:
+    """Killed in PPO and again in the search. What had been done is not done again: the learning curve up to the first
+    kill is that of a training nobody killed."""
+    out = tmp_path / "killed"
+    command = [sys.executable, "-c", CHILD, str(PLANT), str(out), str(STEPS)]
+    run_until(command, "PPO", 3)
+    assert not (out / "train.json").exists()
+    run_until(command, "output layer", 8)
+    assert not (out / "train.json").exists()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    record, whole = json.loads((out / "train.json").read_text()), go(tank, tmp_path / "whole")
+    said = done.stdout.splitlines()
+    assert not any(text.startswith(("imitation", "PPO")) for text in said)
+    assert 0 < len(said) <= SEARCH.generations - 5, "of the search, only what was not saved is done again"
+    first, second = record["resumed_at"]
+    assert first >= 768, "the chunk before the one that was killed had been saved"
+    assert second == record["steps"] == whole["steps"] == 1536
+    assert record["log"][: 1 + first // 384] == whole["log"][: 1 + first // 384]
+    assert len(record["polish"]["values"]) == SEARCH.generations
+    assert not (out / STATE).exists()
+
+
+def test_a_search_that_was_interrupted_ends_as_if_it_had_not_been(tank: Any, tmp_path: Path) -> None:
+    """Everything before the search and in it is restored exactly, so the policies are equal to the bit."""
+    from gate5.checkpoint import fetch, read
+
+    stopped(tank, tmp_path / "a", "output layer", 7)
+    go(tank, tmp_path / "a", resume=True)
+    go(tank, tmp_path / "b")
+    first, second = (read(fetch(str(tmp_path / name))) for name in "ab")
+    for ours, theirs in zip(first.policy.layers, second.policy.layers, strict=True):
+        np.testing.assert_array_equal(ours.weight, theirs.weight)
+    assert first.normaliser is not None
+    assert second.normaliser is not None
+    np.testing.assert_array_equal(first.normaliser.mean, second.normaliser.mean)
+
+
+def test_two_resumptions_are_both_on_record_and_the_seeds_of_episodes_go_on(tank: Any, tmp_path: Path) -> None:
+    """A curriculum that began again would train on the same episodes over and over."""
+    stopped(tank, tmp_path, "PPO", 2)
+    with pytest.raises(Interrupted):
+        go(tank, tmp_path, resume=True, progress=stop_at("PPO", 3))
+    assert go(tank, tmp_path, resume=True)["resumed_at"] == [384, 1152]
+
+
+def test_the_state_of_the_curriculum_optimiser_and_generators_comes_back(tank: Any, tmp_path: Path) -> None:
+    import torch
+
+    from gate5.train.resume import SavedTraining
+    from gate5.train.run import Run
+
+    def made() -> Run:
+        return Run(tank, 3, SMALL, "cpu", 4)
+
+    run, saved = made(), SavedTraining(open_workspace(tmp_path), {})
+    run.measure_scale()
+    run.improve(384, lambda text, share: None, guarded=False, save=saved.save)
+    expected = (run.curriculum.draw(5), np.random.random(3).tolist(), torch.rand(3).tolist())
+    moments = [float(v["exp_avg"].abs().sum()) for v in run.model.policy.optimizer.state.values()]
+    again = made()
+    assert saved.load(again)
+    assert (again.curriculum.draw(5), np.random.random(3).tolist(), torch.rand(3).tolist()) == expected
+    assert [float(v["exp_avg"].abs().sum()) for v in again.model.policy.optimizer.state.values()] == moments
+    assert again.model.num_timesteps == run.model.num_timesteps == 384
+
+
+def test_a_training_that_came_to_its_end_is_not_repeated(tank: Any, tmp_path: Path) -> None:
+    go(tank, tmp_path)
+    before = (tmp_path / "policy.zip").stat().st_mtime_ns
+    go(tank, tmp_path, resume=True, progress=stop_at("", 1))
+    assert (tmp_path / "policy.zip").stat().st_mtime_ns == before
+    with pytest.raises(Interrupted):  # another seed is another training
+        go(tank, tmp_path, resume=True, seed=4, progress=stop_at("", 1))
+
+
+def test_without_resume_it_begins_anew(tank: Any, tmp_path: Path) -> None:
+    stopped(tank, tmp_path, "PPO", 2)
+    assert go(tank, tmp_path)["resumed_at"] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 4}, {"steps": 2000}, {"ppo": replace(SMALL, gamma=0.9)}, {"polish": PolishConfig(generations=0)}],
+)
+def test_another_training_does_not_go_on_from_it(tank: Any, tmp_path: Path, change: dict[str, Any]) -> None:
+    stopped(tank, tmp_path, "PPO", 2)
+    with pytest.raises(ConfigError, match="another plant, seed, number of steps or other settings"):
+        go(tank, tmp_path, resume=True, **change)
+
+
+def test_another_limit_of_the_plant_is_another_training(tank: Any, tmp_path: Path) -> None:
+    stopped(tank, tmp_path, "PPO", 2)
+    tank.constraints = (replace(tank.constraints[0], high=2.9), *tank.constraints[1:])
+    with pytest.raises(ConfigError, match="another plant"):
+        go(tank, tmp_path, resume=True)
+
+
+class Malicious:
+    """Runs a command when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return os.system, ("touch owned",)
+
+
+def test_a_damaged_state_is_told_and_code_in_it_is_not_run(
+    tank: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stopped(tank, tmp_path, "PPO", 2)
+    whole = (tmp_path / STATE).read_bytes()
+    for data in (b"", whole[: len(whole) // 2], pickle.dumps(Malicious())):
+        (tmp_path / STATE).write_bytes(data)
+        with pytest.raises(CheckpointError, match=r"training\.pt in .* is damaged"):
+            go(tank, tmp_path, resume=True)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_the_state_may_lie_in_s3_where_another_machine_goes_on(tank: Any, tmp_path: Path) -> None:
+    with S3Server() as server:
+        server.bucket("candidates")
+        state = open_workspace("s3://candidates/run", server.client())
+        with pytest.raises(Interrupted):
+            go(tank, tmp_path / "first", state=state, progress=stop_at("PPO", 3))
+        assert state.list() == [STATE]
+        record = go(tank, tmp_path / "second", state=state, resume=True)
+        assert record["resumed_at"] == [768]
+        assert state.list() == ["policy.zip", "train.json", "vecnormalize.pkl"]
+        assert state.read("policy.zip") == (tmp_path / "second" / "policy.zip").read_bytes()
+
+
+def test_the_command_resumes_and_refuses_another_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gate5.train import training
+
+    monkeypatch.setenv("GATE5_HOME", str(tmp_path))
+    small = replace(FROM_NOTHING, envs=4, n_steps=64, batch_size=64, chunk=256, hidden=(8,))
+    monkeypatch.setattr(training, "FROM_NOTHING", small)
+    plant = ["--set", "plant.id=gymnasium:Pendulum-v1", "--set", "plant.options={steps: 40}"]
+    command = ["train", str(tmp_path / "out"), "--no-imitation", "--seed", "1", "--resume", *plant, "--steps"]
+    assert main([*command, "256"]) == 0
+    assert main([*command, "256"]) == 0
+    (tmp_path / "out" / STATE).write_bytes(b"half")
+    assert main([*command, "256"]) == 2
+    assert "is damaged" in capsys.readouterr().err
