@@ -6,21 +6,24 @@ from typing import Any
 
 import pytest
 
+from gate5 import store
 from gate5.config import ReleaseConfig
-from gate5.promotion import history, promote
-from gate5.runs import run_workspace_uri
-from gate5.workspace import open_workspace
+from gate5.promotion import history
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
 
 def test_the_release_before_comes_back_with_name_and_reason(site: Any, runs: Any) -> None:
-    config = ReleaseConfig.load(site.folder / "announced.yaml")
+    path = str(site.folder / "announced.yaml")
+    config = ReleaseConfig.load(path)
     before = history(config)["entries"]
     assert before, "the announced candidate was released"
-    second = promote(open_workspace(run_workspace_uri("policy_release", runs.promote)), config, approved_by="ada")
-    assert second.release_id != before[0]["release"]
-    path = str(site.folder / "announced.yaml")
+    opened = store.open_store(config.store)
+    promoted = store.current(opened, "production")
+    assert promoted is not None
+    other = store.verify_release(opened, promoted.release, opened.signer.public_key)
+    assert other.id != before[0]["release"]
+    store.promote(opened, "announced", other, approved_by="ada")
     run_id = site.start("back", dag_id="policy_rollback", reason="oscillates at part load", config=path)
     assert site.wait_for_run(run_id, "policy_rollback") == "success"
     newest = history(config)["entries"][0]
