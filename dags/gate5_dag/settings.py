@@ -1,4 +1,4 @@
-"""The trigger form, the schedule, pools and time limits of the release DAG."""
+"""The trigger forms, the schedules, pools and retries of the DAGs."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ GPU: dict[str, Any] = {"pool": GPU_POOL, "queue": GPU_QUEUE}
 #: The benchmark: alone on the accelerator.
 GPU_ALONE: dict[str, Any] = {**GPU, "pool_slots": GPU_SLOTS}
 
+#: Training: one at a time, on whatever worker. Where it shares a machine with the benchmark, GATE5_TRAIN_POOL=gpu on
+#: the DAG processor keeps the two apart.
+TRAIN: dict[str, Any] = {
+    "pool": os.environ.get("GATE5_TRAIN_POOL") or "train",
+    "queue": os.environ.get("GATE5_TRAIN_QUEUE") or "default",
+}
+
 #: A retry can help where a network, a store or a worker failed; bad input and verdicts never get one (see tasks.py).
 RETRY: dict[str, Any] = {
     "retries": 2,
@@ -35,6 +42,8 @@ RETRY: dict[str, Any] = {
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=5),
 }
+#: A training goes on where it was killed, so that each try costs only what is left.
+TRAIN_RETRY: dict[str, Any] = {**RETRY, "retries": 5}
 #: A decision is taken once.
 ONCE: dict[str, Any] = {"retries": 0}
 
@@ -87,12 +96,35 @@ def config_param() -> Param:
     )
 
 
+def retrain_params() -> dict[str, Param]:
+    """The form of a training started by hand."""
+    return {
+        "config": config_param(),
+        "steps": Param(
+            None,
+            type=["null", "integer"],
+            minimum=0,
+            title="Steps",
+            description="Environment steps of PPO; empty: `retrain.steps` of the configuration.",
+        ),
+        "seed": Param(
+            None,
+            type=["null", "integer"],
+            minimum=0,
+            title="Seed",
+            description="Empty: `retrain.seed`, and where that is null, one that follows from the run's name.",
+        ),
+    }
+
+
 def overrides(params: dict[str, Any]) -> dict[str, Any]:
     """What the form changes in the configuration."""
     wanted = {
         "release.channel": params.get("channel"),
         "gate.sla_p99_ms": params.get("sla_p99_ms"),
         "release.approval": params.get("approval"),
+        "retrain.steps": params.get("steps"),
+        "retrain.seed": params.get("seed"),
     }
     return {key: value for key, value in wanted.items() if value is not None}
 
@@ -107,19 +139,29 @@ def schedule() -> Any:
     """
     if os.environ.get("GATE5_SCHEDULE") == "off":
         return None
+    timetable = _timetable("schedule.cron", _default_config().schedule.cron)
+    return [CANDIDATE] if timetable is None else AssetOrTimeSchedule(timetable=timetable, assets=[CANDIDATE])
+
+
+def retrain_schedule() -> Any:
+    """The cron expression `retrain.cron` of the configuration; ``None``: by hand only. Otherwise as ``schedule()``."""
+    if os.environ.get("GATE5_SCHEDULE") == "off":
+        return None
+    return _timetable("retrain.cron", _default_config().retrain.cron)
+
+
+def _default_config() -> ReleaseConfig:
     path = resolve_path(os.environ.get("GATE5_CONFIG") or DEFAULT_CONFIG)
-    cron = ReleaseConfig.load(path).schedule.cron if path.exists() else None
-    if cron is None:
-        return [CANDIDATE]
-    _check_cron(cron)
-    timetable = CronTriggerTimetable(cron, timezone="UTC", run_immediately=False)
-    return AssetOrTimeSchedule(timetable=timetable, assets=[CANDIDATE])
+    return ReleaseConfig.load(path) if path.exists() else ReleaseConfig()
 
 
-def _check_cron(cron: str) -> None:
+def _timetable(key: str, cron: str | None) -> CronTriggerTimetable | None:
     from croniter import croniter  # type: ignore[import-untyped,unused-ignore]
 
+    if cron is None:
+        return None
     if not croniter.is_valid(cron):
         raise ConfigError(
-            f"schedule.cron is {cron!r}, which is not a cron expression: write five fields, '0 3 * * *', or null."
+            f"{key} is {cron!r}, which is not a cron expression: write five fields, '0 3 * * *', or null."
         )
+    return CronTriggerTimetable(cron, timezone="UTC", run_immediately=False)

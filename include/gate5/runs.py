@@ -25,7 +25,7 @@ def workspaces_root() -> str:
 
 def run_workspace_uri(dag_id: str, run_id: str) -> str:
     """The workspace of one run; different runs have different ones, whatever characters their names have."""
-    return f"{workspaces_root()}/{_segment(dag_id)}/{_segment(run_id)}"
+    return f"{workspaces_root()}/{path_segment(dag_id)}/{path_segment(run_id)}"
 
 
 def find_run_workspace(dag_id: str, run_id: str) -> Workspace | None:
@@ -37,7 +37,7 @@ def find_run_workspace(dag_id: str, run_id: str) -> Workspace | None:
     return workspace if workspace.list("records/") else None
 
 
-def _segment(name: str) -> str:
+def path_segment(name: str) -> str:
     """``name`` as one path segment: nothing in it can climb, collide or be too long for a file system."""
     plain = quote(name, safe="")
     if plain.startswith("."):

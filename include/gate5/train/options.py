@@ -1,0 +1,58 @@
+"""``training_options``: the numbers of a training as data, from ``retrain.options`` of a configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from gate5.errors import ConfigError
+from gate5.plant.declared import closest
+from gate5.train.imitation import ImitationConfig
+from gate5.train.polish import PolishConfig
+from gate5.train.settings import FROM_NOTHING, PPOConfig
+
+#: Whole numbers that may be zero; all others are at least 1.
+_MAY_BE_ZERO = {"generations", "seed"}
+
+
+def training_options(imitation: bool, options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The arguments ``imitate``, ``ppo`` and ``polish`` of ``train``: its defaults with these numbers changed.
+
+    Args:
+        imitation: whether the training starts from the baseline, which decides PPO's defaults.
+        options: mappings under ``imitation``, ``ppo`` and ``polish``.
+
+    Raises:
+        ConfigError: there is no such option, or its value is not one.
+    """
+    defaults = {
+        "imitation": ImitationConfig(),
+        "ppo": PPOConfig() if imitation else FROM_NOTHING,
+        "polish": PolishConfig(),
+    }
+    for name in options:
+        if name not in defaults:
+            raise ConfigError(f"There is no retrain.options.{name}: {closest(name, defaults)}")
+    made = {name: _changed(default, name, options.get(name, {})) for name, default in defaults.items()}
+    return {"imitate": made["imitation"], "ppo": made["ppo"], "polish": made["polish"]}
+
+
+def _changed(default: Any, name: str, values: Mapping[str, Any]) -> Any:
+    plain = {field.name: getattr(default, field.name) for field in dataclasses.fields(default)}
+    for key, value in values.items():
+        where = f"retrain.options.{name}.{key}"
+        if key not in plain:
+            raise ConfigError(f"There is no {where}: {closest(key, plain)}")
+        if isinstance(plain[key], int) and isinstance(value, int) and value < (0 if key in _MAY_BE_ZERO else 1):
+            raise ConfigError(f"{where} is {value}: give {0 if key in _MAY_BE_ZERO else 1} or more.")
+    if "activation" in values and values["activation"] not in ("tanh", "relu"):
+        raise ConfigError(f"retrain.options.{name}.activation is {values['activation']!r}: give tanh or relu.")
+    try:
+        return TypeAdapter(type(default)).validate_python({**plain, **values})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("retrain.options", name, *first["loc"]))
+        raise ConfigError(f"{where} is {first['input']!r}: {first['msg']}.") from None
