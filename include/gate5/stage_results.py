@@ -121,6 +121,7 @@ class EvaluateResult(StageResult):
     baseline_violations: int | None
     difference_low: float | None
     difference_high: float | None
+    baseline: str = "PID"
 
     def line(self) -> str:
         text = (
@@ -130,7 +131,7 @@ class EvaluateResult(StageResult):
         if self.baseline_return_mean is None:
             return text
         return (
-            f"{text}; PID {_number(self.baseline_return_mean)}; difference "
+            f"{text}; {self.baseline} {_number(self.baseline_return_mean)}; difference "
             f"[{_number(self.difference_low)}, {_number(self.difference_high)}]"
         )
 
@@ -144,13 +145,14 @@ class CompareResult(StageResult):
     violations: int | None
     better: list[str]
     worse: list[str]
+    baseline: str = "PID"
 
     def line(self) -> str:
-        return (
-            f"{len(self.scenarios)} scenarios, {self.episodes} episodes, {self.violations} violations; better than the "
-            f"baseline in {len(self.better)}, worse in {len(self.worse)}"
-            + (f" ({', '.join(self.worse)})" if self.worse else "")
-        )
+        text = f"{len(self.scenarios)} scenarios, {self.episodes} episodes, {self.violations} violations; "
+        if not self.baseline:
+            return text + "no baseline to compare with"
+        worse = f" ({', '.join(self.worse)})" if self.worse else ""
+        return text + f"better than the baseline in {len(self.better)}, worse in {len(self.worse)}{worse}"
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,8 @@ def export(workspace: Workspace, config: ReleaseConfig) -> ExportResult:
             workspace.uri, tracker.outputs["policy.onnx"], report.max_abs_error, report.compared
         ).to_dict()
 
-    return ExportResult.from_dict(run_stage(workspace, config, "export", body)[0])
+    given = {"plant": open_plant(config.plant).name}  # an FMU's name has its hash
+    return ExportResult.from_dict(run_stage(workspace, config, "export", body, given)[0])
 
 
 def build(workspace: Workspace, config: ReleaseConfig) -> BuildResult:
@@ -222,7 +223,8 @@ def evaluate(workspace: Workspace, config: ReleaseConfig, scenario: str) -> Eval
         tracker.write(f"evaluation/{scenario}.npz", _pack(**reporter.trajectories(scenario)))
         return _evaluate_result(workspace, row).to_dict()
 
-    return EvaluateResult.from_dict(run_stage(workspace, config, f"evaluate-{scenario}", body)[0])
+    given = {"plant": open_plant(config.plant).name}
+    return EvaluateResult.from_dict(run_stage(workspace, config, f"evaluate-{scenario}", body, given)[0])
 
 
 def compare(workspace: Workspace, config: ReleaseConfig) -> CompareResult:
@@ -248,6 +250,7 @@ def compare(workspace: Workspace, config: ReleaseConfig) -> CompareResult:
             violations=None if None in violations else int(sum(v for v in violations if v is not None)),
             better=[name for name, (low, _) in bounds.items() if low is not None and low > 0],
             worse=[name for name, (_, high) in bounds.items() if high is not None and high < 0],
+            baseline=report.scenarios[0].baseline_name,
         ).to_dict()
 
     return CompareResult.from_dict(run_stage(workspace, config, "compare", body)[0])
@@ -315,6 +318,7 @@ def _evaluate_result(workspace: Workspace, row: ScenarioComparison) -> EvaluateR
         baseline_violations=count("baseline.violations"),
         difference_low=value("difference.low"),
         difference_high=value("difference.high"),
+        baseline=row.baseline_name,
     )
 
 

@@ -94,7 +94,7 @@ def parse_gains(data: Any, source: str = "the PID gains") -> Gains:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
         message = first["msg"].removeprefix("Value error, ")
-        value = "" if isinstance(first["input"], dict | list | tuple) else f" (got {first['input']!r})"
+        value = "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
         raise ConfigError(f"In {source}: {where}: {message}{value}.") from None
 
 

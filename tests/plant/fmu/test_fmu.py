@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,21 @@ def test_episodes_are_separate_instances_and_can_be_restarted(opened: Open) -> N
     fresh = plant.reset_some([0], ["load_following"], [4])
     assert np.array_equal(fresh, SCO2Plant().reset("load_following", [4]))
     assert np.array_equal(plant.step(action).obs[1], alone[1]), "restarting one episode leaves the other alone"
+
+
+def test_a_copy_is_a_plant_of_its_own(opened: Open) -> None:
+    first = opened(2)
+    first.reset("steady_state", [1])
+    second = copy.copy(first)
+    expected = first.step(np.zeros((1, 4), np.float32)).obs
+    first.reset("steady_state", [1])
+    second.reset("emergency_trip", [2])
+    assert np.array_equal(first.step(np.zeros((1, 4), np.float32)).obs, expected)
+
+
+def test_the_name_says_which_file_it_was(opened: Open) -> None:
+    assert opened(2).name.startswith("fmu:sco2_fmi2@")
+    assert opened(2).name != opened(3).name.replace("fmi3", "fmi2")
 
 
 def test_reward_terms_inputs_and_spread_are_data(opened: Open) -> None:

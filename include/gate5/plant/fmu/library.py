@@ -5,6 +5,7 @@ An FMU is native code: opening one runs it in this process. Open only those that
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 import weakref
@@ -43,6 +44,7 @@ class FMULibrary:
         fmpy = _fmpy(path)
         if not self.path.is_file():
             raise PlantError(f"There is no FMU {self.path}: give the path of an .fmu file after `fmu:`.")
+        self.sha256 = hashlib.sha256(self.path.read_bytes()).hexdigest()
         self.description = _describe(fmpy, self.path)
         self.fmi3 = self.description.fmiVersion.startswith("3.")
         self._check(fmpy)

@@ -19,7 +19,7 @@ class FMUPlant:
 
     Variables are the observation's components by their names, ``reward``, and what constraints, reward and
     ``options.variables`` name. A call into the FMU that fails, or a value that is not finite, is a failed solver of
-    that episode: a violation in the report.
+    that episode: a violation in the report. ``name`` has the file's hash, so that a report says which FMU it was.
 
     Raises:
         PlantError: the file is no such FMU, or an option does not fit it.
@@ -28,7 +28,7 @@ class FMUPlant:
     def __init__(self, path: str, **options: Any) -> None:
         self._options: FMUOptions = parse_options(FMUOptions, f"fmu:{path}", options)
         self._library = FMULibrary(path)
-        self.name = f"fmu:{self._library.path.stem}"
+        self.name = f"fmu:{self._library.path.stem}@{self._library.sha256[:12]}"
         self.dt_s = self._options.dt_s
         self.observation_space = _box(self._options.observation)
         self.action_space = _box(self._options.action)
