@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 import hashlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -32,30 +32,48 @@ import numpy as np
 
 from gate5.config import EngineConfig, LatencyConfig, ParityConfig
 from gate5.engine import build, load, onnxruntime_engine
-from gate5.engine.base import Engine, Float32
+from gate5.engine.base import BuiltEngine, Engine, Float32
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import Gate5Error
-from gate5.latency import LatencyBenchmark, Series
+from gate5.latency import LatencyBenchmark
 from gate5.parity import compare_engine
-from gpu_timing import EmptyGraph, interleave, repeat
+from gpu_series import distribution, interleave
+from gpu_timing import EmptyGraph, chained_ms, repeat
 from policy_arrays import extract
 
 BATCHES = (1, 8, 64)
-CHECKS = ["build", "parity", "latency", "peers", "lifetimes", "threads", "refusals"]
+CHECKS = ["build", "parity", "latency", "paths", "kernels", "cadence", "peers", "lifetimes", "threads", "refusals"]
 CADENCES_MS = (1.0, 10.0, 100.0)
 
 
 class Check:
-    """What was given, what was built, and what came out."""
+    """What was given, what was built, and what came out.
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options = options
-        self.onnx = Path(options.onnx).read_bytes()
-        self.obs: Float32 = np.ascontiguousarray(np.load(options.observations)["obs"], dtype=np.float32)
-        self.settings = EngineConfig(
-            backend="tensorrt", precision=options.precision, tactic_sources=options.tactic_sources
-        )
-        self.built = build(self.onnx, self.settings)
+    Args:
+        onnx: the exported graph.
+        obs: real observations, float32 ``[N, obs_dim]``.
+        settings: how the engine is built.
+        built: an engine that has been built of it already, such as a release's; ``None``: it is built here.
+        rounds: how often the ways to run it take turns.
+        peers_python: an interpreter with torch and CUDA; ``None``: PyTorch is not run.
+        policy_arrays: what ``policy_arrays.extract`` gave, as a file; ``None``: made from the graph.
+    """
+
+    def __init__(
+        self,
+        onnx: bytes,
+        obs: Float32,
+        settings: EngineConfig,
+        *,
+        built: BuiltEngine | None = None,
+        rounds: int = 20,
+        peers_python: str | None = None,
+        policy_arrays: Path | None = None,
+    ) -> None:
+        self.onnx, self.settings, self.rounds = onnx, settings, rounds
+        self.obs: Float32 = np.ascontiguousarray(obs, dtype=np.float32)
+        self.peers_python, self.policy_arrays = peers_python, policy_arrays
+        self.built = built or build(onnx, settings)
         self.samples: dict[str, Any] = {}
 
     def open(self, path: str = "graph") -> TensorRTEngine:
@@ -85,36 +103,55 @@ class Check:
         return {name: report.to_dict() for name, report in found.items()}
 
     def latency(self) -> dict[str, Any]:
-        """The release's own measurement, then each way to run it in turn, at several batch sizes."""
+        """The release's own measurement."""
         with self.open() as engine:
             benchmark = LatencyBenchmark(engine, LatencyConfig())
             report = benchmark.run(self.obs)
         self.samples |= benchmark.samples
-        return {"release": report.to_dict(), "paths": self._paths(), "cadence": self._cadence()}
+        return report.to_dict()
 
-    def _paths(self) -> dict[str, Any]:
+    def paths(self, batches: tuple[int, ...] = BATCHES, label: str = "") -> dict[str, Any]:
+        """Each way to run the engine in turn, ONNX Runtime on one CPU thread, and the floor, by batch size."""
         found: dict[str, Any] = {}
         plain = onnxruntime_engine.build(self.onnx, EngineConfig(backend="onnxruntime"))
-        for batch in BATCHES:
+        for batch in batches:
             engines: dict[str, Engine] = {path: self.open(path) for path in ("graph", "stream", "copies")}
             engines["onnxruntime"] = load(plain.blob, plain.metadata)
             floor = EmptyGraph()
             runners: dict[str, Callable[[], Any]] = {
                 name: repeat(engine, self.obs[:batch]) for name, engine in engines.items()
             }
-            runners["empty graph (floor)"] = floor.run
-            spent = interleave(runners, self.options.rounds, 500)
+            runners["floor"] = floor.run
+            spent = interleave(runners, self.rounds, 500)
             floor.close()
-            found[f"batch {batch}"] = {
-                name: dataclasses.asdict(Series.of(values, 0.99)) for name, values in spent.items()
-            }
-            self.samples |= {f"{name}/{batch}": values / 1e6 for name, values in spent.items()}
+            self.samples |= {f"{name}/{batch}{label}": values / 1e6 for name, values in spent.items()}
+            found[f"batch {batch}"] = {name: distribution(values) for name, values in spent.items()}
             found[f"batch {batch}"]["path taken"] = {name: engine.info.path for name, engine in engines.items()}
             for engine in engines.values():
                 engine.close()
         return found
 
-    def _cadence(self) -> dict[str, Any]:
+    def kernels(self) -> dict[str, Any]:
+        """The GPU's own time per inference: graphs launched one after the other without waiting; parts by events."""
+        found: dict[str, Any] = {}
+        floor = EmptyGraph()
+        with floor.gpu:
+            found["floor_chained_ms"] = chained_ms(floor.graph, floor.gpu.cuda, floor.stream)
+        floor.close()
+        with self.open() as engine:
+            for batch in BATCHES:
+                engine.infer(self.obs[:batch])
+                with engine._gpu:
+                    slot = engine._slots[batch]
+                    parts = [slot.split(self.obs[:batch]) for _ in range(500)]
+                    row = {name: float(np.median([part[name] for part in parts])) for name in parts[0]}
+                    if slot._graph is not None:
+                        row["chained_ms"] = chained_ms(slot._graph, engine._gpu.cuda, engine._stream)
+                found[f"batch {batch}"] = row
+        return found
+
+    def cadence(self) -> dict[str, Any]:
+        """One inference after each idle gap, as a plant asks."""
         found = {}
         for gap in CADENCES_MS:
             count = 1000 if gap <= 10 else 300
@@ -128,17 +165,19 @@ class Check:
 
     def peers(self) -> dict[str, Any]:
         """PyTorch on the same policy and observations, in the Python that has it."""
-        if not self.options.peers_python:
+        if not self.peers_python:
             return {"note": "not run: --peers-python was not given"}
         script = Path(__file__).with_name("gpu_peers.py")
         with tempfile.TemporaryDirectory() as folder:
-            arrays = Path(folder) / "policy_arrays.npz"
-            np.savez(arrays, **{name: value for name, value in extract(self.onnx).items() if value is not None})
-            command = [self.options.peers_python, str(script), "--policy", str(arrays)]
-            command += ["--observations", self.options.observations, "--rounds", str(self.options.rounds)]
+            arrays, observations = Path(folder) / "policy_arrays.npz", Path(folder) / "observations.npz"
+            if self.policy_arrays is None:
+                np.savez(arrays, **{name: value for name, value in extract(self.onnx).items() if value is not None})
+            np.savez(observations, obs=self.obs)
+            command = [self.peers_python, str(script), "--policy", str(self.policy_arrays or arrays)]
+            command += ["--observations", str(observations), "--rounds", str(self.rounds)]
             # Not this process's paths: they hold another Python's packages.
             clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "LD_LIBRARY_PATH")}
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=clean, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=clean, check=False)
         if done.returncode:
             raise RuntimeError(f"gpu_peers.py: {done.stderr.strip()[-500:]}")
         found: dict[str, Any] = json.loads(done.stdout)
@@ -152,12 +191,13 @@ class Check:
                 engine.infer(self.obs[:1])
             with gpu:
                 before = gpu.cuda.mem_get_info()[0]
-            host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            gc.collect()
+            host = _resident_kib()
             for index in range(10_000):
                 engine.infer(self.obs[index % len(self.obs)][None])
             with gpu:
                 after = gpu.cuda.mem_get_info()[0]
-            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - host
+            grown = _resident_kib() - host
             free = []
             for _ in range(20):
                 with self.open() as other:
@@ -166,7 +206,7 @@ class Check:
                     free.append(gpu.cuda.mem_get_info()[0])
         result = {
             "device_bytes_lost_in_10000": int(before - after),
-            "host_kib_grown_in_10000": int(grown),
+            "host_kib_grown_in_10000": grown,
             "device_bytes_lost_in_20_engines": int(free[0] - free[-1]),
         }
         if result["device_bytes_lost_in_10000"] > 0 or result["device_bytes_lost_in_20_engines"] > 0 or grown > 2048:
@@ -219,6 +259,12 @@ class Check:
         return found
 
 
+def _resident_kib() -> int:
+    """This process's resident memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") >> 10
+
+
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -234,7 +280,13 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=CHECKS)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    check = Check(options)
+    check = Check(
+        Path(options.onnx).read_bytes(),
+        np.load(options.observations)["obs"],
+        EngineConfig(backend="tensorrt", precision=options.precision, tactic_sources=options.tactic_sources),
+        rounds=options.rounds,
+        peers_python=options.peers_python,
+    )
     result: dict[str, Any] = {"ok": True}
     for name in options.only:
         started = time.perf_counter()

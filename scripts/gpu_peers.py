@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gate5._quantiles import quantile, upper_bound
-from gate5._quiet import ordinary, quiet
+from gpu_series import distribution, interleave
 
 Runner = Callable[[Any], Any]
 ACTIVATIONS = {"Tanh": nn.Tanh, "Relu": nn.ReLU, "Elu": nn.ELU, "": nn.Identity}
@@ -122,29 +120,14 @@ def runners_for(arrays: Any, device: str, batch: int, width: int) -> dict[str, R
     return found
 
 
-def measure(runners: dict[str, Runner], obs: Any, rounds: int, block: int = 500) -> dict[str, Any]:
-    """Milliseconds per inference, quantiles and the bound of p99."""
-    spent = {name: np.zeros((rounds, block), np.int64) for name in runners}
-    clock = time.perf_counter_ns
-    with quiet() as thread:
-        for number in range(-1, rounds):
-            for name, run in runners.items():
-                with ordinary(thread):
-                    time.sleep(0.01)
-                for _ in range(50):
-                    run(obs)
-                into = spent[name][max(number, 0)]
-                for index in range(block):
-                    begin = clock()
-                    run(obs)
-                    into[index] = clock() - begin
-    result = {}
-    for name, values in spent.items():
-        ordered = np.sort(values.ravel()) / 1e6
-        row: dict[str, Any] = {f"p{q}_ms": quantile(ordered, q / 100) for q in (50, 95, 99)}
-        row |= {"p999_ms": quantile(ordered, 0.999), "max_ms": float(ordered[-1]), "samples": len(ordered)}
-        result[name] = {**row, "p99_upper_ms": upper_bound(ordered, 0.99, 0.99)}
-    return result
+def measure(runners: dict[str, Runner], obs: Any, rounds: int) -> dict[str, Any]:
+    """Milliseconds per inference by runner; they take turns."""
+
+    def call(run: Runner) -> Callable[[], Any]:
+        return lambda: run(obs)
+
+    spent = interleave({name: call(run) for name, run in runners.items()}, rounds, 500)
+    return {name: distribution(values) for name, values in spent.items()}
 
 
 def main() -> int:

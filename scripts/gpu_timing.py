@@ -1,14 +1,12 @@
-"""Timing on a GPU machine: runners that take turns, and the floor below which no launch can go."""
+"""Timing on a GPU machine: the floor below which no launch can go, and the GPU's own time."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from gate5._quiet import ordinary, quiet
 from gate5.engine.base import Engine, Float32
 from gate5.engine.tensorrt.graph import CudaGraph, driver_module
 
@@ -43,26 +41,24 @@ class EmptyGraph:
         self.gpu.release()
 
 
-def interleave(runners: dict[str, Callable[[], Any]], rounds: int, block: int) -> dict[str, Any]:
-    """Nanoseconds per run; the runners take turns within each round."""
-    spent = {name: np.zeros((rounds, block), np.int64) for name in runners}
-    clock = time.perf_counter_ns
-    with quiet() as thread:
-        for number in range(-1, rounds):
-            for name, run in runners.items():
-                with ordinary(thread):
-                    time.sleep(0.01)
-                for _ in range(50):
-                    run()
-                into = spent[name][max(number, 0)]
-                for index in range(block):
-                    begin = clock()
-                    run()
-                    into[index] = clock() - begin
-    return {name: values.ravel() for name, values in spent.items()}
-
-
 def repeat(engine: Engine, obs: Float32) -> Callable[[], Any]:
     """One inference on the same observations, into an array made beforehand."""
     out = np.zeros((len(obs), engine.info.act_dim), np.float32)
     return lambda: engine.infer(obs, out)
+
+
+def chained_ms(graph: CudaGraph, cuda: Any, stream: Any, count: int = 2000, rounds: int = 5) -> float:
+    """Milliseconds per graph where ``count`` are launched without waiting in between (median of the rounds).
+
+    While one runs, the next is being enqueued, so this is the GPU's time as long as it is longer than a launch takes.
+    """
+    first, last = cuda.Event(), cuda.Event()
+    found = []
+    for _ in range(rounds):
+        first.record(stream)
+        for _ in range(count):
+            graph.launch()
+        last.record(stream)
+        stream.synchronize()
+        found.append(float(last.time_since(first)) / count)
+    return float(np.median(found))
