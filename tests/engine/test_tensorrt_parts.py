@@ -87,6 +87,18 @@ def test_fp16_that_became_fp32_fails(typed: bool) -> None:
         built_precision(parse(SINGLE), "fp16", typed=typed)
 
 
+def test_one_layer_of_the_body_in_fp32_fails() -> None:
+    """Seen on an H200 with TensorRT 8.5: allowed to use FP16, it ran some of the layers in FP32."""
+    rows = parse(
+        _layers(
+            ("/body/body.0/Gemm", "Half", "sm80_xmma_gemm_f16f16_f16f16_f16_tn_n"),
+            ("/body/body.2/Gemm", "N/A due to dynamic shapes", "sm50_xmma_cublas_gemvx_f32f32_f32_f32_tn_n"),
+        )
+    )
+    with pytest.raises(EngineError, match=r"built 1 layers of the policy's body in FP32: /body/body\.2/Gemm"):
+        built_precision(rows, "fp16", typed=False)
+
+
 def test_fp32_that_became_fp16_fails() -> None:
     with pytest.raises(EngineError, match="FP32 was asked for, but TensorRT built fp16"):
         built_precision(parse(HALF), "fp32", typed=False)

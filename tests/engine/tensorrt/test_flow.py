@@ -13,7 +13,6 @@ from gate5.config import EngineConfig, ProfileConfig
 from gate5.engine import EngineController
 from gate5.engine.tensorrt import compat, slot
 from gate5.engine.tensorrt.builder import TensorRTExporter, batch_profiles
-from gate5.engine.tensorrt.rewrite import to_convolutions
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import ConfigError, EngineError
 
@@ -52,11 +51,7 @@ def test_fp32_is_left_as_it_is(trt: Any, graph: bytes, settings: Callable[..., E
     assert trt.config.flags == []
     assert trt.config.cleared == ["tf32"]  # TF32 alone costs 6e-4
     facts = built.metadata["build"]
-    if compat.wants_convolutions(trt):
-        assert facts["linear_layers"] == "1x1 convolutions"
-        assert facts["graph_sha256"] == hashlib.sha256(to_convolutions(graph)).hexdigest()
-    else:
-        assert facts["graph_sha256"] == built.metadata["onnx_sha256"]
+    assert facts["graph_sha256"] == built.metadata["onnx_sha256"]
 
 
 def test_fp16_that_gave_fp32_fails(trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:

@@ -13,7 +13,6 @@ from gate5.engine.precision import lower_body
 from gate5.engine.tensorrt import compat
 from gate5.engine.tensorrt.gpu import Gpu
 from gate5.engine.tensorrt.inspector import built_precision, layers
-from gate5.engine.tensorrt.rewrite import to_convolutions
 from gate5.errors import EngineError
 
 _LOG = logging.getLogger("gate5.engine.tensorrt")
@@ -42,8 +41,6 @@ class TensorRTExporter:
         settings = self.settings
         compat.check_settings(trt, settings)
         graph = onnx if settings.precision == "fp32" else lower_body(onnx, settings.precision)
-        if compat.wants_convolutions(trt):
-            graph = to_convolutions(graph)
         messages: list[str] = []
         gpu = Gpu()
         try:
@@ -61,7 +58,6 @@ class TensorRTExporter:
             **facts,
             "seconds": seconds,
             "graph_sha256": _sha256(graph),
-            "linear_layers": "1x1 convolutions" if compat.wants_convolutions(trt) else "as exported",
             "profile": settings.profile.model_dump(),
             "workspace_mib": settings.workspace_mib,
             "tactic_sources": settings.tactic_sources,

@@ -60,27 +60,33 @@ def set_precision(trt: Any, builder: Any, config: Any, network: Any, precision: 
         raise ConfigError("engine.precision is 'fp16', but this GPU has no fast FP16; set fp32.")
     if has(trt, "BuilderFlag.FP16"):
         config.set_flag(trt.BuilderFlag.FP16)
-    _keep_float(trt, config, network)
+    _bind_layers(trt, config, network)
 
 
-def _keep_float(trt: Any, config: Any, network: Any) -> None:
-    """Without strong typing FP16 is a permission: bind the normaliser and the head, whose numbers FP16 cannot hold."""
+def _bind_layers(trt: Any, config: Any, network: Any) -> None:
+    """Without strong typing FP16 is a permission, and TensorRT 8.5 does run such small layers in FP32 where it may.
+
+    So every layer is bound: the body to FP16, the normaliser and the head, whose numbers FP16 cannot hold, to FP32.
+    """
     if has(trt, "BuilderFlag.OBEY_PRECISION_CONSTRAINTS"):
         config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
     for index in range(network.num_layers):
         layer = network.get_layer(index)
-        if not layer.name.startswith("/") or layer.name.startswith((BODY, "/cast/")):
+        if layer.type in (trt.LayerType.CONSTANT, trt.LayerType.SHUFFLE) or layer.num_outputs != 1:
             continue
-        if layer.type == trt.LayerType.CONSTANT or layer.num_outputs != 1:
-            continue
-        tensor = layer.get_output(0)
-        if tensor.dtype == trt.DataType.FLOAT and has(trt, "ILayer.precision"):
-            layer.precision = trt.DataType.FLOAT
+        wanted = _precision_of(trt, layer)
+        if wanted is not None and has(trt, "ILayer.precision"):
+            layer.precision = wanted
 
 
-def wants_convolutions(trt: Any) -> bool:
-    """Whether linear layers run faster as 1x1 convolutions (before 10, see ``rewrite``)."""
-    return not strongly_typed(trt)
+def _precision_of(trt: Any, layer: Any) -> Any:
+    """What a layer of the exported graph is bound to; ``None`` for the parser's own layers, casts and integers."""
+    if layer.name.startswith(BODY):
+        return trt.DataType.HALF
+    tensor = layer.get_output(0)
+    if layer.name.startswith("/") and not layer.name.startswith("/cast/") and tensor.dtype == trt.DataType.FLOAT:
+        return trt.DataType.FLOAT
+    return None
 
 
 def profile_is_shared(trt: Any) -> bool:

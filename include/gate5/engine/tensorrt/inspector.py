@@ -13,6 +13,8 @@ _LOW = {
     "fp16": re.compile(r"half|fp16|f16|h\d{4,}|hgemm|hmma", re.IGNORECASE),
     "bf16": re.compile(r"bfloat16|bf16", re.IGNORECASE),
 }
+#: A kernel that multiplies in FP32; a reformat beside it that says Half does not count.
+_FULL = re.compile(r"f32f32_f32|sgemm", re.IGNORECASE)
 
 
 def layers(trt: Any, engine: Any) -> list[dict[str, str]]:
@@ -66,8 +68,14 @@ def built_precision(rows: list[dict[str, str]], wanted: str, *, typed: bool) -> 
         if low:
             raise EngineError(f"FP32 was asked for, but TensorRT built {low[0]} layers: {_sample(body)}.")
         return "fp32", "inspector"
-    if wanted in low:
+    single = [row for row in body if _FULL.search(row["types"]) and not _LOW[wanted].search(row["types"])]
+    if wanted in low and not single:
         return wanted, "inspector"
+    if wanted in low:
+        raise EngineError(
+            f"{wanted.upper()} was asked for, but TensorRT built {len(single)} layers of the policy's body in FP32: "
+            f"{_sample(single)}."
+        )
     if typed and not low and any("ForeignNode" in row["name"] or "__my" in row["name"] for row in rows):
         return wanted, "strongly typed network"
     raise EngineError(
