@@ -31,10 +31,7 @@ def violation_notes(report: EvaluationReport) -> dict[str, str]:
 
 
 def _causes(result: ControllerResult) -> Iterator[str]:
-    # The constraint that most episodes break says most about the policy.
-    for constraint in sorted(result.constraints, key=lambda c: -c.violating_episodes):
-        if constraint.violations:
-            yield _broken(constraint, result.episodes)
+    # What is not the policy's explains the rest: after a failed solver no value is finite.
     for count, what in (
         (result.solver_failures, "the plant's solver failed"),
         (result.nonfinite_actions, "the action was not finite"),
@@ -42,6 +39,10 @@ def _causes(result: ControllerResult) -> Iterator[str]:
     ):
         if count:
             yield f"{what} ({count} times in {result.episodes} episodes)"
+    # The constraint that most episodes break says most about the policy.
+    for constraint in sorted(result.constraints, key=lambda c: -c.violating_episodes):
+        if constraint.violations:
+            yield _broken(constraint, result.episodes)
 
 
 def _broken(constraint: ConstraintResult, episodes: int) -> str:
