@@ -35,7 +35,7 @@ USERS = {"ada": "admin", "viewer": "viewer", "stranger": "viewer"}
 QUICK: dict[str, Any] = {
     "export": {"samples": 1000},
     "parity": {"samples": 100},
-    "latency": {"iterations": 1000, "warmup": 100, "cadence_iterations": 0},
+    "latency": {"iterations": 1000, "warmup": 100, "cadence_ms": 0.1, "cadence_iterations": 500},
     "evaluation": {"episodes": 1, "bootstrap": 100, "scenarios": ["steady_state", "emergency_trip"]},
     "gate": {"sla_p99_ms": 50.0},
 }
@@ -77,7 +77,7 @@ class Site:
     def start(self, run_id: str, dag_id: str = DAG, **form: Any) -> str:
         """Trigger a run as ada."""
         self.api.trigger(dag_id, run_id, form)
-        self.progress[run_id] = Progress(dag_id, run_id, self.airflow.home.logs)
+        self._watch(dag_id, run_id)
         return run_id
 
     def states(self, run_id: str, dag_id: str = DAG) -> dict[str, str]:
@@ -115,12 +115,29 @@ class Site:
         """A user's password."""
         return str(self.airflow.home.passwords(USERS)[user])
 
-    def config(self, name: str, **release: Any) -> str:
+    def announced_runs(self, wanted: int, patience_s: float = 60.0) -> list[str]:
+        """The runs that announcements have started, oldest first, as soon as there are so many."""
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end:
+            found = self.api.get(f"dags/{DAG}/dagRuns", run_type="asset_triggered", order_by="run_after")["dag_runs"]
+            for run in found:
+                self._watch(DAG, run["dag_run_id"])
+            if len(found) >= wanted:
+                return [str(run["dag_run_id"]) for run in found]
+            time.sleep(0.5)
+        raise AssertionError(f"fewer than {wanted} runs were started by the asset within {patience_s:g} s")
+
+    def config(self, name: str, evaluation: dict[str, Any] | None = None, **release: Any) -> str:
         """Write a configuration with this ``release`` section; returns its path."""
         path = self.folder / f"{name}.yaml"
         store = {"uri": str(self.folder / "store"), "signing_key": str(self.folder / "key.pem")}
-        path.write_text(yaml.safe_dump({**QUICK, "store": store, "release": release}))
+        values = {**QUICK, "store": store, "release": release}
+        values["evaluation"] = {**QUICK["evaluation"], **(evaluation or {})}
+        path.write_text(yaml.safe_dump(values))
         return str(path)
+
+    def _watch(self, dag_id: str, run_id: str) -> None:
+        self.progress.setdefault(run_id, Progress(dag_id, run_id, self.airflow.home.logs))
 
 
 @pytest.fixture(scope="session")
@@ -141,7 +158,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     try:
         with LocalAirflow(folder / "airflow", "the tests", users=USERS, extra=extra) as airflow:
             running = Site(airflow, folder)
-            running.config("announced", channel="announced")
+            running.config("announced", approval="required")
             airflow.wait_until_ready(DAG)
             yield running
     finally:
@@ -153,7 +170,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs of the good checkpoint: three that wait, or have waited, for a person, and one that was announced."""
+    """Runs of the good checkpoint that wait, or have waited, for a person.
+
+    Attributes:
+        promote: started by an announcement, answered with Promote; its evaluation has two scenarios.
+        refuse: started by hand, answered with Reject.
+        silent: started by hand, answered by nobody.
+        announcement: the event that started the first.
+    """
 
     promote: str
     refuse: str
@@ -163,19 +187,16 @@ class Runs:
 
 @pytest.fixture(scope="session")
 def runs(site: Site) -> Runs:
-    """Started together: one for Promote, one for Reject, one that nobody answers."""
+    """All started together."""
     good = str(ROOT / "examples" / "checkpoints" / "good")
-    asked = site.config("asked", approval="required")
-    announcement = announce_candidate(
-        good, sha256(good + "/policy.zip"), url=site.airflow.address, token=site.login("ada")
-    )
-    silent = site.config("silent", approval="required", approval_timeout_hours=0.001)
-    return Runs(
-        promote=site.start("promote", checkpoint=good, config=asked),
-        refuse=site.start("refuse", checkpoint=good, config=asked),
-        silent=site.start("silent", checkpoint=good, config=silent),
-        announcement=announcement,
-    )
+    token = site.login("ada")
+    announcement = announce_candidate(good, sha256(f"{good}/policy.zip"), url=site.airflow.address, token=token)
+    one = {"scenarios": ["emergency_trip"]}
+    refused = site.config("refused", one, approval="required")
+    silent = site.config("silent", one, approval="required", approval_timeout_hours=0.001)
+    refuse = site.start("refuse", checkpoint=good, config=refused)
+    silence = site.start("silent", checkpoint=good, config=silent)
+    return Runs(site.announced_runs(1)[0], refuse, silence, announcement)
 
 
 def sha256(path: str) -> str:

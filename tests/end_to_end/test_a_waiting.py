@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
 
 def production(site: Any) -> list[dict[str, Any]]:
-    return list(history(ReleaseConfig.load(site.folder / "asked.yaml"))["entries"])
+    return list(history(ReleaseConfig.load(site.folder / "announced.yaml"))["entries"])
 
 
 def test_the_question_shows_the_gates_table(site: Any, runs: Any) -> None:

@@ -24,7 +24,7 @@ def answer(site: Any, run_id: str, option: str) -> None:
 
 
 def production(site: Any) -> list[dict[str, Any]]:
-    return list(history(ReleaseConfig.load(site.folder / "asked.yaml"))["entries"])
+    return list(history(ReleaseConfig.load(site.folder / "announced.yaml"))["entries"])
 
 
 def test_rejected_by_a_person_is_a_failed_run_with_the_name(site: Any, runs: Any) -> None:
@@ -53,7 +53,7 @@ def test_promoted_by_a_person_with_the_name_in_the_signed_manifest(site: Any, ru
     assert site.states(runs.promote)["reject"] == "skipped"
     entries = production(site)
     assert [entry["by"] for entry in entries] == ["ada"]
-    config = ReleaseConfig.load(site.folder / "asked.yaml")
+    config = ReleaseConfig.load(site.folder / "announced.yaml")
     store = open_store(config.store)
     release = verify_release(store, entries[0]["release"], store.signer.public_key)
     assert release.provenance["approved_by"] == "ada"

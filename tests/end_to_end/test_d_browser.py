@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -18,7 +19,9 @@ def test_the_tab_shows_the_finished_report(site: Any, runs: Any, browser_page: A
     report = page.frame_locator("iframe[title='Gate 5']").frame_locator("iframe[title='Report of this release']")
     report.locator("h1").first.wait_for()
     assert "emergency_trip" in report.locator("body").inner_text().replace(" ", "_").lower()
-    frame = next(frame for frame in page.frames if frame.url.split("?")[0].endswith(f"/{runs.promote}/report"))
+    frame = next(
+        frame for frame in page.frames if frame.url.split("?")[0].endswith(f"/{quote(runs.promote, safe='')}/report")
+    )
     assert frame.evaluate("document.querySelectorAll('svg, canvas').length") > 3, "the charts are drawn"
     assert frame.evaluate("try { parent.document.title } catch (error) { error.name }") == "SecurityError"
     assert frame.evaluate("origin") == "null"

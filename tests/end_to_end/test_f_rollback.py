@@ -19,11 +19,9 @@ def test_the_release_before_comes_back_with_name_and_reason(site: Any, runs: Any
     before = history(config)["entries"]
     assert before, "the announced candidate was released"
     opened = store.open_store(config.store)
-    promoted = store.current(opened, "production")
-    assert promoted is not None
-    other = store.verify_release(opened, promoted.release, opened.signer.public_key)
-    assert other.id != before[0]["release"]
-    store.promote(opened, "announced", other, approved_by="ada")
+    provenance = {"plant": "sco2", "engine": {"backend": "onnxruntime"}, "gate": {"verdict": "pass"}}
+    worse = store.publish(opened, {"policy.onnx": b"worse"}, provenance, identity=("policy.onnx",))
+    store.promote(opened, config.release.channel, worse, approved_by="ada")
     run_id = site.start("back", dag_id="policy_rollback", reason="oscillates at part load", config=path)
     assert site.wait_for_run(run_id, "policy_rollback") == "success"
     newest = history(config)["entries"][0]
