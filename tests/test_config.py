@@ -76,6 +76,8 @@ class TestDefaults:
             "parity.engine.max_abs_error": ("<", 1e-2),
             "latency.p99_upper_ms": ("<", "sla_p99_ms"),
             "evaluation.*.rl.violations": ("==", 0.0),
+            "parity.engine.repeat_mismatches": ("==", 0.0),
+            "latency.cadence.p99_upper_ms": ("<", "sla_p99_ms"),
             "evaluation.*.baseline.episodes": (">=", 1.0),
             "evaluation.emergency_trip.rl.engine_episodes": (">=", 1.0),
         }

@@ -14,8 +14,9 @@ from gate5.cli import main
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples/pendulum/release.yaml"
-QUICK = ["--set", "latency.iterations=1000", "--set", "latency.warmup=100", "--set", "latency.cadence_iterations=0",
-         "--set", "export.samples=1000", "--set", "engine.backend=onnxruntime"]  # fmt: skip
+QUICK = ["--set", "latency.iterations=1000", "--set", "latency.warmup=100", "--set", "latency.cadence_ms=0.1",
+         "--set", "latency.cadence_iterations=500", "--set", "export.samples=1000",
+         "--set", "engine.backend=onnxruntime"]  # fmt: skip
 Run = Callable[..., int]
 
 

@@ -35,7 +35,9 @@ def good_metrics() -> dict[str, float | None]:
     metrics: dict[str, float | None] = {
         "parity.onnx.max_abs_error": 3e-6,
         "parity.engine.max_abs_error": 2e-3,
+        "parity.engine.repeat_mismatches": 0.0,
         "latency.p99_upper_ms": 0.05,
+        "latency.cadence.p99_upper_ms": 0.06,
     }
     for name in SCENARIOS:
         metrics[f"evaluation.{name}.rl.violations"] = 0.0
@@ -174,7 +176,9 @@ class TestVerdict:
             ("parity.onnx.max_abs_error", 1e-4),
             ("parity.engine.max_abs_error", 1e-2),
             ("parity.engine.max_abs_error", math.nan),
+            ("parity.engine.repeat_mismatches", 1.0),
             ("latency.p99_upper_ms", 1.5),
+            ("latency.cadence.p99_upper_ms", 1.0),
             ("evaluation.load_following.baseline.episodes", 0.0),
             ("evaluation.emergency_trip.rl.engine_episodes", 0.0),
         ],
@@ -264,7 +268,7 @@ class TestReport:
             "evaluation.steady_state.difference.high": -1.0,
         }
         assert judged(good_metrics() | changes).metrics() == {
-            "gate.rules": 4.0 + 3 * 7,
+            "gate.rules": 6.0 + 3 * 7,
             "gate.vetoes_failed": 1.0,
             "gate.vetoes_missing": 1.0,
             "gate.advisories_not_passed": 1.0,
@@ -273,7 +277,7 @@ class TestReport:
     def test_the_table_is_aligned_and_shows_measured_threshold_and_margin(self) -> None:
         lines = judged(good_metrics() | {"latency.p99_upper_ms": 1.5}).table().splitlines()
         header = lines[0]
-        latency = next(line for line in lines if "latency_p99" in line)
+        latency = next(line for line in lines if "latency_p99 " in line)
         assert latency.startswith("✗")
         assert latency[: header.index("measured") + len("measured")].endswith(" 1.5")
         assert latency[header.index("must be") :].startswith("< 1 ")

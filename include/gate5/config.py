@@ -115,7 +115,9 @@ class LatencyConfig(Section):
     iterations: int = Field(20_000, ge=1000, description="timed inferences back to back")
     warmup: int = Field(2_000, ge=0, description="inferences before the first timed one")
     cadence_ms: float = Field(5.0, gt=0, description="idle gap between the inferences of the second series")
-    cadence_iterations: int = Field(1_000, ge=0, description="timed inferences of the second series; 0: none")
+    cadence_iterations: int = Field(
+        1_000, ge=0, description="timed inferences of the second series; too few for a bound of p99: Gate 5 says no"
+    )
     blocks: int = Field(10, ge=1, description="the back-to-back series is taken in this many blocks")
     confidence: float = Field(0.99, gt=0.5, lt=1, description="of the upper bound of p99")
     cpu: int | None = Field(None, ge=0, description="pin the measuring thread to this CPU; null: the quietest one")
@@ -191,8 +193,12 @@ def _default_rules() -> tuple[RuleConfig, ...]:
              why="The exported graph is the trained policy."),
         rule(name="engine_parity", metric="parity.engine.max_abs_error", op="<", threshold=1e-2,
              why="The built engine is the exported graph."),
+        rule(name="engine_repeats", metric="parity.engine.repeat_mismatches", op="==", threshold=0,
+             why="The same observation gives the same bits every time."),
         rule(name="latency_p99", metric="latency.p99_upper_ms", op="<", threshold="sla_p99_ms",
              why="The upper confidence bound of p99, host to host, meets the SLA."),
+        rule(name="latency_p99_cadence", metric="latency.cadence.p99_upper_ms", op="<", threshold="sla_p99_ms",
+             why="So does it after the idle gaps of a plant's cadence, in which caches and clocks cool down."),
         rule(name="no_violations", metric="evaluation.*.rl.violations", op="==", threshold=0,
              why="No declared constraint is broken in any episode that the built engine drives."),
         rule(name="compared_with_pid", metric="evaluation.*.baseline.episodes", op=">=", threshold=1,

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 QUICK: dict[str, Any] = {
     "export": {"samples": 1000},
     "parity": {"samples": 100},
-    "latency": {"iterations": 1000, "warmup": 100, "cadence_iterations": 0},
+    "latency": {"iterations": 1000, "warmup": 100, "cadence_ms": 0.1, "cadence_iterations": 500},
     "evaluation": {"episodes": 1, "bootstrap": 100},
 }
 TWO = {**QUICK, "evaluation": {**QUICK["evaluation"], "scenarios": ["steady_state", "emergency_trip"]}}
