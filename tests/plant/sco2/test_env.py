@@ -48,6 +48,28 @@ def test_it_names_the_constraints_that_are_broken_now() -> None:
     assert "turbine_metal_rate" not in seen, "this limit holds after a trip only"
 
 
+def test_the_broken_constraints_are_those_of_the_evaluator_s_margin() -> None:
+    """The environment decides in plain floats, the evaluator on ``Constraint.margin``: one answer."""
+    rng = np.random.default_rng(3)
+    seen: set[str] = set()
+    for scenario in ("emergency_trip", "cold_startup"):
+        env, plant = SCO2Env(scenario), SCO2Plant()
+        env.reset(seed=4)
+        plant.reset(scenario, [4])
+        for _ in range(150):
+            action = rng.uniform(-1, 1, 4).astype(np.float32)
+            *_, info = env.step(action)
+            values = plant.step(action[None]).variables
+            expected = {
+                c.name
+                for c in plant.constraints
+                if (c.applies is None or values[c.applies][0] != 0.0) and not c.margin(values[c.variable])[0] >= 0.0
+            }
+            assert set(info["violated"]) == expected
+            seen |= expected
+    assert len(seen) >= 3
+
+
 def test_it_draws_scenarios_and_takes_one_from_the_options() -> None:
     env = SCO2Env(None)
     drawn = {env.reset(seed=0 if k == 0 else None)[1]["scenario"] for k in range(40)}

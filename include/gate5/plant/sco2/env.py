@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gate5.errors import PlantError
-from gate5.plant.base import Constraint, Float32, Step
+from gate5.plant.base import Constraint, Float32
 from gate5.plant.sco2.plant import SCO2Plant
 from gate5.plant.sco2.scenarios import SCENARIOS
 
@@ -78,19 +78,22 @@ class SCO2Env(_Env):
     def step(self, action: Float32) -> tuple[Float32, float, bool, bool, dict[str, Any]]:
         """One control step of 5 s."""
         step = self.plant.step(np.asarray(action, dtype=np.float32)[None])
+        variables = {name: float(values[0]) for name, values in step.variables.items()}
         info: dict[str, Any] = {
             "scenario": self._current,
-            "variables": {name: float(values[0]) for name, values in step.variables.items()},
-            "violated": tuple(c.name for c in self.plant.constraints if _broken(c, step)),
+            "variables": variables,
+            "violated": tuple(c.name for c in self.plant.constraints if _broken(c, variables)),
             "solver_failed": bool(step.solver_failed[0]),
         }
         return step.obs[0], float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), info
 
 
-def _broken(constraint: Constraint, step: Step) -> bool:
-    if constraint.applies is not None and not step.variables[constraint.applies][0] > 0.0:
+def _broken(constraint: Constraint, variables: dict[str, float]) -> bool:
+    """What the evaluator decides on ``Constraint.margin``, in plain floats: one environment is stepped very often."""
+    if constraint.applies is not None and variables[constraint.applies] == 0.0:
         return False
-    return not bool(constraint.margin(step.variables[constraint.variable])[0] >= 0.0)
+    value, low, high = variables[constraint.variable], constraint.low, constraint.high
+    return not ((low is None or value >= low) and (high is None or value <= high))
 
 
 if gymnasium is not None and ENV_ID not in gymnasium.registry:
