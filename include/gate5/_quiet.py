@@ -126,7 +126,8 @@ def _quietest(allowed: set[int]) -> int:
     first = _idle_ticks()
     time.sleep(0.1)
     second = _idle_ticks()
-    return max(sorted(allowed), key=lambda cpu: second.get(cpu, 0) - first.get(cpu, 0))
+    # Of equally idle ones the last: interrupts go to the first CPUs by default.
+    return max(allowed, key=lambda cpu: (second.get(cpu, 0) - first.get(cpu, 0), cpu))
 
 
 def _prioritise() -> tuple[str, Any]:

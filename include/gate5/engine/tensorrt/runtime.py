@@ -88,6 +88,19 @@ class TensorRTEngine(ConfinedEngine):
     def infer(self, obs: Float32, out: Float32 | None = None) -> Float32:
         """See ``Engine.infer``."""
         self._check(obs, out)
+        slot = self._first
+        if obs.shape[0] != 1 or slot.needs_context:
+            slot = self._infer_in_context(obs)
+        else:
+            slot.input[...] = obs
+            slot.run()
+        if out is None:
+            result: Float32 = slot.output.copy()
+            return result
+        out[...] = slot.output
+        return out
+
+    def _infer_in_context(self, obs: Float32) -> Slot:
         gpu = self._gpu
         gpu.push()
         try:
@@ -98,11 +111,7 @@ class TensorRTEngine(ConfinedEngine):
             raise EngineError(f"The GPU failed during an inference: {error}") from error
         finally:
             gpu.pop()
-        if out is None:
-            result: Float32 = slot.output.copy()
-            return result
-        out[...] = slot.output
-        return out
+        return slot
 
     def split(self, obs: Float32) -> dict[str, float]:
         """One inference at batch 1 in its parts, milliseconds."""
@@ -182,5 +191,7 @@ def _check_tensors(trt: Any, engine: Any, metadata: dict[str, Any]) -> None:
         raise EngineError(f"The engine has the tensors {names}; it needs the input `obs` and the output `action`.")
     for name, size in sizes.items():
         shape, dtype = tuple(engine.get_tensor_shape(name)), engine.get_tensor_dtype(name)
-        if shape != (-1, size) or dtype != trt.DataType.FLOAT:
+        # Where the first profile is fixed to batch 1, TensorRT 8.5 tells that profile's size for the output.
+        batches = (-1,) if name == "obs" else (-1, 1)
+        if shape[1:] != (size,) or shape[0] not in batches or dtype != trt.DataType.FLOAT:
             raise EngineError(f"The engine's {name} is {dtype} {shape}; it has to be float32 (-1, {size}).")

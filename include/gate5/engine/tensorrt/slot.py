@@ -27,7 +27,11 @@ class Slot:
         input, output: page-locked arrays, float32 ``[batch, obs_dim]`` and ``[batch, act_dim]``.
         run: carries out one inference from ``input`` to ``output``; the GPU's context has to be current.
         path: which of ``PATHS`` it came to.
+        needs_context: whether ``run`` works only while the GPU's context is current. A driver that takes it from the
+            stream spares a captured graph the push and the pop, a tenth of an inference.
     """
+
+    needs_context = True
 
     run: Callable[[], None]
 
@@ -80,6 +84,17 @@ class Slot:
             self.path = "stream"
             return
         self.run = self._graph.run
+        self.needs_context = not self._runs_without_context()
+
+    def _runs_without_context(self) -> bool:
+        self._gpu.pop()
+        try:
+            self.run()
+        except EngineError:
+            return False
+        finally:
+            self._gpu.push()
+        return True
 
     def _enqueue(self) -> None:
         if self._device:
