@@ -13,7 +13,7 @@ import pytest
 
 from gate5 import _json
 from gate5.config import EvaluationConfig, ReleaseConfig
-from gate5.evaluation import EvaluationReporter
+from gate5.evaluation import EvaluationReporter, Reference
 from gate5.export import ExportReport, WorstSample
 from gate5.gate import judge
 from gate5.latency import LatencyReport, Series
@@ -97,6 +97,13 @@ class Proportional:
         return np.clip(self.gain * error + self.bias, -1, 1).astype(np.float32), None
 
 
+class Half(Proportional):
+    """The same in half precision."""
+
+    def predict(self, obs: Float32) -> tuple[Float32, None]:
+        return super().predict(obs)[0].astype(np.float16).astype(np.float32), None
+
+
 @dataclass
 class Run:
     """A finished run, as names and bytes, so that a test can leave some out or change one."""
@@ -125,7 +132,9 @@ def run() -> Run:
     reporter = EvaluationReporter(Furnace(), EvaluationConfig(episodes=6, bootstrap=200))
     metrics: dict[str, float | None] = {"evaluation.emergency_trip.rl.engine_episodes": 6.0}
     for name in reporter.scenarios:
-        reports[f"evaluation/{name}.json"] = reporter.scenario(name, Proportional(0.05), Proportional(0.02))
+        reports[f"evaluation/{name}.json"] = reporter.scenario(
+            name, Proportional(0.05), Proportional(0.02), reference=Reference("PyTorch <b>2</b>, FP32", Half(0.05))
+        )
         artifacts[f"evaluation/{name}.npz"] = _npz(reporter.trajectories(name))
     for name, report in reports.items():
         artifacts[name] = _json.dumps(report.to_dict())
