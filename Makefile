@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.gate5-installed
 
-.PHONY: help setup release test ui lint format bench validate-plant clean
+.PHONY: help setup release test ui lint format bench bench-gpu validate-plant clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ format: setup  ## let ruff rewrite what it can
 
 bench: setup  ## measure; writes docs/results/
 	@$(BIN)/python scripts/bench.py
+
+bench-gpu: setup  ## measure TensorRT on this machine's GPU; writes docs/results/ (GPU_OPTIONS="--tactic-sources 0")
+	@$(BIN)/python scripts/bench_gpu.py all --peers-python "$(abspath $(BIN)/python)" $(GPU_OPTIONS)
 
 validate-plant: setup  ## compare the sCO2 plant with CoolProp; writes docs/results/
 	@$(BIN)/python -m gate5.plant.sco2.validate --out docs/results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,7 +26,7 @@ def description(packages: tuple[str, ...] = ()) -> dict[str, Any]:
     }
 
 
-def write(name: str, title: str, command: str, result: dict[str, Any], text: list[str]) -> Path:
+def write(name: str, title: str, command: str, result: dict[str, Any], text: list[str], indent: int | None = 1) -> Path:
     """Write ``docs/results/NAME.json`` and ``NAME.md``; returns the latter's path.
 
     Args:
@@ -34,9 +35,11 @@ def write(name: str, title: str, command: str, result: dict[str, Any], text: lis
         command: what makes these numbers again.
         result: plain JSON types; has ``machine``.
         text: the page's lines below the heading and the machine.
+        indent: of the JSON; ``None``: all in one line, for large results.
     """
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    document = json.dumps(result, indent=indent, sort_keys=True, allow_nan=False)
+    (RESULTS / f"{name}.json").write_text(document + "\n")
     described = result["machine"]
     packages = ", ".join(f"{key} {value}" for key, value in described["packages"].items() if value)
     lines = [
@@ -54,7 +57,7 @@ def write(name: str, title: str, command: str, result: dict[str, Any], text: lis
     return page
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     """A Markdown table; the first column to the left, the others to the right."""
     ruler = "|---|" + "---:|" * (len(head) - 1)
     return ["| " + " | ".join(head) + " |", ruler, *("| " + " | ".join(row) + " |" for row in rows)]

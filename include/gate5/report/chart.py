@@ -84,13 +84,19 @@ class Chart:
 
 def draw(chart: Chart) -> Markup:
     """The chart as a ``figure`` with caption, legend and SVG."""
+    caption = tag("figcaption", tag("b", chart.title), f" {chart.unit}" if chart.unit else "", _legend(chart))
+    return tag("figure", caption, drawing(chart), class_="chart")
+
+
+def drawing(chart: Chart, **attributes: object) -> Markup:
+    """The chart's SVG alone; ``attributes`` (``x``, ``width``, …) go to its ``svg`` element."""
     x_axis, y_axis = _axes(chart)
     parts = [_grid(chart, x_axis, y_axis)]
     parts += [_limit(limit, x_axis, y_axis) for limit in chart.limits if _visible(limit, y_axis)]
     parts += [_curve(series, x_axis, y_axis) for series in chart.series]
     parts += _marks(chart.marks, x_axis, y_axis)
     parts.append(tag("line", class_="cursor", x1=0, x2=0, y1=y_axis.end, y2=y_axis.start))
-    drawing = tag(
+    return tag(
         "svg",
         parts,
         viewBox=f"0 0 {WIDTH:g} {chart.height:g}",
@@ -101,9 +107,8 @@ def draw(chart: Chart) -> Markup:
         data_x_name=chart.x_name,
         data_x=_meta(x_axis),
         data_y=_meta(y_axis),
+        **attributes,
     )
-    caption = tag("figcaption", tag("b", chart.title), f" {chart.unit}" if chart.unit else "", _legend(chart))
-    return tag("figure", caption, drawing, class_="chart")
 
 
 def thin(x: Floats, y: Floats, points: int = POINTS) -> tuple[Floats, Floats]:

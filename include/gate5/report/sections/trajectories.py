@@ -17,14 +17,7 @@ def trajectories(row: ScenarioComparison, arrays: Arrays) -> Markup:
     """Followed variables with their set-points, constrained variables with their limits, then the actions."""
     if "t_s" not in arrays:
         return tag("p", "Missing: the trajectories of this scenario.", class_="soft")
-    minutes = np.asarray(arrays["t_s"], np.float64) / 60.0
-    followed = {tracking.variable: tracking for tracking in row.rl.tracking}
-    charts = []
-    for name in dict.fromkeys([*followed, *(constraint.variable for constraint in row.rl.constraints)]):
-        charts.append(_variable(row, arrays, minutes, name))
-        if name in followed:
-            charts.append(_error(row, arrays, minutes, followed[name]))
-    charts += [_action(row, arrays, minutes, index) for index in range(len(row.actions))]
+    charts = panels(row, arrays)
     drawn = [draw(chart) for chart in charts if chart.series]
     return tag(
         "div",
@@ -32,6 +25,18 @@ def trajectories(row: ScenarioComparison, arrays: Arrays) -> Markup:
         tag("div", drawn, class_="grid2"),
         tag("details", tag("summary", "These curves as a table"), _numbers(charts), class_="data"),
     )
+
+
+def panels(row: ScenarioComparison, arrays: Arrays) -> list[Chart]:
+    """The charts of one episode; a variable that the trajectories lack has one without curves."""
+    minutes = np.asarray(arrays["t_s"], np.float64) / 60.0
+    followed = {tracking.variable: tracking for tracking in row.rl.tracking}
+    charts = []
+    for name in dict.fromkeys([*followed, *(constraint.variable for constraint in row.rl.constraints)]):
+        charts.append(_variable(row, arrays, minutes, name))
+        if name in followed:
+            charts.append(_error(row, arrays, minutes, followed[name]))
+    return charts + [_action(row, arrays, minutes, index) for index in range(len(row.actions))]
 
 
 def _variable(row: ScenarioComparison, arrays: Arrays, minutes: Floats, name: str) -> Chart:
