@@ -26,6 +26,9 @@ from gate5.runs import path_segment
 from gate5.train.options import training_options
 from gate5.workspace import DirectoryWorkspace, open_workspace
 
+#: For the record beside the candidate; the release that follows evaluates it thoroughly.
+REPORT_EPISODES = 20
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -142,6 +145,7 @@ def train_candidate(config: ReleaseConfig, uri: str, seed: int, progress: Callab
             progress=progress,
             resume=True,
             state=workspace,
+            report_episodes=REPORT_EPISODES,
             **numbers,
         )
     record = workspace.read_json("train.json")
