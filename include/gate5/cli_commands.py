@@ -147,6 +147,13 @@ def _pull(arguments: argparse.Namespace) -> Outcome:
     return promotion.pull(load_config(arguments), arguments.channel, Path(arguments.dest), arguments.trust), 0
 
 
+def _doctor(arguments: argparse.Namespace) -> Outcome:
+    from gate5.doctor import examine
+
+    report = examine(load_config(arguments))
+    return report, report.exit_code
+
+
 def _keygen(arguments: argparse.Namespace) -> Outcome:
     from gate5.store import keygen
 
@@ -250,6 +257,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("history", "a channel's releases, newest first", _history, _add_channel, CONFIG),
     Command("rollback", "put an earlier release back", _rollback, _add_rollback, CONFIG),
     Command("pull", "fetch, check and switch to a channel's release (edge)", _pull, _add_pull, CONFIG),
+    Command("doctor", "what this machine has, what it lacks and how to get it", _doctor, needs=CONFIG),
     Command("keygen", "make a signing key", _keygen, _add_keygen, CONFIG),
     Command(
         "candidate", "announce a checkpoint to Airflow, which then releases it", _candidate, _add_candidate, CONFIG

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gate5 import _json, drivers, engine
+from gate5 import _json, drivers, engine, timing_caches
 from gate5.checkpoint import fetch, read
 from gate5.config import ReleaseConfig
 from gate5.control.policy import check_fits
@@ -146,13 +146,14 @@ def build(workspace: Workspace, config: ReleaseConfig) -> BuildResult:
     backend = engine.choose_backend(config.engine)
 
     def body(tracker: Tracker) -> dict[str, Any]:
-        built = engine.build(
-            tracker.read("policy.onnx", by="export"), config.engine, timing_cache=workspace.find("engine/timing.cache")
-        )
+        place = engine.timing_place(backend)
+        cache = workspace.find("engine/timing.cache") or timing_caches.fetch(config.store, place)
+        built = engine.build(tracker.read("policy.onnx", by="export"), config.engine, timing_cache=cache)
         tracker.write("engine/policy.engine", built.blob)
         tracker.write_json("engine/engine.json", built.metadata)
         if built.timing_cache is not None:
             workspace.write("engine/timing.cache", built.timing_cache)
+            timing_caches.keep(config.store, place, built.timing_cache)
         with engine.load(built.blob, built.metadata, threads=config.engine.threads) as loaded:
             info = loaded.info
         return BuildResult(

@@ -14,7 +14,7 @@ from gate5.engine import onnxruntime_engine
 from gate5.engine.base import BuiltEngine, Engine, EngineController, EngineInfo
 from gate5.errors import ConfigError, EngineError, IntegrityError
 
-__all__ = ["BuiltEngine", "Engine", "EngineController", "EngineInfo", "build", "choose_backend", "load"]
+__all__ = ["BuiltEngine", "Engine", "EngineController", "EngineInfo", "build", "choose_backend", "load", "timing_place"]
 
 _KEYS = ("backend", "precision", "obs_dim", "act_dim", "batch_max", "onnx_sha256", "blob_sha256", "versions")
 
@@ -38,6 +38,26 @@ def choose_backend(config: EngineConfig) -> str:
             "or set engine.backend: auto or onnxruntime."
         )
     return "onnxruntime"
+
+
+def timing_place(backend: str) -> str | None:
+    """The GPU and TensorRT version whose timing caches a build here can use; ``None`` where there is no such thing.
+
+    Args:
+        backend: what ``choose_backend`` gave.
+    """
+    if backend != "tensorrt":
+        return None
+    import tensorrt
+
+    from gate5.engine.tensorrt.gpu import Gpu
+
+    gpu = Gpu()
+    try:
+        found = gpu.identity()
+    finally:
+        gpu.release()
+    return f"{found['gpu']}-sm{found['compute_capability']}-tensorrt-{tensorrt.__version__}"
 
 
 def build(onnx: bytes, config: EngineConfig, *, timing_cache: bytes | None = None) -> BuiltEngine:
