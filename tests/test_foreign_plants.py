@@ -14,10 +14,11 @@ from gate5.cli import main
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples/pendulum/release.yaml"
+#: The SLA is a wide one: no test may fail because the machine is busy.
 QUICK = ["--set", "latency.iterations=1000", "--set", "latency.warmup=100", "--set", "latency.cadence_ms=0.1",
          "--set", "latency.cadence_iterations=500", "--set", "export.samples=1000",
          "--set", "engine.backend=onnxruntime",
-         "--set", "gate.sla_p99_ms=1000"]  # fmt: skip  (no test may fail because the machine is busy)
+         "--set", "gate.sla_p99_ms=1000"]  # fmt: skip
 Run = Callable[..., int]
 
 

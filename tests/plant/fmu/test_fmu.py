@@ -153,8 +153,12 @@ def test_an_unknown_scenario_and_a_start_value_that_the_fmu_refuses(opened: Open
     plant = opened(2)
     with pytest.raises(PlantError, match="did you mean 'emergency_trip'"):
         plant.reset("emergency_tripp", [1])
-    with pytest.raises(PlantError, match=r"cannot be initialised for broken with seed 1 .*plant.options.start"):
-        opened(2, scenarios={"broken": {"steps": 3, "start": {"phase": 99}}}).reset("broken", [1])
+    scenarios = {"broken": {"steps": 3, "start": {"phase": 99}}, "good": {"steps": 3, "start": {"phase": 0}}}
+    for version in (2, 3):
+        plant = opened(version, scenarios=scenarios)
+        with pytest.raises(PlantError, match=r"cannot be initialised for broken with seed 1 .*plant.options.start"):
+            plant.reset("broken", [1])
+        assert np.array_equal(plant.reset("good", [1]), SCO2Plant().reset("steady_state", [1])), "it can go on"
 
 
 def test_what_is_not_such_an_fmu_is_one_sentence(

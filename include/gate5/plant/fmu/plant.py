@@ -90,6 +90,7 @@ class FMUPlant:
                 self._apply(instance, i)
                 self._values[:, i] = instance.read(self._reads)
             except Exception as error:  # noqa: BLE001  (FMPy raises its own and bare exceptions)
+                _drop_if_fatal(instance, error)
                 raise PlantError(
                     f"The FMU {self._library.path.name} cannot be initialised for {name} with seed {seed} ({error}); "
                     "check plant.options.start and the scenario's."
@@ -131,8 +132,7 @@ class FMUPlant:
             ends = ends or (flag is not None and instance.read([flag])[0] != 0.0)
             gained = self._reward(values, instance)
         except Exception as error:  # noqa: BLE001  (what breaks in a foreign simulator is a failed solver, not our crash)
-            if getattr(error, "status", None) == FATAL:
-                instance.abandon()
+            _drop_if_fatal(instance, error)
             self._failed[i] = self._broken[i] = True
             return 0.0
         if not (np.isfinite(values).all() and np.isfinite(gained)):
@@ -216,6 +216,11 @@ class FMUPlant:
 
     def _title(self, name: str, source: str) -> str:
         return str(self._library.variables[source].description or name)
+
+
+def _drop_if_fatal(instance: FMUInstance, error: Exception) -> None:
+    if getattr(error, "status", None) == FATAL:
+        instance.abandon()
 
 
 def _box(signals: Sequence[Signal]) -> Box:
