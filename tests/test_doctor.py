@@ -80,7 +80,7 @@ def test_a_library_that_breaks_on_import_hides_nothing(monkeypatch: pytest.Monke
         def __getattr__(self, name: str) -> object:
             raise RuntimeError("libnvinfer.so.10: wrong ELF class")
 
-    monkeypatch.setitem(sys.modules, "tensorrt", Broken())  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "tensorrt", Broken())
     report = examine(ReleaseConfig())
     assert "wrong ELF class" in findings(report)["TensorRT"].found
     assert findings(report)["ONNX Runtime"].there
