@@ -23,6 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--inferences", type=int, default=50)
+    parser.add_argument("--batches", type=int, nargs="*", default=[8, 64, 8], help="larger batches, one after the other")
     options = parser.parse_args()
     blob = (options.workspace / "engine/policy.engine").read_bytes()
     metadata = json.loads((options.workspace / "engine/engine.json").read_text())
@@ -33,8 +34,8 @@ def main() -> int:
         with TensorRTEngine.open(blob, metadata, path) as engine:
             for index in range(options.inferences):
                 engine.poison()
-                engine.infer(obs[index % len(obs)][None])
-            for batch in (8, 64, 8):
+                actions = engine.infer(obs[index % len(obs)][None])
+            for batch in options.batches:
                 actions = engine.infer(obs[:batch])
             engine.split(obs[:1])
         if not np.isfinite(actions).all():
