@@ -29,6 +29,9 @@ def write_pages(result: dict[str, Any], trajectories: Path | None) -> list[Path]
             plots[f"{name}-emergency-trip.svg"] = sheet(charts, 2)
     for file, content in plots.items():
         (RESULTS / file).write_text(content)
+    exported = (result["artifacts"].get("prepared") or {}).get("machine") or {}
+    if result["machine"]["commit"] == "unknown":  # the GPU's machine had the files and no repository
+        result["machine"]["commit"] = exported.get("commit", "unknown")
     page = write(name, f"TensorRT on {gpu_tables.gpu_name(result)}", command(result), compact(result),
                  text(result, list(plots)), indent=None)  # fmt: skip
     return [page, page.with_suffix(".json"), *(RESULTS / file for file in plots)]

@@ -13,6 +13,7 @@ from typing import Any
 
 _SANITIZERS = ("/usr/local/cuda/bin/compute-sanitizer", "/usr/local/cuda/compute-sanitizer/compute-sanitizer")
 _TRTEXEC = ("/usr/src/tensorrt/bin/trtexec", "/opt/tensorrt/bin/trtexec", "/usr/local/tensorrt/bin/trtexec")
+_DONE = "gpu_memory_use: done"
 _SUMMARY = re.compile(r"ERROR SUMMARY: (\d+) error")
 _LIBRARIES = re.compile(r"(libnvinfer|libcublas|libcudnn|libnvonnxparser|libnvrtc)")
 _HEAD = re.compile(r"^=========\s{1,2}(?! )(?!COMPUTE-SANITIZER|ERROR SUMMARY|LEAK SUMMARY|Error:|Target)(\S.*)$")
@@ -34,12 +35,18 @@ def sanitize(workspace: Path, tool: str, *arguments: str, timeout_s: int = 90) -
     if command is None:
         return {"note": "not run: compute-sanitizer is not installed"}
     script = Path(__file__).with_name("gpu_memory_use.py")
-    line = [command, "--tool", tool, *arguments, sys.executable, str(script), str(workspace)]
+    program = [sys.executable, "-X", "faulthandler", str(script), str(workspace)]
+    line = [command, "--tool", tool, *arguments, *program]
     done = subprocess.run(line, capture_output=True, text=True, timeout=timeout_s, check=False)
     output = done.stdout + done.stderr
-    found = {"command": " ".join(line[1:-3]), **summary(output)}
-    if found["errors"] is None or "gpu_memory_use: done" not in output:
-        raise RuntimeError(f"compute-sanitizer {tool} ended with {done.returncode}: {output.strip()[-600:]}")
+    found = {"command": " ".join(["compute-sanitizer", "--tool", tool, *arguments]), **summary(output)}
+    if found["errors"] is None or _DONE not in output:
+        alone = subprocess.run(program, capture_output=True, text=True, timeout=timeout_s, check=False)
+        how = "comes to its end" if _DONE in alone.stdout else f"ends with {alone.returncode} too"
+        raise RuntimeError(
+            f"under compute-sanitizer {tool} the program ended with {done.returncode} before its end (without the tool "
+            f"it {how}): {output.strip()[-1500:]}"
+        )
     if found["ours"]:
         raise AssertionError(f"compute-sanitizer {tool} found something in our own use of memory: {found}")
     return found
