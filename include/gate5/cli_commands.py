@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from gate5.config import ReleaseConfig, resolve_path
-from gate5.errors import ConfigError
+from gate5.errors import ConfigError, OperationError
 from gate5.stage_results import GateResult
 from gate5.workspace import Workspace, open_workspace
 
@@ -173,15 +173,18 @@ def _train(arguments: argparse.Namespace) -> Outcome:
     from gate5.train import train
 
     config = load_config(arguments)
-    out = train(
-        open_plant(config.plant),
-        Path(arguments.out),
-        steps=arguments.steps,
-        seed=arguments.seed,
-        imitation=not arguments.no_imitation,
-        progress=sys.stderr.isatty() and not arguments.json,
-        resume=arguments.resume,
-    )
+    try:
+        out = train(
+            open_plant(config.plant),
+            Path(arguments.out),
+            steps=arguments.steps,
+            seed=arguments.seed,
+            imitation=not arguments.no_imitation,
+            progress=sys.stderr.isatty() and not arguments.json,
+            resume=arguments.resume,
+        )
+    except KeyboardInterrupt:
+        raise OperationError("Interrupted; the same command with --resume goes on from the last saved state.") from None
     return {"checkpoint": str(out), "text": f"wrote {out}"}, 0
 
 

@@ -213,7 +213,7 @@ def test_a_damaged_state_is_told_and_code_in_it_is_not_run(
     monkeypatch.chdir(tmp_path)
     stopped(tank, tmp_path, "PPO", 2)
     whole = (tmp_path / STATE).read_bytes()
-    for data in (b"", whole[: len(whole) // 2], pickle.dumps(Malicious())):
+    for data in (b"", whole[: len(whole) // 2], pickle.dumps(Malicious(), protocol=2)):
         (tmp_path / STATE).write_bytes(data)
         with pytest.raises(CheckpointError, match=r"training\.pt in .* is damaged"):
             go(tank, tmp_path, resume=True)
@@ -248,3 +248,17 @@ def test_the_command_resumes_and_refuses_another_training(
     (tmp_path / "out" / STATE).write_bytes(b"half")
     assert main([*command, "256"]) == 2
     assert "is damaged" in capsys.readouterr().err
+
+
+def test_after_ctrl_c_the_command_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --resume, the same command again would begin anew."""
+
+    def interrupted(*arguments: Any, **named: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gate5.train.train", interrupted)
+    monkeypatch.setenv("GATE5_HOME", str(tmp_path))
+    assert main(["train", str(tmp_path / "out")]) == 3
+    assert capsys.readouterr().err.count("--resume") == 1
