@@ -23,7 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--inferences", type=int, default=50)
-    parser.add_argument("--batches", type=int, nargs="*", default=[8, 64, 8], help="larger batches, one after the other")
+    parser.add_argument("--batches", type=int, nargs="*", default=[8, 64, 8], help="larger ones, one after the other")
     options = parser.parse_args()
     blob = (options.workspace / "engine/policy.engine").read_bytes()
     metadata = json.loads((options.workspace / "engine/engine.json").read_text())
