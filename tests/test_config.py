@@ -77,7 +77,6 @@ class TestDefaults:
             "latency.p99_upper_ms": ("<", "sla_p99_ms"),
             "evaluation.*.rl.violations": ("==", 0.0),
             "parity.engine.repeat_mismatches": ("==", 0.0),
-            "latency.cadence.p99_upper_ms": ("<", "sla_p99_ms"),
             "evaluation.*.baseline.episodes": (">=", 1.0),
             "evaluation.emergency_trip.rl.engine_episodes": (">=", 1.0),
         }

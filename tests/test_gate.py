@@ -178,7 +178,6 @@ class TestVerdict:
             ("parity.engine.max_abs_error", math.nan),
             ("parity.engine.repeat_mismatches", 1.0),
             ("latency.p99_upper_ms", 1.5),
-            ("latency.cadence.p99_upper_ms", 1.0),
             ("evaluation.load_following.baseline.episodes", 0.0),
             ("evaluation.emergency_trip.rl.engine_episodes", 0.0),
         ],
