@@ -19,6 +19,7 @@ GOOD = ROOT / "examples/checkpoints/good"
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home, so that nothing touches the store of the person who runs the tests."""
     monkeypatch.setenv("GATE5_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "config").mkdir()
     (tmp_path / "config/release.yaml").write_text("engine: {backend: onnxruntime}\n")
     return tmp_path
@@ -38,6 +39,17 @@ def check_refused(capsys: pytest.CaptureFixture[str], arguments: list[str], *wor
 
 def test_missing_checkpoint(capsys: pytest.CaptureFixture[str], home: Path) -> None:
     check_refused(capsys, ["resolve", str(home / "none"), "--workspace", "w"], str(home / "none"))
+
+
+def test_paths_start_where_the_person_is(
+    capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative arguments mean the current folder, wherever $GATE5_HOME is."""
+    here = home / "here"
+    shutil.copytree(GOOD, here / "mine")
+    monkeypatch.chdir(here)
+    assert main(["resolve", "mine", "--workspace", "w"]) == 0, capsys.readouterr().err
+    assert (here / "w/checkpoint/policy.zip").exists()
 
 
 def test_truncated_zip(capsys: pytest.CaptureFixture[str], home: Path) -> None:

@@ -50,6 +50,7 @@ def pendulum(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home with a signing key."""
     monkeypatch.setenv("GATE5_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     assert main(["keygen"]) == 0
     return tmp_path
 
@@ -144,6 +145,7 @@ class TestBadInput:
     @pytest.fixture(autouse=True)
     def _home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("GATE5_HOME", str(tmp_path))
+        monkeypatch.chdir(tmp_path)
 
     def resolve(self, checkpoint: Path, *settings: str) -> list[str]:
         more = [part for setting in settings for part in ("--set", setting)]

@@ -25,6 +25,7 @@ QUICK = {
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home with a signing key."""
     monkeypatch.setenv("GATE5_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     assert main(["keygen"]) == 0
     return tmp_path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,11 @@ class Command:
     needs: frozenset[str] = frozenset({"workspace", "config"})
 
 
+def from_here(text: str) -> str:
+    """A path as a person means it at a prompt: from the current folder; an address stays as it is."""
+    return text if "://" in text else os.path.abspath(text)
+
+
 def load_config(arguments: argparse.Namespace) -> ReleaseConfig:
     """The configuration of ``--config`` and ``--set``; without a file, ``config/release.yaml`` where there is one."""
     path = arguments.config
@@ -62,15 +68,15 @@ def _run_config(workspace: Workspace, arguments: argparse.Namespace) -> ReleaseC
 def _resolve(arguments: argparse.Namespace) -> Outcome:
     from gate5 import stages
 
-    workspace = open_workspace(arguments.workspace)
-    return stages.resolve(workspace, load_config(arguments), arguments.checkpoint), 0
+    workspace = open_workspace(from_here(arguments.workspace))
+    return stages.resolve(workspace, load_config(arguments), from_here(arguments.checkpoint)), 0
 
 
 def _stage(name: str) -> Callable[[argparse.Namespace], Outcome]:
     def run(arguments: argparse.Namespace) -> Outcome:
         from gate5 import stages
 
-        workspace = open_workspace(arguments.workspace)
+        workspace = open_workspace(from_here(arguments.workspace))
         return getattr(stages, name)(workspace, _run_config(workspace, arguments)), 0
 
     return run
@@ -79,7 +85,7 @@ def _stage(name: str) -> Callable[[argparse.Namespace], Outcome]:
 def _evaluate(arguments: argparse.Namespace) -> Outcome:
     from gate5 import stages
 
-    workspace = open_workspace(arguments.workspace)
+    workspace = open_workspace(from_here(arguments.workspace))
     config = _run_config(workspace, arguments)
     names = [arguments.scenario] if arguments.scenario else stages.scenarios(config)
     results = [stages.evaluate(workspace, config, name) for name in names]
@@ -96,7 +102,7 @@ def verdict_code(result: GateResult) -> int:
 def _gate(arguments: argparse.Namespace) -> Outcome:
     from gate5 import stages
 
-    workspace = open_workspace(arguments.workspace)
+    workspace = open_workspace(from_here(arguments.workspace))
     result = stages.gate(workspace, _run_config(workspace, arguments))
     document = {**result.to_dict(), "text": stages.gate_report(workspace).table()}
     return document, verdict_code(result)
@@ -105,7 +111,7 @@ def _gate(arguments: argparse.Namespace) -> Outcome:
 def _promote(arguments: argparse.Namespace) -> Outcome:
     from gate5 import promotion
 
-    workspace = open_workspace(arguments.workspace)
+    workspace = open_workspace(from_here(arguments.workspace))
     return promotion.promote(workspace, _run_config(workspace, arguments), approved_by=arguments.approved_by), 0
 
 
@@ -114,9 +120,9 @@ def _release(arguments: argparse.Namespace) -> Outcome:
 
     progress = None if arguments.json else _say
     result = release(
-        arguments.checkpoint,
+        from_here(arguments.checkpoint),
         load_config(arguments),
-        workspace=arguments.workspace,
+        workspace=arguments.workspace and from_here(arguments.workspace),
         approved_by=arguments.approved_by,
         progress=progress,
     )
@@ -165,7 +171,7 @@ def _keygen(arguments: argparse.Namespace) -> Outcome:
 def _candidate(arguments: argparse.Namespace) -> Outcome:
     from gate5 import promotion
 
-    return promotion.announce(arguments.checkpoint, arguments.url, load_config(arguments)), 0
+    return promotion.announce(from_here(arguments.checkpoint), arguments.url, load_config(arguments)), 0
 
 
 def _train(arguments: argparse.Namespace) -> Outcome:
