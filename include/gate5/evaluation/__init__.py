@@ -12,6 +12,7 @@ from gate5.evaluation.results import (
     ScenarioComparison,
     TrackingResult,
 )
+from gate5.evaluation.step_response import StepResponse
 
 __all__ = [
     "ConstraintResult",
@@ -23,5 +24,6 @@ __all__ = [
     "Evaluator",
     "Reference",
     "ScenarioComparison",
+    "StepResponse",
     "TrackingResult",
 ]

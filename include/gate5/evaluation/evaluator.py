@@ -12,6 +12,7 @@ from gate5.errors import EvaluationError
 from gate5.evaluation.recording import Progress, Recording, record
 from gate5.evaluation.results import ConstraintResult, ControllerResult, TrackingResult
 from gate5.evaluation.statistics import binomial_upper, deviation, mean
+from gate5.evaluation.step_response import step_response
 from gate5.plant.base import Bool, Constraint, Controller, Float64, Plant
 
 
@@ -157,8 +158,9 @@ def _tracking(tape: Recording, variable: str, setpoint: str, unit: str, dt_s: fl
         return TrackingResult(variable, setpoint, unit, None, None, None)
     iae = np.where(tape.live, error, 0.0).sum(axis=0) * dt_s
     return TrackingResult(
-        variable, setpoint, unit, number(np.sqrt(np.mean(live**2))), number(iae.mean()), number(live.max())
-    )
+        variable, setpoint, unit, number(np.sqrt(np.mean(live**2))), number(iae.mean()), number(live.max()),
+        step_response(tape.of(variable), tape.of(setpoint), tape.live, dt_s),
+    )  # fmt: skip
 
 
 def _driver(controller: Controller) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gate5.evaluation.step_response import StepResponse, no_metrics
+
 
 @dataclass(frozen=True)
 class ConstraintResult:
@@ -49,6 +51,8 @@ class TrackingResult:
         rmse: root mean square error.
         iae: integral of the absolute error over an episode, unit seconds, mean over episodes.
         worst: largest absolute error.
+        response: overshoot and settling time; ``None``: no change of the set-point makes them meaningful, or the
+            document is older than they are.
     """
 
     variable: str
@@ -57,6 +61,18 @@ class TrackingResult:
     rmse: float | None
     iae: float | None
     worst: float | None
+    response: StepResponse | None = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TrackingResult:
+        """The inverse of ``asdict``."""
+        response = data.get("response")
+        return cls(**{**data, "response": None if response is None else StepResponse(**response)})
+
+    def metrics(self) -> dict[str, float | None]:
+        """Flat numbers for the gate, without a prefix; ``None`` where a set-point makes them not meaningful."""
+        response = no_metrics() if self.response is None else self.response.metrics()
+        return {"rmse": self.rmse, "iae": self.iae, "worst": self.worst, **response}
 
 
 @dataclass(frozen=True)
@@ -110,7 +126,7 @@ class ControllerResult:
             **{
                 **data,
                 "returns": tuple(data["returns"]),
-                "tracking": tuple(TrackingResult(**t) for t in data["tracking"]),
+                "tracking": tuple(TrackingResult.from_dict(t) for t in data["tracking"]),
                 "constraints": tuple(ConstraintResult(**c) for c in data["constraints"]),
                 "end_reasons": dict(data["end_reasons"]),
             }
@@ -129,7 +145,7 @@ class ControllerResult:
         for index, tracking in enumerate(self.tracking):
             names = [f"tracking.{tracking.variable}"] + (["tracking"] if index == 0 else [])
             for name in names:
-                flat |= {f"{name}.rmse": tracking.rmse, f"{name}.iae": tracking.iae, f"{name}.worst": tracking.worst}
+                flat |= {f"{name}.{key}": value for key, value in tracking.metrics().items()}
         for constraint in self.constraints:
             flat[f"constraint.{constraint.name}.violations"] = constraint.violations
             flat[f"constraint.{constraint.name}.smallest_margin"] = constraint.smallest_margin

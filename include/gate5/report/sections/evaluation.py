@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gate5.evaluation import ControllerResult, ScenarioComparison
+from gate5.evaluation import ControllerResult, ScenarioComparison, TrackingResult
 from gate5.report.artifacts import Artifacts
 from gate5.report.forest import Row, forest
 from gate5.report.html import Markup, figure, table, tag, title, unit
@@ -138,6 +138,9 @@ def _numbers(row: ScenarioComparison) -> Markup:
         name = f"{title(_title(row, tracking.variable))}, RMSE to set-point"
         lines.append(line(name, *(figure(t.rmse, 3, unit(t.unit)) if t else "–" for t in pair)))
         lines.append(line("… largest error", *(figure(t.worst, 3, unit(t.unit)) if t else "–" for t in pair)))
+        if any(t and t.response for t in pair):  # no lines where no set-point changes and holds
+            lines.append(line("… overshoot, mean (worst)", *(_overshoot(t) for t in pair)))
+            lines.append(line("… settling time to 2 %, mean (worst)", *(_settling(t) for t in pair)))
     lines += [
         line("violating steps (episodes)", *(_counted(r) if r else "–" for r in both)),
         line("P(an episode violates), at most", *(f"{r.violation_probability_upper:.2%}" if r else "–" for r in both)),
@@ -146,6 +149,24 @@ def _numbers(row: ScenarioComparison) -> Markup:
         line("episodes ended by", *(_ends(r) if r else "–" for r in both)),
     ]  # fmt: skip
     return table(("", f"policy ({row.rl.driver or 'PyTorch'})", row.baseline_name or "PID"), lines, numeric=(1, 2))
+
+
+def _overshoot(tracking: TrackingResult | None) -> str:
+    if tracking is None or tracking.response is None:
+        return "–"
+    r, of = tracking.response, unit(tracking.unit)
+    mean = f"{figure(r.overshoot_mean, 3, of)}, {figure(r.overshoot_percent_mean, 3, '%')}"
+    return f"{mean} ({figure(r.overshoot_worst, 3, of)}, {figure(r.overshoot_percent_worst, 3, '%')})"
+
+
+def _settling(tracking: TrackingResult | None) -> str:
+    """Where not every episode settled there is no worst time; it says how many did."""
+    if tracking is None or tracking.response is None:
+        return "–"
+    r = tracking.response
+    if r.settled_episodes == r.episodes:
+        return f"{figure(r.settling_mean_s, 4, 's')} ({figure(r.settling_worst_s, 4, 's')})"
+    return f"{figure(r.settling_mean_s, 4, 's')} (settled in {r.settled_episodes} of {r.episodes} episodes)"
 
 
 def _constraints(row: ScenarioComparison) -> Markup:
