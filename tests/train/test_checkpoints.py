@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,24 @@ def test_the_summary_says_what_the_evaluation_found(tmp_path: Path) -> None:
         row = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
         assert row.split("|")[7].strip() == str(first[name])
     assert record("undertrained")["command"] in text
+    assert "(x-curve.svg)" in text
+    assert (tmp_path / "x-curve.svg").read_text() == summary.curve_picture(record("undertrained"))
+
+
+@pytest.mark.parametrize("name", ["good", "undertrained"])
+def test_the_learning_curve_has_one_mark_per_logged_point(name: str) -> None:
+    """Its height is the value's: read back with the axis that the drawing carries."""
+    log, svg = record(name)["log"], "{http://www.w3.org/2000/svg}"
+    root = ElementTree.fromstring(summary.curve_picture(record(name)))
+    panels = [panel for panel in root.iter(f"{svg}svg") if panel is not root]
+    wanted = [[100 * row["gain"] for row in log], [row["violations"] for row in log]]
+    assert len(panels) == len(wanted)
+    for panel, values in zip(panels, wanted, strict=True):
+        marks = list(panel.iter(f"{svg}circle"))
+        for key, axis, data in (
+            ("cx", "data-x", [row["steps"] / 1000 for row in log]),
+            ("cy", "data-y", values),
+        ):
+            low, high, start, end, _ = json.loads(panel.attrib[axis])
+            found = [low + (float(mark.attrib[key]) - start) / (end - start) * (high - low) for mark in marks]
+            assert found == pytest.approx(data, abs=1e-3 * (high - low)), "one each, in the log's order"

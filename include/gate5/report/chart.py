@@ -22,12 +22,13 @@ POINTS = 200
 
 @dataclass(frozen=True)
 class Series:
-    """One curve. ``kind`` is its CSS class: ``rl``, ``pid``, ``set``, or ``c1`` to ``c6``."""
+    """One curve. ``kind`` is its CSS class: ``rl``, ``pid``, ``set``, or ``c1`` to ``c6``; ``dots``: one per point."""
 
     name: str
     kind: str
     x: Floats
     y: Floats
+    dots: bool = False
 
 
 @dataclass(frozen=True)
@@ -188,15 +189,19 @@ def _limit(limit: Limit, x_axis: Axis, y_axis: Axis) -> Markup:
 
 
 def _curve(series: Series, x_axis: Axis, y_axis: Axis) -> Markup:
-    x, y = thin(np.asarray(series.x, np.float64), np.asarray(series.y, np.float64))
+    x, y = np.asarray(series.x, np.float64), np.asarray(series.y, np.float64)
+    if not series.dots:
+        x, y = thin(x, y)
     good = np.isfinite(x) & np.isfinite(y)
     pieces = np.split(np.arange(len(x)), np.flatnonzero(~good))
     lines = []
     for piece in pieces:
         kept = piece[good[piece]]
         if kept.size:
-            points = zip(x_axis.place(x[kept]), y_axis.place(y[kept]), strict=True)
+            points = list(zip(x_axis.place(x[kept]), y_axis.place(y[kept]), strict=True))
             lines.append(tag("polyline", points=" ".join(f"{a:.1f},{b:.2f}" for a, b in points)))
+            if series.dots:
+                lines += [tag("circle", cx=f"{a:.1f}", cy=f"{b:.2f}", r=3) for a, b in points]
     return tag("g", lines, class_=f"curve {series.kind}", data_name=series.name)
 
 

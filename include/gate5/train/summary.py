@@ -1,4 +1,7 @@
-"""``python -m gate5.train.summary CHECKPOINT OUT.md``: a trained policy against the PID, and how it got there."""
+"""``python -m gate5.train.summary CHECKPOINT OUT.md``: a trained policy against the PID, and how it got there.
+
+Writes OUT.md and its learning curve, OUT-curve.svg.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gate5 import _json
 from gate5.checkpoint import fetch, read
 from gate5.config import BaselineConfig, EvaluationConfig, PlantConfig
@@ -14,6 +19,8 @@ from gate5.control.baseline import open_baseline
 from gate5.evaluation import EvaluationReport, EvaluationReporter
 from gate5.evaluation.observations import TorchController
 from gate5.plant.registry import open_plant
+from gate5.report.chart import Chart, Series
+from gate5.report.standalone import sheet
 from gate5.train.settings import REPORT_SEED
 from gate5.workspace import write_atomically
 
@@ -66,6 +73,28 @@ def curve(record: dict[str, Any]) -> list[str]:
     ]
 
 
+def curve_picture(record: dict[str, Any]) -> str:
+    """The same as an SVG file: gain and violations against environment steps, a dot per validation.
+
+    The search over the output layer, which begins at the best policy kept, is a dot beside the curve of PPO.
+    """
+    log = record["log"]
+    steps = np.array([row["steps"] for row in log], dtype=np.float64) / 1000.0
+    ppo = len(log) - 1 if record["polish"] else len(log)
+    charts = []
+    for title, unit, values in (
+        ("Gain over the PID", "%", [100.0 * row["gain"] for row in log]),
+        ("Violations", "violating steps", [row["violations"] for row in log]),
+    ):
+        y = np.array(values, dtype=np.float64)
+        series = [Series("PPO", "rl", steps[:ppo], y[:ppo], dots=True)]
+        if record["polish"]:
+            series.append(Series("search over the output layer", "c3", steps[ppo:], y[ppo:], dots=True))
+        summary = f"{len(log)} validations during training."
+        charts.append(Chart(title, unit, series, "environment steps, thousands", summary=summary))
+    return sheet(charts)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m gate5.train.summary", description=__doc__)
@@ -79,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     policy = TorchController(read(fetch(str(options.checkpoint))).module)
     config = EvaluationConfig(episodes=options.episodes, seed=options.seed)
     report = EvaluationReporter(plant, config).run(policy, open_baseline(BaselineConfig(), plant))
+    picture = options.out.with_name(f"{options.out.stem}-curve.svg")
     lines = [
         f"# {options.checkpoint.name} against the tuned PID", "",
         f"Made by `python -m gate5.train.summary {options.checkpoint.as_posix()} {options.out.as_posix()}`; "
@@ -86,9 +116,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"The policy was made by `{record['command']}`.", "", *table(report), "",
         "Smallest margins of the policy:", "", *margins(report), "",
         "Training, judged on validation episodes; the gain over the PID is the mean over scenarios plus the worst one:",
-        "", *curve(record), "",
+        "", f"![Learning curve]({picture.name})", "", *curve(record), "", *_search(record),
     ]  # fmt: skip
+    write_atomically(picture, curve_picture(record).encode())
     write_atomically(options.out, "\n".join(lines).encode())
+
+
+def _search(record: dict[str, Any]) -> list[str]:
+    text = "The last row is the search over the output layer, which begins at the best policy kept before it."
+    return [text, ""] if record["polish"] else []
 
 
 def _text(value: float | None, form: str) -> str:
