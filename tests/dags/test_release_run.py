@@ -144,6 +144,28 @@ def test_an_undertrained_policy_is_refused_in_a_failed_run(outcomes: dict[str, d
     assert run["tries"]["reject"] == 1, "a refusal is not tried again"
 
 
+def test_one_process_gives_the_same_numbers(outcomes: dict[str, dict[str, Any]], folder: Path, tmp_path: Path) -> None:
+    """The command line and the DAG call the same stages on the same seeds; only time itself may differ."""
+    ours = tmp_path / "workspace"
+    line = [
+        "release",
+        str(CHECKPOINTS / "undertrained"),
+        "--config",
+        str(folder / "two.yaml"),
+        "--workspace",
+        str(ours),
+    ]
+    done = subprocess.run([sys.executable, "-m", "gate5.cli", *line], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    theirs = Path(outcomes["refused"]["xcom"]["gate"]["workspace"])
+    for name in ("observations.npz", "policy.onnx", "parity.json", "comparison.json"):
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes(), name
+    verdicts = [json.loads((workspace / "gate.json").read_text()) for workspace in (ours, theirs)]
+    assert verdicts[0]["verdict"] == verdicts[1]["verdict"] == "fail"
+    timed = [[r for r in v["rules"] if not r["metric"].startswith("latency.")] for v in verdicts]
+    assert timed[0] == timed[1]
+
+
 def test_a_rule_that_cannot_be_computed_promotes_nothing(outcomes: dict[str, dict[str, Any]]) -> None:
     run = outcomes["no_verdict"]
     assert run["state"] == "failed"
