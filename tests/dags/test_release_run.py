@@ -158,12 +158,16 @@ def test_one_process_gives_the_same_numbers(outcomes: dict[str, dict[str, Any]],
     done = subprocess.run([sys.executable, "-m", "gate5.cli", *line], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     theirs = Path(outcomes["refused"]["xcom"]["gate"]["workspace"])
-    for name in ("observations.npz", "policy.onnx", "parity.json", "comparison.json"):
+    for name in ("observations.npz", "policy.onnx", "comparison.json"):
         assert (ours / name).read_bytes() == (theirs / name).read_bytes(), name
+    # The reference of parity is NumPy's, whose sums depend on BLAS's threads in the last bit.
+    parity = [json.loads((workspace / "parity.json").read_text()) for workspace in (ours, theirs)]
+    assert parity[0]["compared"] == parity[1]["compared"]
+    assert parity[0]["max_abs_error"] == pytest.approx(parity[1]["max_abs_error"], abs=1e-6)
     verdicts = [json.loads((workspace / "gate.json").read_text()) for workspace in (ours, theirs)]
     assert verdicts[0]["verdict"] == verdicts[1]["verdict"] == "fail"
-    timed = [[r for r in v["rules"] if not r["metric"].startswith("latency.")] for v in verdicts]
-    assert timed[0] == timed[1]
+    untimed = [[r for r in v["rules"] if not r["metric"].startswith(("latency.", "parity."))] for v in verdicts]
+    assert untimed[0] == untimed[1]
 
 
 def test_a_rule_that_cannot_be_computed_promotes_nothing(outcomes: dict[str, dict[str, Any]]) -> None:
