@@ -122,7 +122,7 @@ class Check:
                 name: repeat(engine, self.obs[:batch]) for name, engine in engines.items()
             }
             runners["floor"] = floor.run
-            spent = interleave(runners, self.rounds, 500)
+            spent = interleave(runners, self.rounds, 500, "graph")
             floor.close()
             self.samples |= {f"{name}/{batch}{label}": values / 1e6 for name, values in spent.items()}
             found[f"batch {batch}"] = {name: distribution(values) for name, values in spent.items()}

@@ -14,11 +14,13 @@ from gate5._quiet import ordinary, quiet
 CURVE = [*(index / 100 for index in range(1, 99)), 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.999, 0.9995, 1.0]
 
 
-def interleave(runners: dict[str, Callable[[], Any]], rounds: int, block: int) -> dict[str, Any]:
-    """Nanoseconds per run; the runners take turns within each round."""
+def interleave(
+    runners: dict[str, Callable[[], Any]], rounds: int, block: int, choose: str | None = None
+) -> dict[str, Any]:
+    """Nanoseconds per run; the runners take turns within each round, on the CPU where ``choose`` fares best."""
     spent = {name: np.zeros((rounds, block), np.int64) for name in runners}
     clock = time.perf_counter_ns
-    with quiet() as thread:
+    with quiet(trial=runners.get(choose or "")) as thread:
         for number in range(-1, rounds):
             for name, run in runners.items():
                 with ordinary(thread):

@@ -97,6 +97,9 @@ class EngineConfig(Section):
     precision: Literal["fp16", "fp32", "bf16"] = Field("fp16", description="TensorRT only; ONNX Runtime runs FP32")
     profile: ProfileConfig = Field(default_factory=ProfileConfig, description="batch sizes")
     optimization_level: int = Field(5, ge=0, le=5, description="TensorRT's builder: 5 tries the most kernels")
+    timing_iterations: int = Field(
+        8, ge=1, description="how often TensorRT's builder times each kernel; one noisy time picks a slow one"
+    )
     workspace_mib: int = Field(256, ge=1, description="GPU memory that TensorRT may use while it builds")
     tactic_sources: int | None = Field(None, description="bit mask for set_tactic_sources; null: TensorRT's default")
     threads: int = Field(1, ge=1, description="ONNX Runtime's intra-op threads")
@@ -120,7 +123,7 @@ class LatencyConfig(Section):
     )
     blocks: int = Field(10, ge=1, description="the back-to-back series is taken in this many blocks")
     confidence: float = Field(0.99, gt=0.5, lt=1, description="of the upper bound of p99")
-    cpu: int | None = Field(None, ge=0, description="pin the measuring thread to this CPU; null: the quietest one")
+    cpu: int | None = Field(None, ge=0, description="pin the measuring thread to this CPU; null: the calmest one")
 
 
 class EvaluationConfig(Section):

@@ -70,7 +70,7 @@ class LatencyBenchmark:
         rows = _rows(observations, self.engine.info.obs_dim)
         state = getattr(self.engine, "device_state", None)
         before = state() if state else None
-        with quiet(self.config.cpu) as thread:
+        with quiet(self.config.cpu, lambda: self.engine.infer(rows[0])) as thread:
             start = Counters.now(thread.cpu)
             typical = self._warm_up(rows)
             switches = Counters.now(thread.cpu).involuntary - start.involuntary

@@ -35,6 +35,9 @@ VARIABLES = {
     "inspector": "EngineInspector",
     "cache": "ITimingCache",
     "problem": "ParserError",
+    "algorithm": "IAlgorithm",
+    "algorithm_context": "IAlgorithmContext",
+    "algorithm_io": "IAlgorithmIOInfo",
 }
 
 

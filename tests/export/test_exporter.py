@@ -177,3 +177,64 @@ def test_bf16_rounds_to_nearest(checkpoint: Callable[..., Any], rollout: Any) ->
     bits = np.frombuffer(after["body.0.weight"].raw_data, np.uint16).astype(np.uint32) << 16
     expected = torch.from_numpy(weight.copy()).bfloat16().float().numpy()
     np.testing.assert_array_equal(bits.view(np.float32).reshape(weight.shape), expected)
+
+
+def _clipped(low: float, high: float, *, used_twice: bool = False) -> bytes:
+    """A body of one layer and the clip after it, as the exporter names them."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    generator = np.random.default_rng(3)
+    tensors = {
+        "body.0.weight": generator.normal(size=(4, 6)),
+        "body.0.bias": generator.normal(size=4),
+        "low": np.array(low),
+        "high": np.array(high),
+    }
+    nodes = [
+        helper.make_node("Gemm", ["obs", "body.0.weight", "body.0.bias"], ["y"], name="/body/body.0/Gemm", transB=1),
+        helper.make_node("Clip", ["y", "low", "high"], ["clipped"], name="/head/Clip"),
+        helper.make_node("Add", ["clipped", "y" if used_twice else "low"], ["action"], name="/head/Add"),
+    ]
+    if not used_twice:
+        nodes[1:] = [helper.make_node("Clip", ["y", "low", "high"], ["action"], name="/head/Clip")]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", n]) for name, n in (("obs", 6), ("action", 4))]
+    arrays = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in tensors.items()]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], arrays)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def _names(model: bytes) -> list[str]:
+    import onnx
+
+    return [node.name for node in onnx.load_from_string(model).graph.node]
+
+
+def test_a_clip_at_exact_bounds_goes_with_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT can then fuse it with the last layer; the actions keep their bits, those on the bounds too."""
+    from onnx.reference import ReferenceEvaluator
+
+    model = _clipped(-1.0, 1.0)
+    obs = np.random.default_rng(4).normal(scale=2, size=(3000, 6)).astype(np.float32)
+    moved = to_fp16_body(model)
+    assert _names(moved)[-2:] == ["/body/Clip", "/cast/leave_0"]
+    monkeypatch.setattr("gate5.engine.precision._take_clip", lambda graph, target: None)
+    left = to_fp16_body(model)
+    assert _names(left)[-2:] == ["/cast/leave_0", "/head/Clip"]
+    # ONNX's own evaluator: ONNX Runtime on a CPU would leave roundings out.
+    actions, before = (ReferenceEvaluator(model).run(None, {"obs": obs})[0] for model in (moved, left))
+    assert 0.1 < float(np.mean(np.abs(actions) == 1.0)) < 0.9
+    assert actions.dtype == np.float32
+    assert actions.tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [_clipped(-0.1, 1.0), _clipped(-1.0, 1e6), _clipped(-1.0, 1.0, used_twice=True)],
+    ids=["0.1 is no FP16 number", "more than FP16 holds", "the unclipped value is needed too"],
+)
+def test_any_other_clip_stays_in_fp32(model: bytes) -> None:
+    """Clipped at a rounded bound, an action would leave its limits."""
+    names = _names(to_fp16_body(model))
+    assert "/head/Clip" in names
+    assert "/body/Clip" not in names

@@ -2,7 +2,10 @@
 
 TensorRT 10 and 11 build what the graph says (strongly typed), so the graph has to say it. The normaliser stays in FP32
 because its inputs are raw physical units, whose squares and differences FP16 cannot hold; the head (squash, unscale,
-clip) because it costs nothing and rounds the action last.
+clip) because it costs nothing and rounds the action last. One part of the head goes with the body: a clip that follows
+it at once, at bounds that the low precision holds exactly. Rounding keeps the order of numbers and leaves such bounds
+as they are, so to clip before the cast gives the same bits as after it, and TensorRT makes one kernel of the last
+layer and its clip.
 """
 
 from __future__ import annotations
@@ -34,9 +37,10 @@ def lower_body(onnx: bytes, precision: str) -> bytes:
     target = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}[precision]
     model = onnx_module.load_from_string(onnx)
     graph = model.graph
-    body = [node for node in graph.node if node.name.startswith(BODY)]
-    if not body:
+    if not any(node.name.startswith(BODY) for node in graph.node):
         raise ExportError(f"The graph has no node below {BODY!r}, so nothing says what may run in {precision}.")
+    _take_clip(graph, target)
+    body = [node for node in graph.node if node.name.startswith(BODY)]
     initialisers = {item.name: item for item in graph.initializer}
     made = {name for node in body for name in node.output}
     shared = {name for node in graph.node if not node.name.startswith(BODY) for name in node.input}
@@ -55,6 +59,42 @@ def lower_body(onnx: bytes, precision: str) -> bytes:
     entry.key, entry.value = "gate5.body_precision", precision
     onnx_module.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _take_clip(graph: Any, target: int) -> None:
+    """Make a clip that alone uses the body's result, at bounds that ``target`` holds exactly, a part of the body."""
+    from onnx import helper, numpy_helper
+
+    last = [node for node in graph.node if node.name.startswith(BODY)][-1]
+    users = [node for node in graph.node if last.output[0] in node.input]
+    if len(users) != 1 or users[0].op_type != "Clip" or users[0].name.startswith(BODY):
+        return
+    clip = users[0]
+    constants = {item.name: item for item in graph.initializer}
+    constants |= {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"}
+    bounds = [numpy_helper.to_array(constants[name]) for name in clip.input[1:] if name in constants]
+    if len(bounds) != 2 or not all(_exact(bound, target) for bound in bounds):
+        return
+    own = [f"{BODY}clip_{side}" for side in ("low", "high")]
+    graph.initializer.extend(numpy_helper.from_array(bound, name) for name, bound in zip(own, bounds, strict=True))
+    position = list(graph.node).index(clip)
+    moved = helper.make_node("Clip", [clip.input[0], *own], list(clip.output), name=f"{BODY}Clip")
+    graph.node.remove(clip)
+    graph.node.insert(position, moved)
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [item for item in graph.initializer if item.name in clip.input[1:] and item.name not in used]:
+        graph.initializer.remove(tensor)
+
+
+def _exact(value: Any, target: int) -> bool:
+    """Whether every number survives the way into ``target`` and back."""
+    from onnx import TensorProto
+
+    array = np.ascontiguousarray(value, np.float32)
+    if target == TensorProto.FLOAT16:
+        with np.errstate(over="ignore"):
+            return bool(np.array_equal(array.astype(np.float16).astype(np.float32), array))
+    return not np.any(array.view(np.uint32) & 0xFFFF)
 
 
 def _lower(tensor: Any, target: int) -> None:

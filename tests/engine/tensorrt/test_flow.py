@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 
 from gate5.config import EngineConfig, ProfileConfig
 from gate5.engine import EngineController
-from gate5.engine.tensorrt import compat, slot
+from gate5.engine.tensorrt import compat, frames, slot
 from gate5.engine.tensorrt.builder import TensorRTExporter, batch_profiles
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import ConfigError, EngineError
@@ -179,3 +182,75 @@ def test_other_tensors_than_ours(trt: Any, cuda: Any, graph: bytes, settings: Ca
     built = TensorRTExporter(settings()).build(graph)
     with pytest.raises(EngineError, match=r"it has to be float32 \(-1, 9\)"):
         TensorRTEngine.open(built.blob, {**built.metadata, "obs_dim": 9}, "stream")
+
+
+def test_frames_that_the_bindings_keep_keep_nothing(
+    trt: Any, opened: Callable[..., TensorRTEngine], observations: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT 8.5's bindings keep the calling frame for ever when they log; its variables held engine and context.
+
+    Seen on a GPU: 320 KB of device memory a closed engine, and a profile that the next context could not have.
+    """
+    kept: list[Any] = []
+    contexts: list[Any] = []
+    create = trt.engine.create_execution_context
+
+    def logs() -> Any:
+        kept.append(sys._getframe(1))
+        context = create()
+        contexts.append(weakref.ref(context))
+        return context
+
+    monkeypatch.setattr(trt.engine, "create_execution_context", logs)
+    with opened() as engine:
+        engine.infer(observations[:4])
+        for batch in range(2, 11):  # more than are kept: the oldest goes, and its context with it
+            engine.infer(observations[:batch])
+        assert 2 <= sum(context() is not None for context in contexts) <= 8
+    assert len(kept) >= 10
+    assert [context() for context in contexts] == [None] * len(contexts)
+
+
+def test_running_frames_and_generators_are_left_alone() -> None:
+    """Clearing a suspended generator would end it."""
+
+    def numbers() -> Any:
+        yield 1
+        yield 2
+
+    code = numbers.__code__.replace(co_filename=frames.__file__)
+    going = type(numbers)(code, globals())()
+    assert next(going) == 1
+    frames.clear_finished()
+    assert next(going) == 2
+
+
+def test_plain_formats_at_batch_one() -> None:
+    """Kernels that want channels in groups pay for it with two more kernels; larger batches are left to the builder."""
+    linear, grouped = object(), object()
+
+    def kernel(*formats: Any) -> Any:
+        return SimpleNamespace(get_algorithm_io_info=lambda index: SimpleNamespace(tensor_format=formats[index]))
+
+    def layer(*batches: int) -> Any:
+        return SimpleNamespace(num_inputs=1, num_outputs=1, get_shape=lambda index: [(size, 30) for size in batches])
+
+    there: Any = SimpleNamespace(
+        IAlgorithm=1, IAlgorithmContext=1, IAlgorithmIOInfo=1, TensorFormat=SimpleNamespace(LINEAR=linear)
+    )
+    choices = [kernel(grouped, grouped), kernel(linear, linear), kernel(linear, grouped), kernel(linear, linear)]
+    assert compat.plain_choices(there, layer(1, 1, 1), choices) == [1, 3]
+    assert compat.plain_choices(there, layer(1, 512, 512), choices) == [0, 1, 2, 3]
+    assert compat.plain_choices(there, layer(1, 1, 1), choices[:1]) == [0]  # nothing plain: whatever there is
+
+
+def test_an_error_in_the_choice_does_not_reach_the_builder() -> None:
+    """An exception that passes through TensorRT's C++ ends the process."""
+    there: Any = SimpleNamespace(
+        IAlgorithmSelector=type("IAlgorithmSelector", (), {}), IAlgorithm=1, IAlgorithmContext=1, IAlgorithmIOInfo=1,
+        IBuilderConfig=SimpleNamespace(algorithm_selector="property"),
+    )  # fmt: skip
+    config = SimpleNamespace(algorithm_selector=None)
+    selector = compat.prefer_plain_formats(there, config)
+    assert config.algorithm_selector is selector
+    assert selector.select_algorithms(object(), [object(), object()]) == [0, 1]

@@ -10,7 +10,7 @@ from typing import Any
 from gate5.config import EngineConfig, ProfileConfig
 from gate5.engine.base import BuiltEngine
 from gate5.engine.precision import lower_body
-from gate5.engine.tensorrt import compat
+from gate5.engine.tensorrt import compat, frames
 from gate5.engine.tensorrt.gpu import Gpu
 from gate5.engine.tensorrt.inspector import built_precision, layers
 from gate5.errors import EngineError
@@ -50,6 +50,7 @@ class TensorRTExporter:
                 seconds = time.perf_counter() - started
                 metadata = self._describe(trt, blob, messages)
                 metadata["hardware"] = gpu.identity()
+                frames.clear_finished()
         finally:
             gpu.release()
         metadata["onnx_sha256"] = _sha256(onnx)
@@ -59,6 +60,7 @@ class TensorRTExporter:
             "seconds": seconds,
             "graph_sha256": _sha256(graph),
             "profile": settings.profile.model_dump(),
+            "timing_iterations": settings.timing_iterations,
             "workspace_mib": settings.workspace_mib,
             "tactic_sources": settings.tactic_sources,
             "timing_cache_sha256": None if cache is None else _sha256(cache),
@@ -79,16 +81,22 @@ class TensorRTExporter:
         config = builder.create_builder_config()
         facts = self._configure(trt, builder, config, network, messages)
         reused = self._attach_cache(config, timing_cache, messages)
+        selector = compat.prefer_plain_formats(trt, config)
         plan = builder.build_serialized_network(network, config)
         if plan is None:
             raise EngineError(f"TensorRT could not build the engine: {_last(messages)}")
         cache = config.get_timing_cache()
         saved = None if cache is None else bytes(memoryview(cache.serialize()))
-        return bytes(memoryview(plan)), saved, {**facts, "timing_cache_reused": reused}
+        return (
+            bytes(memoryview(plan)),
+            saved,
+            {**facts, "timing_cache_reused": reused, "plain_formats_at_batch_1": selector is not None},
+        )
 
     def _configure(self, trt: Any, builder: Any, config: Any, network: Any, messages: list[str]) -> dict[str, Any]:
         settings = self.settings
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_mib << 20)
+        config.avg_timing_iterations = settings.timing_iterations
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         level = compat.set_optimization_level(trt, config, settings.optimization_level)
         compat.set_precision(trt, builder, config, network, settings.precision)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gate5.engine.base import ConfinedEngine, EngineInfo, Float32
-from gate5.engine.tensorrt import compat, trial
+from gate5.engine.tensorrt import compat, frames, trial
 from gate5.engine.tensorrt import gpu as gpu_module
 from gate5.engine.tensorrt.gpu import Gpu
 from gate5.engine.tensorrt.slot import Slot
@@ -147,6 +147,7 @@ class TensorRTEngine(ConfinedEngine):
         self._slots = {}
         for name in ("_first", "_stream", "_engine", "_runtime"):
             self.__dict__.pop(name, None)
+        frames.clear_finished()
 
     def _slot(self, batch: int) -> Slot:
         slot = self._slots.pop(batch, None)

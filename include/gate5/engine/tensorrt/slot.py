@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gate5.engine.base import Float32
+from gate5.engine.tensorrt import frames
 from gate5.engine.tensorrt.gpu import Gpu
 from gate5.engine.tensorrt.graph import CudaGraph, driver_module
 from gate5.errors import EngineError
@@ -150,6 +151,7 @@ class Slot:
         self.input = self.output = np.zeros((0, 0), np.float32)  # nothing may touch the freed memory
         for buffer in buffers:
             buffer.free()
+        frames.clear_finished()  # before another context asks for this one's profile
 
     def _reason(self) -> str:
         return " / ".join(message for message in self._errors[-3:]) or "it gives no reason"
