@@ -35,9 +35,6 @@ VARIABLES = {
     "inspector": "EngineInspector",
     "cache": "ITimingCache",
     "problem": "ParserError",
-    "algorithm": "IAlgorithm",
-    "algorithm_context": "IAlgorithmContext",
-    "algorithm_io": "IAlgorithmIOInfo",
 }
 
 

@@ -222,7 +222,8 @@ def test_a_clip_at_exact_bounds_goes_with_the_body(monkeypatch: pytest.MonkeyPat
     left = to_fp16_body(model)
     assert _names(left)[-2:] == ["/cast/leave_0", "/head/Clip"]
     # ONNX's own evaluator: ONNX Runtime on a CPU would leave roundings out.
-    actions, before = (ReferenceEvaluator(model).run(None, {"obs": obs})[0] for model in (moved, left))
+    evaluators: list[Any] = [ReferenceEvaluator(one) for one in (moved, left)]
+    actions, before = (evaluator.run(None, {"obs": obs})[0] for evaluator in evaluators)
     assert 0.1 < float(np.mean(np.abs(actions) == 1.0)) < 0.9
     assert actions.dtype == np.float32
     assert actions.tobytes() == before.tobytes()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import threading
+import time
 import weakref
 from collections.abc import Callable
-from types import SimpleNamespace
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,9 @@ import pytest
 
 from gate5.config import EngineConfig, ProfileConfig
 from gate5.engine import EngineController
-from gate5.engine.tensorrt import compat, frames, slot
+from gate5.engine.tensorrt import arrival, builder, compat, frames, slot
 from gate5.engine.tensorrt.builder import TensorRTExporter, batch_profiles
+from gate5.engine.tensorrt.graph import CudaGraph
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import ConfigError, EngineError
 
@@ -68,6 +71,37 @@ def test_timing_cache_of_another_gpu_is_not_used(trt: Any, graph: bytes, setting
     built = TensorRTExporter(settings()).build(graph, timing_cache=b"of another GPU")
     assert trt.config.offered == [b"of another GPU", b""]
     assert not built.metadata["build"]["timing_cache_reused"]
+
+
+def test_the_quickest_of_several_engines_is_kept(
+    trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The builder's own choice is partly chance; what answers first when it is run is kept, with its timing cache."""
+    times = {b"plan 0": 0.03, b"plan 1": 0.02, b"plan 2": 0.04}
+    plans = iter(times)
+    monkeypatch.setattr(trt, "_plan", lambda network, config: next(plans))
+    monkeypatch.setattr(builder, "answering_time", lambda trt, blob, metadata: times[blob])
+    built = TensorRTExporter(settings(candidates=3)).build(graph)
+    assert built.blob == b"plan 1"
+    assert built.metadata["blob_sha256"] == hashlib.sha256(b"plan 1").hexdigest()
+    assert built.metadata["build"]["candidates_ms"] == [0.03, 0.02, 0.04]
+
+
+def test_a_timing_cache_needs_one_engine(trt: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
+    """It fixes the builder's choices, so that a release built again is the same engine."""
+    TensorRTExporter(settings(candidates=3)).build(graph, timing_cache=b"mine")
+    assert len(trt.networks) == 1
+
+
+def test_candidates_are_run_and_freed(trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
+    built = TensorRTExporter(settings(candidates=2)).build(graph)
+    assert len(built.metadata["build"]["candidates_ms"]) == 2
+    assert all(time > 0 for time in built.metadata["build"]["candidates_ms"])
+    assert (cuda.memory, cuda.depth, cuda.released) == ({}, 0, 3)
+    trt.refuses.append("execute_async_v3")
+    with pytest.raises(EngineError, match="did not run"):
+        TensorRTExporter(settings(candidates=2)).build(graph)
+    assert (cuda.depth, cuda.released) == (0, 5)
 
 
 @pytest.mark.parametrize(
@@ -219,38 +253,75 @@ def test_running_frames_and_generators_are_left_alone() -> None:
         yield 2
 
     code = numbers.__code__.replace(co_filename=frames.__file__)
-    going = type(numbers)(code, globals())()
+    going = FunctionType(code, globals())()
     assert next(going) == 1
     frames.clear_finished()
     assert next(going) == 2
 
 
-def test_plain_formats_at_batch_one() -> None:
-    """Kernels that want channels in groups pay for it with two more kernels; larger batches are left to the builder."""
-    linear, grouped = object(), object()
-
-    def kernel(*formats: Any) -> Any:
-        return SimpleNamespace(get_algorithm_io_info=lambda index: SimpleNamespace(tensor_format=formats[index]))
-
-    def layer(*batches: int) -> Any:
-        return SimpleNamespace(num_inputs=1, num_outputs=1, get_shape=lambda index: [(size, 30) for size in batches])
-
-    there: Any = SimpleNamespace(
-        IAlgorithm=1, IAlgorithmContext=1, IAlgorithmIOInfo=1, TensorFormat=SimpleNamespace(LINEAR=linear)
-    )
-    choices = [kernel(grouped, grouped), kernel(linear, linear), kernel(linear, grouped), kernel(linear, linear)]
-    assert compat.plain_choices(there, layer(1, 1, 1), choices) == [1, 3]
-    assert compat.plain_choices(there, layer(1, 512, 512), choices) == [0, 1, 2, 3]
-    assert compat.plain_choices(there, layer(1, 1, 1), choices[:1]) == [0]  # nothing plain: whatever there is
+def test_arrival_waits_for_every_number() -> None:
+    """One number is not all of them, whichever comes last; a NaN of the policy has arrived too."""
+    output = np.zeros((1, 4), np.float32)
+    watched = arrival.Arrival(output)
+    for order in ((0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2)):
+        watched.expect()
+        assert np.isnan(output).all()
+        for index in order:
+            assert not watched.seen()
+            output[0, index] = np.nan if index == 1 else index
+        assert watched.seen()
+    assert output.tobytes() == np.array([[0, np.nan, 2, 3]], np.float32).tobytes()
 
 
-def test_an_error_in_the_choice_does_not_reach_the_builder() -> None:
-    """An exception that passes through TensorRT's C++ ends the process."""
-    there: Any = SimpleNamespace(
-        IAlgorithmSelector=type("IAlgorithmSelector", (), {}), IAlgorithm=1, IAlgorithmContext=1, IAlgorithmIOInfo=1,
-        IBuilderConfig=SimpleNamespace(algorithm_selector="property"),
-    )  # fmt: skip
-    config = SimpleNamespace(algorithm_selector=None)
-    selector = compat.prefer_plain_formats(there, config)
-    assert config.algorithm_selector is selector
-    assert selector.select_algorithms(object(), [object(), object()]) == [0, 1]
+def test_unwritten_is_no_fp16_number() -> None:
+    """No FP16 engine can send it: an action that is just this one would look as if it never came."""
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32).view(np.uint32)
+    assert arrival.UNWRITTEN not in every
+
+
+class _Driver:
+    """An imitation of cuda-bindings' driver for one launch: the "GPU" writes in a thread, or never."""
+
+    def __init__(self, output: Any, values: Any, code: int = 0) -> None:
+        self.output, self.values, self.code, self.waited = output, values, code, 0
+
+    def launch(self, graph: Any, stream: Any) -> tuple[int]:
+        def write() -> None:
+            time.sleep(0.001)
+            self.output[...] = self.values
+
+        if self.values is not None:
+            threading.Thread(target=write).start()
+        return (0,)
+
+    def synchronize(self, stream: Any) -> tuple[int]:
+        self.waited += 1
+        return (self.code,)
+
+    def cuGetErrorString(self, code: int) -> tuple[int, bytes]:  # noqa: N802
+        return 0, b"an illegal memory access was encountered"
+
+    def graph(self) -> CudaGraph:
+        made = CudaGraph.__new__(CudaGraph)
+        made.__dict__ |= {"_driver": self, "_success": 0, "_exec": None, "_stream": None}
+        made.__dict__ |= {"_launch": self.launch, "_synchronize": self.synchronize}
+        return made
+
+
+def test_a_launch_is_watched_until_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrival, "_LOOKS", 10**8)
+    output = np.zeros((1, 4), np.float32)
+    driver = _Driver(output, [[1, 2, 3, 4]])
+    driver.graph().run_until(arrival.Arrival(output))
+    assert output.tolist() == [[1, 2, 3, 4]]
+    assert driver.waited == 0
+
+
+def test_what_never_comes_is_the_drivers_error() -> None:
+    """A kernel that fails writes nothing: no endless loop, and no action that nobody wrote."""
+    output = np.zeros((1, 4), np.float32)
+    driver = _Driver(output, None, code=700)
+    with pytest.raises(EngineError, match="illegal memory access"):
+        driver.graph().run_until(arrival.Arrival(output))
+    assert driver.waited == 1
+    assert np.isnan(output).all()

@@ -89,60 +89,6 @@ def _precision_of(trt: Any, layer: Any) -> Any:
     return None
 
 
-def prefer_plain_formats(trt: Any, config: Any) -> Any:
-    """At batch 1 take kernels that read and write plain arrays, where the builder lets us choose (before 10).
-
-    The builder times each kernel for itself, several microseconds of launch included, and so likes kernels that want
-    their channels in groups of eight; in a CUDA graph the reformatting before and after them costs as much as a layer.
-
-    Returns:
-        The selector, which has to live as long as ``config`` is used; ``None``: the builder chooses by itself.
-    """
-    if strongly_typed(trt):
-        return None
-    selector = _plain_selector(trt)
-    if selector is not None and has(trt, "IBuilderConfig.algorithm_selector"):
-        config.algorithm_selector = selector
-    return selector
-
-
-def _plain_selector(trt: Any) -> Any:
-    if not (has(trt, "IAlgorithmSelector") and has(trt, "IAlgorithmContext") and has(trt, "IAlgorithm")):
-        return None
-
-    class Selector(trt.IAlgorithmSelector):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.IAlgorithmSelector.__init__(self)
-
-        def select_algorithms(self, context: Any, choices: list[Any]) -> list[int]:
-            try:
-                return plain_choices(trt, context, choices)
-            except Exception:  # noqa: BLE001 - no exception may pass through the builder; it then chooses by itself
-                return list(range(len(choices)))
-
-        def report_algorithms(self, contexts: list[Any], choices: list[Any]) -> None:
-            """The inspector says what was built."""
-
-    return Selector()
-
-
-def plain_choices(trt: Any, algorithm_context: Any, choices: list[Any]) -> list[int]:
-    """Which of a layer's kernels may be used: at batch 1 those on plain arrays, if there are any; else all."""
-    every = list(range(len(choices)))
-    if not (has(trt, "IAlgorithmContext") and has(trt, "IAlgorithm") and has(trt, "IAlgorithmIOInfo")):
-        return every
-    inputs, outputs = algorithm_context.num_inputs, algorithm_context.num_outputs
-    shapes = [shape for index in range(inputs) for shape in algorithm_context.get_shape(index)]
-    if any(int(shape[0]) != 1 for shape in shapes):
-        return every
-    plain = []
-    for number, algorithm in enumerate(choices):
-        ends = [algorithm.get_algorithm_io_info(index) for index in range(inputs + outputs)]
-        if all(algorithm_io.tensor_format == trt.TensorFormat.LINEAR for algorithm_io in ends):
-            plain.append(number)
-    return plain or every
-
-
 def profile_is_shared(trt: Any) -> bool:
     """Whether several execution contexts may use one optimisation profile (10 on)."""
     return strongly_typed(trt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gate5.engine.tensorrt.arrival import Arrival
 from gate5.errors import EngineError
 
 
@@ -64,6 +65,15 @@ class CudaGraph:
         (result,) = self._synchronize(self._stream)
         if result != self._success:
             self._call((result,), "cuStreamSynchronize")
+
+    def run_until(self, arrival: Arrival) -> None:
+        """Launch and wait for the output itself; for the stream, if it does not come: the driver then says why."""
+        arrival.expect()
+        (result,) = self._launch(self._exec, self._stream)
+        if result != self._success:
+            self._call((result,), "cuGraphLaunch")
+        if not arrival.seen():
+            self._call(self._synchronize(self._stream), "cuStreamSynchronize")
 
     def launch(self) -> None:
         """Launch without waiting."""

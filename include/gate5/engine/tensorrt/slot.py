@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gate5.engine.base import Float32
-from gate5.engine.tensorrt import frames
+from gate5.engine.tensorrt import arrival, frames
 from gate5.engine.tensorrt.gpu import Gpu
 from gate5.engine.tensorrt.graph import CudaGraph, driver_module
 from gate5.errors import EngineError
@@ -20,7 +21,8 @@ PATHS = ("graph", "stream", "copies")
 class Slot:
     """Buffers for exactly ``batch`` observations.
 
-    ``graph``: page-locked buffers that the GPU reads and writes in place, one CUDA graph launch per inference.
+    ``graph``: page-locked buffers that the GPU reads and writes in place, one CUDA graph launch per inference; a small
+    output is watched until it is written, for a large one we wait for the stream.
     ``stream``: the same buffers, enqueued anew each time. ``copies``: buffers on the GPU and copies to and from them;
     it exists to be compared with.
 
@@ -41,6 +43,7 @@ class Slot:
     ) -> None:
         self._gpu, self._stream, self._errors = gpu, stream, errors
         self._graph: CudaGraph | None = None
+        self._arrival: arrival.Arrival | None = None
         self._device: list[Any] = []
         cuda = gpu.cuda
         shapes = [(batch, int(engine.get_tensor_shape(name)[1])) for name in ("obs", "action")]
@@ -85,12 +88,15 @@ class Slot:
             self.path = "stream"
             return
         self.run = self._graph.run
-        self.needs_context = not self._runs_without_context()
+        self.needs_context = not self._runs_without_context(self._graph)
+        if self.output.size <= arrival.LARGEST:
+            self._arrival = arrival.Arrival(self.output)
+            self.run = functools.partial(self._graph.run_until, self._arrival)
 
-    def _runs_without_context(self) -> bool:
+    def _runs_without_context(self, graph: CudaGraph) -> bool:
         self._gpu.pop()
         try:
-            self.run()
+            graph.run()
         except EngineError:
             return False
         finally:
@@ -147,6 +153,9 @@ class Slot:
         for memory in self._device:
             memory.free()
         self._device = []
+        if self._arrival is not None:
+            self._arrival.close()
+            self._arrival = None
         buffers = (self.input.base, self.output.base)
         self.input = self.output = np.zeros((0, 0), np.float32)  # nothing may touch the freed memory
         for buffer in buffers:
