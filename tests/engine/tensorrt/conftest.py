@@ -40,7 +40,7 @@ class Cuda:
     def init(self) -> None: ...
 
     def Device(self, ordinal: int) -> Any:  # noqa: N802
-        context = SimpleNamespace(push=self._push, detach=lambda: setattr(self, "released", self.released + 1))
+        context = SimpleNamespace(push=self._push, detach=self._detach)
         return SimpleNamespace(
             retain_primary_context=lambda: context,
             compute_capability=lambda: (9, 0),
@@ -72,6 +72,11 @@ class Cuda:
 
     def _push(self) -> None:
         self.depth += 1
+
+    def _detach(self) -> None:
+        """As PyCUDA does: a primary context that is current is also taken off the stack."""
+        self.released += 1
+        self.depth = max(self.depth - 1, 0)
 
     def _pop(self) -> None:
         assert self.depth > 0, "popped more often than pushed"

@@ -47,11 +47,9 @@ class TensorRTExporter:
         messages: list[str] = []
         gpu = Gpu()
         try:
-            with gpu:
-                started = time.perf_counter()
-                blob, cache, metadata, facts = self._quickest(trt, gpu, graph, timing_cache, messages)
-                seconds = time.perf_counter() - started
-                frames.clear_finished()
+            started = time.perf_counter()
+            blob, cache, metadata, facts = self._quickest(trt, gpu, graph, timing_cache, messages)
+            seconds = time.perf_counter() - started
         finally:
             gpu.release()
         metadata["onnx_sha256"] = _sha256(onnx)
@@ -81,8 +79,10 @@ class TensorRTExporter:
         """
         made, medians = [], list[float]()
         for number in range(self.settings.candidates):
-            blob, cache, facts = self._build(trt, graph, timing_cache, messages)
-            metadata = {**self._describe(trt, blob, messages), "hardware": gpu.identity()}
+            with gpu:
+                blob, cache, facts = self._build(trt, graph, timing_cache, messages)
+                metadata = {**self._describe(trt, blob, messages), "hardware": gpu.identity()}
+                frames.clear_finished()
             made.append((blob, cache, metadata, facts))
             if facts["timing_cache_reused"] or self.settings.candidates == 1:
                 return made[0]
@@ -177,9 +177,9 @@ class TensorRTExporter:
 
 
 def answering_time(trt: Any, blob: bytes, metadata: dict[str, Any], count: int = 1000) -> float:
-    """Milliseconds from observation to action at batch 1, host to host, median; the GPU's context has to be current.
+    """Milliseconds from observation to action at batch 1, host to host, median, whatever the observation holds.
 
-    What the observation holds makes no difference to the time.
+    No context of the GPU may be current: PyCUDA takes the current one off its stack when the engine lets go of its own.
 
     Raises:
         EngineError: the engine does not run.
@@ -188,7 +188,8 @@ def answering_time(trt: Any, blob: bytes, metadata: dict[str, Any], count: int =
     spent = []
     hold = Gpu()
     try:
-        opened = TensorRTEngine(trt, hold, blob, metadata, "graph")
+        with hold:
+            opened = TensorRTEngine(trt, hold, blob, metadata, "graph")
     except BaseException:
         hold.release()
         raise
