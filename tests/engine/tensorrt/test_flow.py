@@ -88,7 +88,7 @@ def test_the_quickest_of_several_engines_is_kept(
 
 
 def test_a_timing_cache_needs_one_engine(trt: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
-    """It fixes the builder's choices, so that a release built again is the same engine."""
+    """It holds the times of the engine that was kept: seconds instead of a minute, and nothing to choose from."""
     TensorRTExporter(settings(candidates=3)).build(graph, timing_cache=b"mine")
     assert len(trt.networks) == 1
 

@@ -72,7 +72,8 @@ class TensorRTExporter:
         """Build several engines and keep the one that answers first at batch 1, run as it will be run.
 
         The builder times each kernel for itself, launch included, which for a policy's small layers is mostly launch
-        and noise: engines of the same graph differ by a third. A timing cache fixes its choices, so one is enough then.
+        and noise: engines of the same graph differ by a third. A timing cache holds the times of the engine that was
+        kept, so one is enough then.
 
         Returns:
             Plan, timing cache, metadata and facts about the build.
