@@ -108,7 +108,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outcomes(airflow_environment: dict[str, str], folder: Path) -> dict[str, dict[str, Any]]:
     """Every run's outcome by name; one process and one database, so that a run sees what earlier ones announced."""
     example = yaml.safe_load(PENDULUM.read_text())
-    pendulum = write_config(folder, "pendulum", {**example, **QUICK}, steps=122_880, seed=1, options={"ppo": SWING_UP})
+    # Training's last bits depend on the CPU: 122,880 steps gave a return of -370 on one machine and enough on others.
+    pendulum = write_config(folder, "pendulum", {**example, **QUICK}, steps=184_320, seed=1, options={"ppo": SWING_UP})
     small = write_config(folder, "small", example, steps=256, options={"ppo": SMALL})
     # Actuators at random: an episode of the shipped plant ends before its time.
     wild = write_config(folder, "wild", {}, steps=0, options={"ppo": {**SMALL, "log_std": 0.0}})
