@@ -15,8 +15,7 @@ _LOOKS = 20_000
 class Arrival:
     """Watches an output array that the GPU writes in place.
 
-    The stream's own end comes some microseconds later (3 to 4 of 24, and the jitter of a call into the driver, on an
-    H200). Each number is looked at by itself, so neither the order in which they are written matters nor that the
+    The stream's own end comes some microseconds later, with the jitter of a call into the driver. Each number is looked at by itself, so neither the order in which they are written matters nor that the
     kernel has not ended; what is enqueued next on the stream comes after it anyway.
     """
 
