@@ -15,8 +15,9 @@ _LOOKS = 20_000
 class Arrival:
     """Watches an output array that the GPU writes in place.
 
-    The stream's own end comes some microseconds later, with the jitter of a call into the driver. Each number is looked at by itself, so neither the order in which they are written matters nor that the
-    kernel has not ended; what is enqueued next on the stream comes after it anyway.
+    The stream's own end comes some microseconds later, with the jitter of a call into the driver. Each number is looked
+    at by itself, so neither the order in which they are written matters nor that the kernel has not ended; what is
+    enqueued next on the stream comes after it anyway.
     """
 
     def __init__(self, output: Float32) -> None:
