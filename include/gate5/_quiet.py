@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _TRIAL_CALLS = 500
-_TRIAL_NS = 20_000_000
+_TRIAL_NS = 40_000
 _RUSAGE_THREAD = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
 
@@ -75,9 +75,9 @@ def quiet(cpu: int | None = None, trial: Callable[[], object] | None = None) -> 
 
     Args:
         cpu: which CPU; ``None``: the one that was idle most during the last tenth of a second.
-        trial: what will be measured; with it, and without ``cpu``, the CPU is the one where it has the smallest p95,
+        trial: what will be measured; with it, and without ``cpu``, the CPU is the one where it has the smallest p99,
             as whoever sets a controller up chooses one: CPUs of one machine differ by their interrupts, their
-            neighbours on a core and their way to the GPU. (A p99 of so few calls would be chance.)
+            neighbours on a core and their way to the GPU.
     """
     before = _affinity()
     chosen = _pin(cpu, before)
@@ -138,23 +138,35 @@ def _quietest(allowed: set[int]) -> int:
 
 
 def _calmest(allowed: set[int], quietest: int, trial: Callable[[], object]) -> int:
-    """The CPU where ``trial`` has the smallest p95; each is tried twice, so that a passing disturbance is not all."""
-    spent: dict[int, list[int]] = {}
-    order = [quietest, *sorted(allowed - {quietest})]
-    for cpu in (*order, *reversed(order)):
-        if _pin(cpu, allowed) == cpu:
-            spent.setdefault(cpu, []).extend(_tried(trial))
-    times = {cpu: sorted(values) for cpu, values in spent.items()}
-    return min(times, key=lambda cpu: times[cpu][int(0.95 * (len(times[cpu]) - 1))], default=quietest)
+    """The CPU where ``trial`` has the smallest p99.
+
+    That takes many calls, so it goes in rounds: each try is twice as long as the one before, and of the CPUs left only
+    the better half goes on. Within a round each is tried twice, so that a passing disturbance is not all.
+    """
+    left, calls = [quietest, *sorted(allowed - {quietest})], _TRIAL_CALLS
+    while len(left) > 1:
+        spent: dict[int, list[int]] = {}
+        for cpu in (*left, *reversed(left)):
+            if _pin(cpu, allowed) == cpu:
+                spent.setdefault(cpu, []).extend(_tried(trial, calls))
+        times = {cpu: sorted(values) for cpu, values in spent.items()}
+        left = sorted(times, key=lambda cpu: _tail(times[cpu]))[: len(left) // 2] or left[:1]
+        calls *= 2
+    return left[0]
 
 
-def _tried(trial: Callable[[], object]) -> list[int]:
-    """Nanoseconds of some calls, a fiftieth of a second at most; the first few, into cold caches, are left out."""
+def _tail(ordered: list[int]) -> tuple[int, int]:
+    """What CPUs are ranked by: p99; of equal ones the median."""
+    return ordered[int(0.99 * (len(ordered) - 1))], ordered[len(ordered) // 2]
+
+
+def _tried(trial: Callable[[], object], calls: int) -> list[int]:
+    """Nanoseconds of so many calls, 40 us each at most; the first few, into cold caches, are left out."""
     clock, spent = time.perf_counter_ns, list[int]()
     for _ in range(3):
         trial()
-    end = clock() + _TRIAL_NS
-    while len(spent) < _TRIAL_CALLS:
+    end = clock() + _TRIAL_NS * calls
+    while len(spent) < calls:
         begin = clock()
         trial()
         spent.append(clock() - begin)

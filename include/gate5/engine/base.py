@@ -14,6 +14,9 @@ from gate5.errors import EngineError
 
 Float32 = NDArray[np.float32]
 
+_FLOAT32 = np.dtype(np.float32)  # to compare with the type itself takes three times as long
+_thread = threading.get_ident
+
 
 @dataclass(frozen=True)
 class EngineInfo:
@@ -103,8 +106,8 @@ class ConfinedEngine:
 
     def __init__(self, info: EngineInfo) -> None:
         self._info = info
-        self._owner = threading.get_ident()
-        self._single = (1, info.obs_dim)
+        self._owner = _thread()
+        self._single, self._single_out = (1, info.obs_dim), (1, info.act_dim)
         self._closed = False
 
     @property
@@ -116,21 +119,31 @@ class ConfinedEngine:
         return self._info.batch_max
 
     def _check(self, obs: Float32, out: Float32 | None) -> None:
-        """Raise what is wrong with a call; the usual call costs a few comparisons."""
+        """Raise what is wrong with a call; the usual one, of one observation, costs a few comparisons."""
+        if (
+            obs.shape == self._single
+            and obs.dtype is _FLOAT32
+            and (out is None or (out.shape == self._single_out and out.dtype is _FLOAT32))
+            and _thread() == self._owner
+            and not self._closed
+        ):
+            return
+        self._check_all(obs, out)
+
+    def _check_all(self, obs: Float32, out: Float32 | None) -> None:
         if self._closed:
             raise EngineError("The engine is closed; load it again.")
-        if threading.get_ident() != self._owner:
+        if _thread() != self._owner:
             raise EngineError("An engine belongs to the thread that made it; load one engine in each thread.")
-        if obs.shape != self._single:
-            width = self._info.obs_dim
-            if obs.ndim != 2 or obs.shape[1] != width or not 1 <= obs.shape[0] <= self.batch_max:
-                raise EngineError(
-                    f"Observations of shape {obs.shape} do not fit the engine; "
-                    f"it takes [B, {width}] with B from 1 to {self.batch_max}."
-                )
-        if obs.dtype != np.float32:
+        width = self._info.obs_dim
+        if obs.ndim != 2 or obs.shape[1] != width or not 1 <= obs.shape[0] <= self.batch_max:
+            raise EngineError(
+                f"Observations of shape {obs.shape} do not fit the engine; "
+                f"it takes [B, {width}] with B from 1 to {self.batch_max}."
+            )
+        if obs.dtype != _FLOAT32:
             raise EngineError(f"Observations of type {obs.dtype} do not fit the engine; give float32.")
-        if out is not None and (out.shape != (obs.shape[0], self._info.act_dim) or out.dtype != np.float32):
+        if out is not None and (out.shape != (obs.shape[0], self._info.act_dim) or out.dtype != _FLOAT32):
             raise EngineError(
                 f"`out` is {out.dtype} {out.shape}; it has to be float32 {(obs.shape[0], self._info.act_dim)}."
             )
