@@ -259,18 +259,15 @@ def test_running_frames_and_generators_are_left_alone() -> None:
     assert next(going) == 2
 
 
-def test_arrival_waits_for_every_number() -> None:
+def test_every_number_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """One number is not all of them, whichever comes last; a NaN of the policy has arrived too."""
+    monkeypatch.setattr(arrival, "LOOKS", 10**8)
     output = np.zeros((1, 4), np.float32)
-    watched = arrival.Arrival(output)
     for order in ((0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2)):
-        watched.expect()
-        assert np.isnan(output).all()
-        for index in order:
-            assert not watched.seen()
-            output[0, index] = np.nan if index == 1 else index
-        assert watched.seen()
-    assert output.tobytes() == np.array([[0, np.nan, 2, 3]], np.float32).tobytes()
+        driver = _Driver(output, {index: np.nan if index == 1 else index for index in order})
+        driver.graph().watched(arrival.Arrival(output))()
+        assert output.tobytes() == np.array([[0, np.nan, 2, 3]], np.float32).tobytes()
+        assert driver.waited == 0
 
 
 def test_unwritten_is_no_fp16_number() -> None:
@@ -280,18 +277,20 @@ def test_unwritten_is_no_fp16_number() -> None:
 
 
 class _Driver:
-    """An imitation of cuda-bindings' driver for one launch: the "GPU" writes in a thread, or never."""
+    """An imitation of cuda-bindings' driver: at a launch the "GPU" writes number by number in a thread, or never."""
 
-    def __init__(self, output: Any, values: Any, code: int = 0) -> None:
+    def __init__(self, output: Any, values: dict[int, float], code: int = 0) -> None:
         self.output, self.values, self.code, self.waited = output, values, code, 0
 
     def launch(self, graph: Any, stream: Any) -> tuple[int]:
-        def write() -> None:
-            time.sleep(0.001)
-            self.output[...] = self.values
+        assert np.isnan(self.output).all()
 
-        if self.values is not None:
-            threading.Thread(target=write).start()
+        def write() -> None:
+            for index, value in self.values.items():
+                time.sleep(0.001)
+                self.output[0, index] = value
+
+        threading.Thread(target=write).start()
         return (0,)
 
     def synchronize(self, stream: Any) -> tuple[int]:
@@ -308,20 +307,11 @@ class _Driver:
         return made
 
 
-def test_a_launch_is_watched_until_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrival, "_LOOKS", 10**8)
-    output = np.zeros((1, 4), np.float32)
-    driver = _Driver(output, [[1, 2, 3, 4]])
-    driver.graph().run_until(arrival.Arrival(output))
-    assert output.tolist() == [[1, 2, 3, 4]]
-    assert driver.waited == 0
-
-
 def test_what_never_comes_is_the_drivers_error() -> None:
     """A kernel that fails writes nothing: no endless loop, and no action that nobody wrote."""
     output = np.zeros((1, 4), np.float32)
-    driver = _Driver(output, None, code=700)
+    driver = _Driver(output, {}, code=700)
     with pytest.raises(EngineError, match="illegal memory access"):
-        driver.graph().run_until(arrival.Arrival(output))
+        driver.graph().watched(arrival.Arrival(output))()
     assert driver.waited == 1
     assert np.isnan(output).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gate5.engine.tensorrt.arrival import Arrival
+from gate5.engine.tensorrt import arrival
 from gate5.errors import EngineError
 
 
@@ -66,14 +66,27 @@ class CudaGraph:
         if result != self._success:
             self._call((result,), "cuStreamSynchronize")
 
-    def run_until(self, arrival: Arrival) -> None:
-        """Launch and wait for the output itself; for the stream, if it does not come: the driver then says why."""
-        arrival.expect()
-        (result,) = self._launch(self._exec, self._stream)
-        if result != self._success:
-            self._call((result,), "cuGraphLaunch")
-        if not arrival.seen():
-            self._call(self._synchronize(self._stream), "cuStreamSynchronize")
+    def watched(self, output: arrival.Arrival) -> Callable[[], None]:
+        """A function that launches and waits for the output itself; for the stream, if it does not come.
+
+        The driver then says why. What the function needs is bound to it, and it calls nothing that it need not: an
+        inference waits for every name that Python looks up.
+        """
+        launch, executable, stream, success = self._launch, self._exec, self._stream, self._success
+        words, unwritten, last = output.words, output.unwritten, len(output.words) - 1
+        unseen, looks = arrival.UNWRITTEN, range(arrival.LOOKS)
+
+        def run() -> None:
+            words[:] = unwritten
+            (result,) = launch(executable, stream)
+            if result is not success:
+                self._call((result,), "cuGraphLaunch")
+            for _ in looks:
+                if words[last] != unseen and unseen not in words.tolist():
+                    return
+            self._call(self._synchronize(stream), "cuStreamSynchronize")
+
+        return run
 
     def launch(self) -> None:
         """Launch without waiting."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -91,7 +90,7 @@ class Slot:
         self.needs_context = not self._runs_without_context(self._graph)
         if self.output.size <= arrival.LARGEST:
             self._arrival = arrival.Arrival(self.output)
-            self.run = functools.partial(self._graph.run_until, self._arrival)
+            self.run = self._graph.watched(self._arrival)
 
     def _runs_without_context(self, graph: CudaGraph) -> bool:
         self._gpu.pop()
