@@ -33,12 +33,13 @@ import numpy as np
 from gate5.config import EngineConfig, LatencyConfig, ParityConfig
 from gate5.engine import build, load, onnxruntime_engine
 from gate5.engine.base import BuiltEngine, Engine, Float32
+from gate5.engine.tensorrt.chained import chained_ms
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import Gate5Error
 from gate5.latency import LatencyBenchmark
 from gate5.parity import compare_engine
 from gpu_series import distribution, interleave
-from gpu_timing import EmptyGraph, chained_ms, repeat
+from gpu_timing import EmptyGraph, repeat
 from policy_arrays import extract
 
 BATCHES = (1, 8, 64)
@@ -136,7 +137,7 @@ class Check:
         found: dict[str, Any] = {}
         floor = EmptyGraph()
         with floor.gpu:
-            found["floor_chained_ms"] = chained_ms(floor.graph, floor.gpu.cuda, floor.stream)
+            found["floor_chained_ms"] = chained_ms(floor.graph.launch, floor.gpu.cuda, floor.stream)
         floor.close()
         with self.open() as engine:
             for batch in BATCHES:
@@ -145,8 +146,7 @@ class Check:
                     slot = engine._slots[batch]
                     parts = [slot.split(self.obs[:batch]) for _ in range(500)]
                     row = {name: float(np.median([part[name] for part in parts])) for name in parts[0]}
-                    if slot._graph is not None:
-                        row["chained_ms"] = chained_ms(slot._graph, engine._gpu.cuda, engine._stream)
+                    row["chained_ms"] = chained_ms(slot.launch, engine._gpu.cuda, engine._stream)
                 found[f"batch {batch}"] = row
         return found
 

@@ -23,8 +23,9 @@ def interleave(
     with quiet(trial=runners.get(choose or "")) as thread:
         for number in range(-1, rounds):
             for name, run in runners.items():
-                with ordinary(thread):
-                    time.sleep(0.01)
+                if not thread.preemptible:
+                    with ordinary(thread):
+                        time.sleep(0.01)
                 for _ in range(50):
                     run()
                 into = spent[name][max(number, 0)]

@@ -45,20 +45,3 @@ def repeat(engine: Engine, obs: Float32) -> Callable[[], Any]:
     """One inference on the same observations, into an array made beforehand."""
     out = np.zeros((len(obs), engine.info.act_dim), np.float32)
     return lambda: engine.infer(obs, out)
-
-
-def chained_ms(graph: CudaGraph, cuda: Any, stream: Any, count: int = 2000, rounds: int = 5) -> float:
-    """Milliseconds per graph where ``count`` are launched without waiting in between (median of the rounds).
-
-    While one runs, the next is being enqueued, so this is the GPU's time as long as it is longer than a launch takes.
-    """
-    first, last = cuda.Event(), cuda.Event()
-    found = []
-    for _ in range(rounds):
-        first.record(stream)
-        for _ in range(count):
-            graph.launch()
-        last.record(stream)
-        stream.synchronize()
-        found.append(float(last.time_since(first)) / count)
-    return float(np.median(found))

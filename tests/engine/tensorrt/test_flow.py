@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from gate5.config import EngineConfig, ProfileConfig
 from gate5.engine import EngineController
 from gate5.engine.tensorrt import arrival, builder, compat, frames, slot
 from gate5.engine.tensorrt.builder import TensorRTExporter, batch_profiles
+from gate5.engine.tensorrt.chained import chained_ms
 from gate5.engine.tensorrt.graph import CudaGraph
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import ConfigError, EngineError
@@ -76,11 +77,11 @@ def test_timing_cache_of_another_gpu_is_not_used(trt: Any, graph: bytes, setting
 def test_the_quickest_of_several_engines_is_kept(
     trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The builder's own choice is partly chance; what answers first when it is run is kept, with its timing cache."""
+    """The builder's own choice is partly chance; what the GPU runs in the least time is kept, with its timing cache."""
     times = {b"plan 0": 0.03, b"plan 1": 0.02, b"plan 2": 0.04}
     plans = iter(times)
     monkeypatch.setattr(trt, "_plan", lambda network, config: next(plans))
-    monkeypatch.setattr(builder, "answering_time", lambda trt, blob, metadata: times[blob])
+    monkeypatch.setattr(builder, "gpu_time", lambda trt, blob, metadata: times[blob])
     built = TensorRTExporter(settings(candidates=3)).build(graph)
     assert built.blob == b"plan 1"
     assert built.metadata["blob_sha256"] == hashlib.sha256(b"plan 1").hexdigest()
@@ -102,6 +103,19 @@ def test_candidates_are_run_and_freed(trt: Any, cuda: Any, graph: bytes, setting
     with pytest.raises(EngineError, match="did not run"):
         TensorRTExporter(settings(candidates=2)).build(graph)
     assert (cuda.depth, cuda.released) == (0, 5)
+
+
+def test_gpu_time_is_per_launch_and_without_waiting() -> None:
+    """The median of the rounds; a wait between two launches would measure the CPU."""
+    events, totals = list[str](), iter([0.9, 0.4, 0.2])
+
+    def event() -> Any:
+        return SimpleNamespace(record=lambda stream: events.append("event"), time_since=lambda first: next(totals))
+
+    stream = SimpleNamespace(synchronize=lambda: events.append("wait"))
+    cuda = SimpleNamespace(Event=event)
+    assert chained_ms(lambda: events.append("launch"), cuda, stream, count=4, rounds=3) == pytest.approx(0.1)
+    assert events == ["event", *["launch"] * 4, "event", "wait"] * 3
 
 
 @pytest.mark.parametrize(

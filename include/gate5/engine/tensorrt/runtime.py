@@ -10,6 +10,7 @@ import numpy as np
 from gate5.engine.base import ConfinedEngine, EngineInfo, Float32
 from gate5.engine.tensorrt import compat, frames, trial
 from gate5.engine.tensorrt import gpu as gpu_module
+from gate5.engine.tensorrt.chained import chained_ms
 from gate5.engine.tensorrt.gpu import Gpu
 from gate5.engine.tensorrt.slot import Slot
 from gate5.errors import EngineError
@@ -118,6 +119,18 @@ class TensorRTEngine(ConfinedEngine):
         self._check(obs, None)
         with self._gpu:
             return self._first.split(obs)
+
+    def gpu_ms(self) -> float:
+        """Milliseconds of the GPU per inference at batch 1, whatever the observation holds, see ``chained_ms``.
+
+        Raises:
+            EngineError: the GPU failed.
+        """
+        with self._gpu as gpu:
+            try:
+                return chained_ms(self._first.launch, gpu.cuda, self._stream)
+            except gpu.cuda.Error as error:
+                raise EngineError(f"The GPU failed while the engine was timed: {error}") from error
 
     def device_state(self) -> dict[str, Any]:
         """Clocks, temperature, power; never call it while timing."""

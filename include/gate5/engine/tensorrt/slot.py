@@ -117,6 +117,13 @@ class Slot:
 
     _run_copies = _run_stream
 
+    def launch(self) -> None:
+        """Enqueue one inference without waiting for it; the GPU's context has to be current."""
+        if self._graph is not None:
+            self._graph.launch()
+        else:
+            self._enqueue()
+
     def split(self, obs: Float32) -> dict[str, float]:
         """One inference in its parts, milliseconds: copies by the host's clock, compute by CUDA events on the GPU."""
         cuda, clock = self._gpu.cuda, time.perf_counter_ns
@@ -125,10 +132,7 @@ class Slot:
         self.input[...] = obs
         copied = clock()
         first.record(self._stream)
-        if self._graph is not None:
-            self._graph.launch()
-        else:
-            self._enqueue()
+        self.launch()
         last.record(self._stream)
         self._stream.synchronize()
         computed = clock()
