@@ -23,9 +23,8 @@ def interleave(
     with quiet(trial=runners.get(choose or "")) as thread:
         for number in range(-1, rounds):
             for name, run in runners.items():
-                if not thread.preemptible:
-                    with ordinary(thread):
-                        time.sleep(0.01)
+                with ordinary(thread):
+                    time.sleep(0.01)
                 for _ in range(50):
                     run()
                 into = spent[name][max(number, 0)]

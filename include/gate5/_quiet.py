@@ -6,7 +6,6 @@ import contextlib
 import gc
 import os
 import resource
-import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from typing import Any
 
 _TRIAL_CALLS = 500
 _TRIAL_NS = 40_000
-_LATENCY_REQUEST = "/dev/cpu_dma_latency"
 _RUSAGE_THREAD = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
 
@@ -25,12 +23,10 @@ class Quiet:
     Attributes:
         cpu: the CPU that it is pinned to; ``None``: pinning is not possible here.
         scheduling: ``SCHED_FIFO 1``, ``nice -20`` or ``ordinary``.
-        awake: whether idle CPUs are kept from sleeping.
     """
 
     cpu: int | None
     scheduling: str
-    awake: bool = False
 
     @property
     def preemptible(self) -> bool:
@@ -72,10 +68,10 @@ class Counters:
 
 @contextlib.contextmanager
 def quiet(cpu: int | None = None, trial: Callable[[], object] | None = None) -> Iterator[Quiet]:
-    """Pin the calling thread, raise its priority, keep idle CPUs awake, and switch the garbage collector off.
+    """Pin the calling thread, raise its priority as far as is allowed, and switch the garbage collector off.
 
-    A controller at a plant runs like this (SCHED_FIFO, one CPU of its own that does not sleep), so it is what the
-    policy's latency means there. What the system does not permit is left out, and the result says so.
+    A controller at a plant runs like this (SCHED_FIFO, one CPU of its own), so it is what the policy's latency means
+    there. Where the system does not permit it, the thread runs as it is and the result says so.
 
     Args:
         cpu: which CPU; ``None``: the one that was idle most during the last tenth of a second.
@@ -90,10 +86,9 @@ def quiet(cpu: int | None = None, trial: Callable[[], object] | None = None) -> 
     gc.collect()
     gc.disable()
     try:
-        with _awake() as awake:
-            if cpu is None and chosen is not None and before is not None and trial is not None and len(before) > 1:
-                chosen = _pin(_calmest(before, chosen, trial), before)
-            yield Quiet(chosen, scheduling, awake)
+        if cpu is None and chosen is not None and before is not None and trial is not None and len(before) > 1:
+            chosen = _pin(_calmest(before, chosen, trial), before)
+        yield Quiet(chosen, scheduling)
     finally:
         if collecting:
             gc.enable()
@@ -114,22 +109,6 @@ def ordinary(state: Quiet) -> Iterator[None]:
         yield
     finally:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-
-
-@contextlib.contextmanager
-def _awake() -> Iterator[bool]:
-    """Ask Linux for 0 us of wake-up latency, as cyclictest does: it holds while the file is open.
-
-    A CPU that sleeps wakes late, and a virtual one wakes where its host has room: perhaps beside a busy neighbour on
-    the same core, which costs more than the sleep.
-    """
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(open(_LATENCY_REQUEST, "wb", buffering=0)).write(struct.pack("i", 0))
-            granted = True
-        except OSError:
-            granted = False
-        yield granted
 
 
 def _affinity() -> set[int] | None:

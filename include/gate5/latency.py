@@ -95,7 +95,6 @@ class LatencyBenchmark:
             conditions={
                 "cpu": thread.cpu,
                 "scheduling": thread.scheduling,
-                "idle_cpus_awake": thread.awake,
                 "garbage_collector": "off",
                 "warmup": self.config.warmup,
                 "burst": pace.burst,
@@ -122,9 +121,8 @@ class LatencyBenchmark:
     def _pace(self, thread: Quiet, typical_ns: int, switches: int) -> Pace:
         """When to rest within a block.
 
-        A GPU that idles is slow at the next inference, and a virtual CPU that sleeps may wake in a busier place, so the
-        rule is: never. There are two exceptions. A real-time thread that hogs its CPU is stopped by the kernel for
-        50 ms of every second, so it rests by itself before (between blocks, and within long ones). And
+        A GPU that idles is slow at the next inference, so the rule is: never. There are two exceptions. A real-time
+        thread that hogs its CPU is stopped by the kernel for 50 ms of every second, so it rests by itself before. And
         where other processes were seen to take the CPU of an ordinary thread during the warm-up, it rests often: a
         process that does is seldom interrupted while it runs; one that never does is, every few milliseconds.
         """
@@ -143,9 +141,8 @@ class LatencyBenchmark:
         edges = np.linspace(0, total, count + 1).astype(int).tolist()
         blocks = []
         for first, last in itertools.pairwise(edges):
-            if pace.burst is not None or not thread.preemptible:
-                with ordinary(thread):
-                    time.sleep(_PAUSE_S)
+            with ordinary(thread):
+                time.sleep(_PAUSE_S)
             begin = Counters.now(thread.cpu)
             step = pace.burst or max(last - first, 1)
             for start in range(first, last, step):
