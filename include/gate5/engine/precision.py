@@ -17,7 +17,6 @@ import numpy as np
 from gate5.errors import ExportError
 
 BODY = "/body/"
-CAST = "/cast/"
 _FP16_MAX = 65504.0
 
 
@@ -58,39 +57,6 @@ def lower_body(onnx: bytes, precision: str) -> bytes:
     del graph.value_info[:]
     entry = model.metadata_props.add()
     entry.key, entry.value = "gate5.body_precision", precision
-    onnx_module.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString(deterministic=True))
-
-
-def without_casts(lowered: bytes) -> bytes:
-    """The same function for a TensorRT that is told the precision layer by layer.
-
-    The weights are FP32 and hold what the lower precision holds. Where TensorRT finds a cast it runs a kernel for it,
-    beside the one that brings the numbers into the layout of the next layer; without one it does both at once.
-
-    Args:
-        lowered: what ``lower_body`` gave.
-    """
-    import onnx as onnx_module
-    from onnx import TensorProto, numpy_helper
-
-    model = onnx_module.load_from_string(lowered)
-    graph = model.graph
-    low = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
-    tensors = [item for node in graph.node for item in (entry.t for entry in node.attribute if entry.HasField("t"))]
-    for tensor in (*graph.initializer, *tensors):
-        if tensor.data_type in low:
-            values = numpy_helper.to_array(tensor).astype(np.float32)
-            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    for cast in [node for node in graph.node if node.name.startswith(CAST)]:
-        before, after = cast.input[0], cast.output[0]
-        graph.node.remove(cast)
-        enters = after.startswith(BODY)
-        for node in graph.node:
-            node.input[:] = [before if enters and name == after else name for name in node.input]
-            if not enters:
-                node.input[:] = [after if name == before else name for name in node.input]
-                node.output[:] = [after if name == before else name for name in node.output]
     onnx_module.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -171,7 +137,7 @@ def _cast_in(graph: Any, body: list[Any], names: list[str], target: int) -> None
 
     for number, name in enumerate(names):
         lowered = f"{BODY}enter_{number}"
-        cast = helper.make_node("Cast", [name], [lowered], name=f"{CAST}enter_{number}", to=target)
+        cast = helper.make_node("Cast", [name], [lowered], name=f"/cast/enter_{number}", to=target)
         for node in body:
             for index, used in enumerate(node.input):
                 if used == name:
@@ -190,5 +156,5 @@ def _cast_out(graph: Any, body: list[Any], names: list[str]) -> None:
                 node.output[:] = [low if output == name else output for output in node.output]
                 node.input[:] = [low if used == name else used for used in node.input]
         position = max(index for index, node in enumerate(graph.node) if low in node.output) + 1
-        cast = helper.make_node("Cast", [low], [name], name=f"{CAST}leave_{number}", to=TensorProto.FLOAT)
+        cast = helper.make_node("Cast", [low], [name], name=f"/cast/leave_{number}", to=TensorProto.FLOAT)
         graph.node.insert(position, cast)

@@ -11,7 +11,7 @@ import numpy as np
 
 from gate5.config import EngineConfig, ProfileConfig
 from gate5.engine.base import BuiltEngine
-from gate5.engine.precision import CAST, lower_body, without_casts
+from gate5.engine.precision import lower_body
 from gate5.engine.tensorrt import compat, frames
 from gate5.engine.tensorrt.gpu import Gpu
 from gate5.engine.tensorrt.inspector import built_precision, layers
@@ -43,12 +43,12 @@ class TensorRTExporter:
 
         settings = self.settings
         compat.check_settings(trt, settings)
-        graphs = self._graphs(trt, onnx)
+        graph = onnx if settings.precision == "fp32" else lower_body(onnx, settings.precision)
         messages: list[str] = []
         gpu = Gpu()
         try:
             started = time.perf_counter()
-            blob, cache, metadata, facts = self._quickest(trt, gpu, graphs, timing_cache, messages)
+            blob, cache, metadata, facts = self._quickest(trt, gpu, graph, timing_cache, messages)
             seconds = time.perf_counter() - started
         finally:
             gpu.release()
@@ -57,6 +57,7 @@ class TensorRTExporter:
         metadata["build"] = {
             **facts,
             "seconds": seconds,
+            "graph_sha256": _sha256(graph),
             "profile": settings.profile.model_dump(),
             "workspace_mib": settings.workspace_mib,
             "tactic_sources": settings.tactic_sources,
@@ -65,55 +66,32 @@ class TensorRTExporter:
         }
         return BuiltEngine(blob, metadata, cache)
 
-    def _graphs(self, trt: Any, onnx: bytes) -> list[bytes]:
-        """The graph in the precision that was asked for; where layers are bound to theirs, without its casts too."""
-        if self.settings.precision == "fp32":
-            return [onnx]
-        lowered = lower_body(onnx, self.settings.precision)
-        return [lowered] if compat.strongly_typed(trt) else [lowered, without_casts(lowered)]
-
     def _quickest(
-        self, trt: Any, gpu: Gpu, graphs: list[bytes], timing_cache: bytes | None, messages: list[str]
+        self, trt: Any, gpu: Gpu, graph: bytes, timing_cache: bytes | None, messages: list[str]
     ) -> tuple[bytes, bytes | None, dict[str, Any], dict[str, Any]]:
-        """Build several engines, of the graphs in turn, and keep the one that takes the least of the GPU's time.
+        """Build several engines and keep the one that the GPU runs in the least time at batch 1.
 
         The builder times each kernel for itself, launch included, which for a policy's small layers is mostly launch
         and noise: engines of the same graph differ by a third. A timing cache holds the times of the engine that was
-        kept, so one of each graph is enough then.
+        kept, so one is enough then.
 
         Returns:
             Plan, timing cache, metadata and facts about the build.
         """
-        made: list[tuple[bytes, bytes | None, dict[str, Any], dict[str, Any]]] = []
-        times, total = list[float](), self.settings.candidates
-        while len(made) < total:
-            graph = graphs[len(made) % len(graphs)]
-            try:
-                made.append(self._candidate(trt, gpu, graph, timing_cache, messages))
-            except EngineError as error:
-                if graph is graphs[0]:
-                    raise
-                messages.append(f"warning: without casts: {error}")
-                graphs = graphs[:1]
-                continue
-            blob, _, metadata, facts = made[-1]
-            if facts["timing_cache_reused"]:
-                total = min(total, len(graphs))
-            if total > 1:
-                times.append(gpu_time(trt, blob, metadata))
-                _LOG.info("engine %d of %d: %.4f ms of the GPU at batch 1", len(made), total, times[-1])
-        best = made[int(np.argmin(times or [0.0]))]
+        made, times = [], list[float]()
+        for number in range(self.settings.candidates):
+            with gpu:
+                blob, cache, facts = self._build(trt, graph, timing_cache, messages)
+                metadata = {**self._describe(trt, blob, messages), "hardware": gpu.identity()}
+                frames.clear_finished()
+            made.append((blob, cache, metadata, facts))
+            if facts["timing_cache_reused"] or self.settings.candidates == 1:
+                return made[0]
+            times.append(gpu_time(trt, blob, metadata))
+            _LOG.info("engine %d of %d: %.4f ms of the GPU at batch 1", number + 1, self.settings.candidates, times[-1])
+        best = made[int(np.argmin(times))]
         best[3]["candidates_ms"] = times
         return best
-
-    def _candidate(
-        self, trt: Any, gpu: Gpu, graph: bytes, timing_cache: bytes | None, messages: list[str]
-    ) -> tuple[bytes, bytes | None, dict[str, Any], dict[str, Any]]:
-        with gpu:
-            blob, cache, facts = self._build(trt, graph, timing_cache, messages)
-            metadata = {**self._describe(trt, blob, messages), "hardware": gpu.identity()}
-            frames.clear_finished()
-        return blob, cache, metadata, {**facts, "graph_sha256": _sha256(graph), "casts": CAST.encode() in graph}
 
     def _build(
         self, trt: Any, graph: bytes, timing_cache: bytes | None, messages: list[str]

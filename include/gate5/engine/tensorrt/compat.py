@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gate5.config import EngineConfig
-from gate5.engine.precision import BODY, CAST
+from gate5.engine.precision import BODY
 from gate5.errors import ConfigError
 
 
@@ -84,7 +84,7 @@ def _precision_of(trt: Any, layer: Any) -> Any:
     if layer.name.startswith(BODY):
         return trt.DataType.HALF
     tensor = layer.get_output(0)
-    if layer.name.startswith("/") and not layer.name.startswith(CAST) and tensor.dtype == trt.DataType.FLOAT:
+    if layer.name.startswith("/") and not layer.name.startswith("/cast/") and tensor.dtype == trt.DataType.FLOAT:
         return trt.DataType.FLOAT
     return None
 
