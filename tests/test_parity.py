@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ from gate5._compare import difference
 from gate5._probes import probes
 from gate5.config import ParityConfig
 from gate5.engine.base import EngineInfo
-from gate5.errors import EngineError
+from gate5.errors import ConfigError, EngineError
 from gate5.parity import ParityReport, compare_engine
 
 WEIGHT = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
@@ -185,6 +186,18 @@ def test_reference_is_another_implementation(graph: bytes, backend: str, referen
     assert reference in report.reference
     assert report.max_abs_error is not None
     assert report.max_abs_error < 1e-5
+
+
+@pytest.mark.parametrize(("backend", "judge"), [("tensorrt", "onnxruntime"), ("onnxruntime", "onnx")])
+def test_without_the_other_implementation_nothing_is_compared(
+    graph: bytes, backend: str, judge: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the engine's own library in its place, which would find no error."""
+    engine = Imitation()
+    engine.info = EngineInfo(backend, "fp32", "none", 4, 2, 64, {})
+    monkeypatch.setitem(sys.modules, judge, None)
+    with pytest.raises(ConfigError, match=f"pip install {judge}"):
+        _compare(engine, graph)
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=20), st.lists(st.floats(width=32), min_size=1, max_size=20))

@@ -13,7 +13,7 @@ from gate5._compare import Difference, WorstSample, difference
 from gate5._json import number
 from gate5._probes import KINDS, probes
 from gate5.config import ParityConfig
-from gate5.errors import EngineError
+from gate5.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
     from gate5.engine.base import Engine
@@ -94,7 +94,8 @@ def compare_engine(
         config: how many of each kind, and the seed.
 
     Raises:
-        EngineError: the observations do not fit the engine, or it or ONNX Runtime failed.
+        EngineError: the observations do not fit the engine, or it or the reference failed.
+        ConfigError: the library that runs the graph for comparison is not installed.
     """
     width = engine.info.obs_dim
     if rollout_obs.ndim != 2 or rollout_obs.shape[1] != width or low.shape != (width,) or high.shape != (width,):
@@ -132,12 +133,14 @@ def compare_engine(
 
 def _reference(onnx: bytes, obs: Float32, backend: str) -> tuple[Float32, str]:
     """The graph's actions by another implementation than the engine's: a library agrees with itself."""
-    if backend == "onnxruntime" and len(obs):
-        try:
-            return _by_onnx(onnx, obs)
-        except ImportError:
-            pass  # a machine that runs engines without building them may lack onnx
-    return _by_onnxruntime(onnx, obs)
+    judge, run = ("onnx", _by_onnx) if backend == "onnxruntime" and len(obs) else ("onnxruntime", _by_onnxruntime)
+    try:
+        return run(onnx, obs)
+    except ImportError as error:
+        raise ConfigError(
+            f"An engine of the backend {backend} is compared with {judge}, which is not there ({error}); "
+            f"pip install {judge}."
+        ) from None
 
 
 def _by_onnx(onnx: bytes, obs: Float32) -> tuple[Float32, str]:
