@@ -132,17 +132,19 @@ def test_the_calmest_cpu_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     now: Iterator[int] = iter(())
     pinned: list[set[int]] = []
     monkeypatch.setattr(_quiet, "time", SimpleNamespace(perf_counter_ns=lambda: next(now), sleep=lambda _: None))
-    for noisy in allowed[:2]:
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(allowed[:2]))
-        now = _clock(noisy)
-        pinned.clear()
-        with quiet(trial=lambda: pinned.append(_here())) as state:
-            assert state.cpu in allowed[:2]
-            assert state.cpu != noisy
-            assert _here() == {state.cpu}
-        assert {tuple(cpus) for cpus in pinned} == {(cpu,) for cpu in allowed[:2]}
-    assert _here() == set(allowed[:2])
-    os.sched_setaffinity(0, allowed)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(allowed[:2]))
+    try:
+        for noisy in allowed[:2]:
+            now = _clock(noisy)
+            pinned.clear()
+            with quiet(trial=lambda: pinned.append(_here())) as state:
+                assert state.cpu in allowed[:2]
+                assert state.cpu != noisy
+                assert _here() == {state.cpu}
+            assert {tuple(cpus) for cpus in pinned} == {(cpu,) for cpu in allowed[:2]}
+            assert _here() == set(allowed[:2])
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 _here = functools.partial(os.sched_getaffinity, 0)
