@@ -15,7 +15,7 @@ from gate5.report.sections.trajectories import panels
 from gate5.report.standalone import sheet
 from results import RESULTS, write
 
-_KINDS = ("c2", "c3", "c4", "c5", "c6", "set", "pid")
+_KINDS = ("c2", "c3", "c4", "c5", "c6", "c7", "c8")  # no two of one colour, none the engine's own
 
 
 def write_pages(result: dict[str, Any], trajectories: Path | None) -> list[Path]:

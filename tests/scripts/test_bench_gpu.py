@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +132,21 @@ def test_the_files(result: dict[str, Any], tmp_path: Path, monkeypatch: pytest.M
     assert "curve" in kept["parts"]["paths"]["result"]["batch 1"]["graph"]
     assert "curve" not in kept["parts"]["paths"]["result"]["batch 8"]["graph"]
     assert "<polyline" in plot.read_text()
+
+
+def test_no_two_curves_look_alike() -> None:
+    """Of the published distributions; the engine without a graph and torch.compile once had one colour."""
+    import gpu_render
+    from results import RESULTS
+
+    style = files("gate5.report").joinpath("style.css").read_text(encoding="utf-8")
+    results = list(RESULTS.glob("gpu-*.json"))
+    assert results
+    for result in results:
+        (chart,) = gpu_render.distributions(json.loads(result.read_text()))
+        kinds = [series.kind for series in chart.series]
+        assert len(kinds) > 5
+        assert kinds.count("other") == 1, "the floor alone is dotted"
+        for palette in style.split("prefers-color-scheme: dark"):
+            colours = [re.search(rf"--{kind}: (#\w+);", palette) for kind in kinds if kind != "other"]
+            assert len({colour[1] for colour in colours if colour}) == len(kinds) - 1

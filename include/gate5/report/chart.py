@@ -22,7 +22,7 @@ POINTS = 200
 
 @dataclass(frozen=True)
 class Series:
-    """One curve. ``kind`` is its CSS class: ``rl``, ``pid``, ``set``, or ``c1`` to ``c6``; ``dots``: one per point."""
+    """One curve. ``kind`` is its CSS class: ``rl``, ``pid``, ``set``, or ``c1`` to ``c8``; ``dots``: one per point."""
 
     name: str
     kind: str
