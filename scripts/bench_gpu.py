@@ -106,11 +106,13 @@ def _measurements(
         peers_python=options.peers_python,
         policy_arrays=workspace.path / gpu_release.ARRAYS,
     )
+    parts("series", check.series)
     parts("paths", check.paths)
     parts("kernels", check.kernels)
     parts("cadence", check.cadence)
     parts("peers", check.peers)
     parts("paths after the peers", lambda: check.paths((1,), " again"))
+    parts("series after the peers", check.series)
     parts("trtexec", lambda: trtexec(blob, built.metadata["obs_dim"]))
     parts("second build", check.build)
     parts("parity of other precisions", check.parity)

@@ -33,6 +33,7 @@ import numpy as np
 from gate5.config import EngineConfig, LatencyConfig, ParityConfig
 from gate5.engine import build, load, onnxruntime_engine
 from gate5.engine.base import BuiltEngine, Engine, Float32
+from gate5.engine.tensorrt import plans
 from gate5.engine.tensorrt.chained import chained_ms
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import Gate5Error
@@ -43,7 +44,8 @@ from gpu_timing import EmptyGraph, repeat
 from policy_arrays import extract
 
 BATCHES = (1, 8, 64)
-CHECKS = ["build", "parity", "latency", "paths", "kernels", "cadence", "peers", "lifetimes", "threads", "refusals"]
+CHECKS = ["build", "parity", "latency", "series", "paths", "kernels", "cadence", "peers"]
+CHECKS += ["lifetimes", "threads", "refusals"]
 CADENCES_MS = (1.0, 10.0, 100.0)
 
 
@@ -110,6 +112,15 @@ class Check:
             report = benchmark.run(self.obs)
         self.samples |= benchmark.samples
         return report.to_dict()
+
+    def series(self, count: int = 2) -> list[dict[str, Any]]:
+        """The release's back-to-back series again, each with the engine opened anew and the CPU chosen anew."""
+        found = []
+        for _ in range(count):
+            with self.open() as engine:
+                report = LatencyBenchmark(engine, LatencyConfig(cadence_iterations=0)).run(self.obs)
+            found.append({**dataclasses.asdict(report.back_to_back), "cpu": report.conditions["cpu"]})
+        return found
 
     def paths(self, batches: tuple[int, ...] = BATCHES, label: str = "") -> dict[str, Any]:
         """Each way to run the engine in turn, ONNX Runtime on one CPU thread, and the floor, by batch size."""
@@ -234,10 +245,15 @@ class Check:
         return {"engines": 2, "inferences": 1000, "same_bits": True}
 
     def refusals(self) -> dict[str, str]:
-        """Another GPU, another TensorRT, a truncated and a bit-flipped plan: a clear error each, and we live on."""
+        """Another GPU, another TensorRT, a truncated and a bit-flipped plan: a clear error each, and we live on.
+
+        The last two reach TensorRT itself: a plan that is cut or overwritten in a file that is otherwise in order.
+        """
         metadata, blob = self.built.metadata, self.built.blob
-        middle, empty = len(blob) // 2, b"\0" * 64 + blob[64:]
+        middle = len(blob) // 2
         flipped = blob[:middle] + bytes([blob[middle] ^ 0xFF]) + blob[middle + 1 :]
+        single, wide = plans.unpack(blob)
+        cut, empty = (plans.pack(plan, wide) for plan in (single[: len(single) // 2], b"\0" * 64 + single[64:]))
         other = {**metadata, "hardware": {**metadata["hardware"], "gpu": "Orin", "compute_capability": "8.7"}}
         older = {**metadata, "versions": {"tensorrt": "8.4.1"}}
         cases: dict[str, tuple[bytes, dict[str, Any]]] = {
@@ -246,7 +262,8 @@ class Check:
             "truncated": (blob[:middle], metadata),
             "bit flipped": (flipped, metadata),
             "truncated, hash adapted": (blob[:middle], {**metadata, "blob_sha256": _sha256(blob[:middle])}),
-            "header overwritten, hash adapted": (empty, {**metadata, "blob_sha256": _sha256(empty)}),
+            "plan truncated, hash adapted": (cut, {**metadata, "blob_sha256": _sha256(cut)}),
+            "plan's header overwritten, hash adapted": (empty, {**metadata, "blob_sha256": _sha256(empty)}),
         }
         found = {}
         for name, (content, described) in cases.items():

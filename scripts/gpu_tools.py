@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from gate5.engine.tensorrt import plans
+
 _SANITIZERS = ("/usr/local/cuda/bin/compute-sanitizer", "/usr/local/cuda/compute-sanitizer/compute-sanitizer")
 _TRTEXEC = ("/usr/src/tensorrt/bin/trtexec", "/opt/tensorrt/bin/trtexec", "/usr/local/tensorrt/bin/trtexec")
 _DONE = "gpu_memory_use: done"
@@ -92,15 +94,18 @@ def _reports(output: str) -> list[str]:
 
 
 def trtexec(engine: bytes, obs_dim: int) -> dict[str, Any]:
-    """NVIDIA's benchmark program on the same plan, batch 1, as a CUDA graph."""
+    """NVIDIA's benchmark program on the engine's plan for batch 1, as a CUDA graph."""
     command = find("trtexec", _TRTEXEC)
     if command is None:
         return {"note": "not run: trtexec is not installed"}
     with tempfile.TemporaryDirectory() as folder:
-        plan = Path(folder) / "policy.engine"
-        plan.write_bytes(engine)
-        line = [command, f"--loadEngine={plan}", f"--shapes=obs:1x{obs_dim}", "--useCudaGraph", "--percentile=50,95,99"]
+        single, wide = plans.unpack(engine)
+        plan = Path(folder) / plans.SINGLE
+        plan.write_bytes(single)
+        line = [command, f"--loadEngine={plan}", "--useCudaGraph", "--percentile=50,95,99"]
         line += ["--duration=5", "--warmUp=1000"]
+        if wide is None:  # a plan for batch 1 alone has no shape to be given
+            line.append(f"--shapes=obs:1x{obs_dim}")
         done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
     found = percentiles(done.stdout)
     if done.returncode or not found:

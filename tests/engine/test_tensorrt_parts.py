@@ -106,8 +106,24 @@ def test_fp32_that_became_fp16_fails() -> None:
 
 def test_one_fused_kernel_is_known_only_where_the_graph_decides() -> None:
     assert built_precision(parse(FUSED), "fp16", typed=True) == ("fp16", "strongly typed network")
-    with pytest.raises(EngineError):
+    with pytest.raises(EngineError, match="holds weights in no precision that can be told"):
         built_precision(parse(FUSED), "fp16", typed=False)
+
+
+def test_one_fused_kernel_is_known_by_its_weights() -> None:
+    for kind in ("fp16", "fp32"):
+        assert built_precision(parse(FUSED), kind, typed=False, stored=kind) == (kind, "weights in the plan")
+    with pytest.raises(EngineError, match="FP16 was asked for, but the plan of a compiled body holds weights in fp32"):
+        built_precision(parse(FUSED), "fp16", typed=False, stored="fp32")
+    with pytest.raises(EngineError, match="FP32 was asked for"):
+        built_precision(parse(FUSED), "fp32", typed=False, stored="fp16")
+
+
+def test_half_at_the_ends_of_a_fused_kernel_proves_nothing() -> None:
+    """It may compute in FP32 between them."""
+    rows = parse(_layers(("{ForeignNode[/cast/enter_0.../body/Add]}", "Row major linear FP16 format", "")))
+    with pytest.raises(EngineError, match="no precision that can be told"):
+        built_precision(rows, "fp16", typed=False)
 
 
 def test_inspector_without_details() -> None:

@@ -98,6 +98,28 @@ def test_the_page_says_where_a_peer_wins_and_what_failed(result: dict[str, Any])
     assert any("p99 26.0 µs" in line and "| yes |" in line for line in lines)
 
 
+def test_one_lucky_series_is_not_enough(result: dict[str, Any]) -> None:
+    """The target is judged on the median of all series of the run, each of which is shown."""
+    import gpu_tables
+
+    result["parts"]["series"] = {"result": [row(0.020, 0.031), row(0.020, 0.032)]}
+    line = next(line for line in gpu_tables.targets(result) if "below 30 µs" in line)
+    assert "**no**" in line
+    assert "31.0 µs, median of 3 series" in line
+    page = gpu_tables.latency(result)
+    for name, p99 in (("the release's", "26.0"), ("again, series", "31.0"), ("again, series", "32.0")):
+        assert any(shown.startswith(f"| {name} |") and f"| {p99} |" in shown for shown in page), name
+
+
+def test_the_page_shows_every_candidate(result: dict[str, Any]) -> None:
+    import gpu_tables
+
+    tried = [{"form": "fused", "gpu_ms": 0.0081}, {"form": "as exported", "gpu_ms": 0.0152}]
+    plan = {"name": "batch 1", "profiles": [[1, 1, 1]], "form": "fused", "candidates": tried}
+    result["artifacts"]["engine"]["build"] = {"plans": [plan], "seconds": 50.0}
+    assert "| batch 1 | [[1, 1, 1]] | fused | 8.1 (fused), 15.2 (as exported) |" in gpu_tables.conditions(result)
+
+
 def test_targets_are_judged_on_what_was_measured(result: dict[str, Any]) -> None:
     import gpu_tables
 

@@ -16,8 +16,8 @@ import pytest
 
 from gate5.config import EngineConfig, ProfileConfig
 from gate5.engine import EngineController
-from gate5.engine.tensorrt import arrival, builder, compat, frames, slot
-from gate5.engine.tensorrt.builder import TensorRTExporter, batch_profiles
+from gate5.engine.tensorrt import arrival, builder, compat, frames, plans, slot
+from gate5.engine.tensorrt.builder import TensorRTExporter, parts_of
 from gate5.engine.tensorrt.chained import chained_ms
 from gate5.engine.tensorrt.graph import CudaGraph
 from gate5.engine.tensorrt.runtime import TensorRTEngine
@@ -27,36 +27,62 @@ from gate5.errors import ConfigError, EngineError
 def test_build(trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     built = TensorRTExporter(settings(tactic_sources=0)).build(graph, timing_cache=b"mine")
     typed = trt.__version__ == "11.4"
-    assert built.blob == b"plan"
+    one, more = ((1, 8), (1, 8), (1, 8)), ((1, 8), (16, 8), (16, 8))
+    single, wide = plans.unpack(built.blob)
+    if typed:
+        assert (built.blob, wide) == (single, None)
+        assert trt.profiles == {single: [one, more]}
+    else:
+        assert (trt.profiles[single], trt.profiles[wide]) == ([one], [more])
+        assert b"Einsum" in trt.graphs[single]
+        assert b"Einsum" not in trt.graphs[wide]
     assert built.timing_cache == b"cache after"
-    assert trt.networks == [2 if typed else 1]  # STRONGLY_TYPED or EXPLICIT_BATCH
-    assert trt.config.flags == ([] if typed else ["fp16", "obey"])
-    assert trt.config.cleared == ["tf32"]
-    assert trt.profiles == [("obs", (1, 8), (1, 8), (1, 8)), ("obs", (1, 8), (16, 8), (16, 8))]
+    assert set(trt.networks) == {2 if typed else 1}  # STRONGLY_TYPED or EXPLICIT_BATCH
+    assert set(trt.config.flags) == (set() if typed else {"fp16", "obey"})
+    assert set(trt.config.cleared) == {"tf32"}
     metadata = built.metadata
     assert metadata["onnx_sha256"] == hashlib.sha256(graph).hexdigest()
     assert metadata["build"]["graph_sha256"] != metadata["onnx_sha256"]  # the body was lowered
     assert metadata["build"]["timing_cache_reused"]
+    assert metadata["build"]["profiles"] == [[1, 1, 1], [1, 16, 16]]
     assert (metadata["precision"], metadata["batch_max"], metadata["device"]) == ("fp16", 16, "Imitation")
-    assert (cuda.depth, cuda.released) == (0, 1)
+    assert cuda.depth == 0
 
 
 def test_profiles_that_are_not_ours(trt: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
-    trt.engine.num_optimization_profiles = 1
-    with pytest.raises(EngineError, match=r"profiles \[\(1, 1, 1\)\], but"):
+    trt.refuses.append("other profiles")
+    with pytest.raises(EngineError, match=r"profiles \[.*\], but \[\(1, 1, 1\)"):
         TensorRTExporter(settings()).build(graph)
 
 
-def test_batch_one_alone_needs_one_profile() -> None:
-    assert batch_profiles(ProfileConfig(max_batch=1)) == [(1, 1, 1)]
-    assert batch_profiles(ProfileConfig(opt_batch=50, max_batch=64)) == [(1, 1, 1), (1, 50, 64)]
+@pytest.mark.parametrize("separate", [False, True])
+def test_batch_one_alone_needs_one_profile(graph: bytes, separate: bool) -> None:
+    def profiles(**sizes: int) -> list[Any]:
+        return [part.profiles for part in parts_of(graph, ProfileConfig(**sizes), separate=separate)]
+
+    assert profiles(max_batch=1) == [[(1, 1, 1)]]
+    one, more = (1, 1, 1), (1, 50, 64)
+    assert profiles(opt_batch=50, max_batch=64) == ([[one], [more]] if separate else [[one, more]])
+
+
+def test_an_engine_for_batch_one_alone(
+    trt: Any, graph: bytes, settings: Callable[..., EngineConfig], observations: Any
+) -> None:
+    """TensorRT 8.5 makes it static: its observation has the shape (1, 8), not (-1, 8), which was once refused."""
+    trt.engine.get_tensor_shape = lambda name: (1, 8 if name == "obs" else 3)
+    one = settings().model_copy(update={"profile": ProfileConfig(max_batch=1)})
+    built = TensorRTExporter(one).build(graph)
+    with TensorRTEngine.open(built.blob, built.metadata, "stream") as engine:
+        assert engine.infer(observations[:1]).shape == (1, 3)
+        with pytest.raises(EngineError, match="B from 1 to 1"):
+            engine.infer(observations[:2])
 
 
 def test_fp32_is_left_as_it_is(trt: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     trt.types = "FP32"
     built = TensorRTExporter(settings(precision="fp32")).build(graph)
     assert trt.config.flags == []
-    assert trt.config.cleared == ["tf32"]  # TF32 alone costs 6e-4
+    assert set(trt.config.cleared) == {"tf32"}  # TF32 alone costs 6e-4
     facts = built.metadata["build"]
     assert facts["graph_sha256"] == built.metadata["onnx_sha256"]
 
@@ -68,41 +94,91 @@ def test_fp16_that_gave_fp32_fails(trt: Any, cuda: Any, graph: bytes, settings: 
     assert (cuda.depth, cuda.released) == (0, 1)
 
 
+@pytest.mark.parametrize("trt", ["8.5"], indirect=True)
+@pytest.mark.parametrize("kept", [np.float16, np.float32])
+def test_a_compiled_body_is_judged_by_its_weights(
+    trt: Any, graph: bytes, settings: Callable[..., EngineConfig], kept: Any
+) -> None:
+    """8.5's inspector shows nothing of it; without weights in FP16 it may run in FP32, so another plan is built."""
+    trt.compiled = kept
+    metadata = TensorRTExporter(settings()).build(graph).metadata
+    form = metadata["build"]["plans"][0]["form"]
+    if kept is np.float16:
+        assert (form, metadata["precision_evidence"]) == ("fused", "weights in the plan, inspector")
+    else:
+        assert (form, metadata["precision_evidence"]) == ("as exported", "inspector")
+        assert any("holds weights in fp32" in text for text in metadata["build"]["warnings"])
+
+
+@pytest.mark.parametrize("trt", ["8.5"], indirect=True)
+def test_a_body_that_cannot_be_compiled_is_built_as_exported(
+    trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig], observations: Any
+) -> None:
+    trt.refuses.append("compile")
+    built = TensorRTExporter(settings(candidates=3)).build(graph)
+    facts = built.metadata["build"]
+    assert facts["plans"][0]["form"] == "as exported"
+    assert [row["form"] for row in facts["plans"][0]["candidates"]] == ["as exported"] * 3
+    assert any("batch 1, fused: TensorRT could not build" in text for text in facts["warnings"])
+    assert cuda.depth == 0
+    with TensorRTEngine.open(built.blob, built.metadata, "stream") as engine:
+        assert np.isfinite(engine.infer(observations[:1])).all()
+
+
 def test_timing_cache_of_another_gpu_is_not_used(trt: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     built = TensorRTExporter(settings()).build(graph, timing_cache=b"of another GPU")
-    assert trt.config.offered == [b"of another GPU", b""]
+    assert trt.config.offered[:2] == [b"of another GPU", b""]
     assert not built.metadata["build"]["timing_cache_reused"]
 
 
 def test_the_quickest_of_several_engines_is_kept(
     trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The builder's own choice is partly chance; what the GPU runs in the least time is kept, with its timing cache."""
-    times = {b"plan 0": 0.03, b"plan 1": 0.02, b"plan 2": 0.04}
-    plans = iter(times)
-    monkeypatch.setattr(trt, "_plan", lambda network, config: next(plans))
-    monkeypatch.setattr(builder, "gpu_time", lambda trt, blob, metadata: times[blob])
+    """The builder's own choice is partly chance; what the GPU runs in the least time is kept, part by part."""
+    times, asked = {0: 0.03, 1: 0.02, 2: 0.04, 3: 0.09, 4: 0.08, 5: 0.07}, list[int]()
+
+    def gpu_time(trt: Any, blob: bytes, metadata: Any, batch: int) -> float:
+        asked.append(batch)
+        single, wide = plans.unpack(blob)
+        return times[int((single if batch == 1 else wide or single).removeprefix(b"plan "))]
+
+    monkeypatch.setattr(builder, "gpu_time", gpu_time)
     built = TensorRTExporter(settings(candidates=3)).build(graph)
-    assert built.blob == b"plan 1"
-    assert built.metadata["blob_sha256"] == hashlib.sha256(b"plan 1").hexdigest()
-    assert built.metadata["build"]["candidates_ms"] == [0.03, 0.02, 0.04]
+    kept = plans.unpack(built.blob)
+    parts = built.metadata["build"]["plans"]
+    assert built.metadata["blob_sha256"] == hashlib.sha256(built.blob).hexdigest()
+    assert [row["gpu_ms"] for row in parts[0]["candidates"]] == [0.03, 0.02, 0.04]
+    if compat.strongly_typed(trt):
+        assert kept == (b"plan 1", None)
+        assert asked == [1, 1, 1]
+    else:
+        assert kept == (b"plan 1", b"plan 5")
+        assert asked == [1, 1, 1, 16, 16, 16]
+        assert [row["form"] for row in parts[0]["candidates"]] == ["fused", "as exported", "fused"]
+        assert (parts[0]["form"], parts[1]["form"]) == ("as exported", "as exported")
+        # plans for larger batches begin with the times of the plan that was kept, not of one another
+        assert trt.config.offered == [b""] * 3 + [b"cache after"] * 3
 
 
-def test_a_timing_cache_needs_one_engine(trt: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
-    """It holds the times of the engine that was kept: seconds instead of a minute, and nothing to choose from."""
-    TensorRTExporter(settings(candidates=3)).build(graph, timing_cache=b"mine")
-    assert len(trt.networks) == 1
+def test_a_timing_cache_needs_one_plan_of_each_form(
+    trt: Any, graph: bytes, settings: Callable[..., EngineConfig]
+) -> None:
+    """It holds the times of the plans that were kept: seconds instead of a minute, and little to choose from."""
+    TensorRTExporter(settings(candidates=5)).build(graph, timing_cache=b"mine")
+    assert len(trt.networks) == (1 if compat.strongly_typed(trt) else 3)
 
 
 def test_candidates_are_run_and_freed(trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
+    parts = 1 if compat.strongly_typed(trt) else 2
     built = TensorRTExporter(settings(candidates=2)).build(graph)
-    assert len(built.metadata["build"]["candidates_ms"]) == 2
-    assert all(time > 0 for time in built.metadata["build"]["candidates_ms"])
-    assert (cuda.memory, cuda.depth, cuda.released) == ({}, 0, 3)
+    for part in built.metadata["build"]["plans"]:
+        assert len(part["candidates"]) == 2
+        assert all(row["gpu_ms"] > 0 for row in part["candidates"])
+    assert (cuda.memory, cuda.depth, cuda.released) == ({}, 0, 1 + 2 * parts)
     trt.refuses.append("execute_async_v3")
     with pytest.raises(EngineError, match="did not run"):
         TensorRTExporter(settings(candidates=2)).build(graph)
-    assert (cuda.depth, cuda.released) == (0, 5)
+    assert (cuda.depth, cuda.released) == (0, 3 + 2 * parts)
 
 
 def test_gpu_time_is_per_launch_and_without_waiting() -> None:
@@ -174,7 +250,8 @@ def test_everything_is_freed(trt: Any, opened: Callable[..., TensorRTEngine], cu
         engine.close()
         assert cuda.memory == {}
         assert cuda.depth == 0
-        assert cuda.released == released + 2  # one for the build, one for the engine
+        plans_built = 1 if compat.strongly_typed(trt) else 2
+        assert cuda.released == released + 2 + plans_built  # the build, each plan's trial, the engine
 
 
 def test_without_cuda_bindings_the_stream_path_is_taken(
@@ -207,11 +284,12 @@ def test_every_false_is_an_error(
 ) -> None:
     """The earlier runtime ignored them and handed out whatever lay in the buffer."""
     built = TensorRTExporter(settings()).build(graph)
+    before = cuda.released
     trt.refuses.append(refused)
     with pytest.raises(EngineError):
         TensorRTEngine.open(built.blob, built.metadata, "stream")
     assert cuda.depth == 0
-    assert cuda.released == 2
+    assert cuda.released == before + 1
 
 
 def test_engine_that_stops_running(
@@ -243,9 +321,9 @@ def test_frames_that_the_bindings_keep_keep_nothing(
     contexts: list[Any] = []
     create = trt.engine.create_execution_context
 
-    def logs() -> Any:
+    def logs(profiles: Any) -> Any:
         kept.append(sys._getframe(1))
-        context = create()
+        context = create(profiles)
         contexts.append(weakref.ref(context))
         return context
 

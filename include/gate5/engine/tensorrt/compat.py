@@ -94,6 +94,16 @@ def profile_is_shared(trt: Any) -> bool:
     return strongly_typed(trt)
 
 
+def separate_plans(trt: Any) -> bool:
+    """Whether batch 1 needs a plan of its own to be compiled as one piece (before 10), see ``fused.py``."""
+    return not strongly_typed(trt)
+
+
+def has_optimization_level(trt: Any) -> bool:
+    """Whether ``set_optimization_level`` does anything."""
+    return has(trt, "IBuilderConfig.builder_optimization_level")
+
+
 def set_optimization_level(trt: Any, config: Any, level: int) -> bool:
     """How long the builder searches, 0 to 5; returns whether this version has the setting (8.6 on)."""
     if has(trt, "IBuilderConfig.builder_optimization_level"):

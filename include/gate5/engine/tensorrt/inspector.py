@@ -15,6 +15,7 @@ _LOW = {
 }
 #: A kernel that multiplies in FP32; a reformat beside it that says Half does not count.
 _FULL = re.compile(r"f32f32_f32|sgemm", re.IGNORECASE)
+_OPAQUE = ("ForeignNode", "__my")
 
 
 def layers(trt: Any, engine: Any) -> list[dict[str, str]]:
@@ -45,22 +46,37 @@ def parse(text: str) -> list[dict[str, str]]:
     return rows
 
 
-def built_precision(rows: list[dict[str, str]], wanted: str, *, typed: bool) -> tuple[str, str]:
+def is_opaque(rows: list[dict[str, str]]) -> bool:
+    """Whether TensorRT compiled layers of its own making, whose inside the inspector does not show."""
+    return any(mark in row["name"] for row in rows for mark in _OPAQUE)
+
+
+def built_precision(
+    rows: list[dict[str, str]], wanted: str, *, typed: bool, stored: str | None = None
+) -> tuple[str, str]:
     """The body's precision and how it is known.
 
     Args:
         rows: what ``layers`` gave.
         wanted: ``fp16``, ``bf16`` or ``fp32``.
         typed: the network was strongly typed, so that its graph decides.
+        stored: the precision of the weights in the plan, see ``stored_precision``; ``None``: not known.
 
     Returns:
-        The precision and ``inspector`` or ``strongly typed network``: where TensorRT fused the whole policy into one
-        kernel, the inspector shows its FP32 ends only.
+        The precision and ``inspector``, ``strongly typed network`` or ``weights in the plan``: where TensorRT compiled
+        the body as one piece, the inspector shows its FP32 ends only.
 
     Raises:
-        EngineError: a lower precision was asked for and the engine shows none of it.
+        EngineError: the engine does not show that it has the precision that was asked for.
     """
     body = [row for row in rows if BODY in row["name"]] or rows
+    if is_opaque(rows) and not typed:
+        if stored == wanted:
+            return wanted, "weights in the plan"
+        raise EngineError(
+            f"{wanted.upper()} was asked for, but the plan of a compiled body holds weights in "
+            f"{stored or 'no precision that can be told'}: {_sample([row for row in rows if is_opaque([row])])}."
+        )
     low = [name for name, pattern in _LOW.items() if any(pattern.search(row["types"]) for row in body)]
     if "bf16" in low and "fp16" in low:
         low = ["bf16"]  # the pattern of FP16 also finds "bf16"
@@ -76,7 +92,7 @@ def built_precision(rows: list[dict[str, str]], wanted: str, *, typed: bool) -> 
             f"{wanted.upper()} was asked for, but TensorRT built {len(single)} layers of the policy's body in FP32: "
             f"{_sample(single)}."
         )
-    if typed and not low and any("ForeignNode" in row["name"] or "__my" in row["name"] for row in rows):
+    if typed and not low and is_opaque(rows):
         return wanted, "strongly typed network"
     raise EngineError(
         f"{wanted.upper()} was asked for, but the engine shows no {wanted} layer, so it runs in FP32: {_sample(body)}."

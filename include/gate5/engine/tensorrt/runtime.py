@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gate5.engine.base import ConfinedEngine, EngineInfo, Float32
-from gate5.engine.tensorrt import compat, frames, trial
+from gate5.engine.tensorrt import compat, frames, plans, trial
 from gate5.engine.tensorrt import gpu as gpu_module
 from gate5.engine.tensorrt.chained import chained_ms
 from gate5.engine.tensorrt.gpu import Gpu
@@ -20,7 +20,7 @@ _TIED = ("gpu", "compute_capability", "driver")
 
 
 class TensorRTEngine(ConfinedEngine):
-    """One engine, one stream, one ``Slot`` for batch 1 and one per larger batch size that was asked for.
+    """One engine (of one plan or two, see ``plans``), one stream, a ``Slot`` for batch 1 and one per larger batch size.
 
     Of the latter at most seven are kept (before TensorRT 10 one: a profile belongs to one context); the oldest goes.
     """
@@ -56,14 +56,11 @@ class TensorRTEngine(ConfinedEngine):
         self._gpu, self._path = gpu, path
         self._slots: dict[int, Slot] = {}
         self._logger = compat.logger(trt, self._messages)
-        runtime = trt.Runtime(self._logger)
-        engine = runtime.deserialize_cuda_engine(blob)
-        if engine is None:
-            raise EngineError(f"TensorRT does not read the engine: {' / '.join(self._messages[-3:])}")
-        self._runtime, self._engine = runtime, engine
-        _check_tensors(trt, engine, metadata)
+        self._runtime = trt.Runtime(self._logger)
+        single, wide = plans.unpack(blob)
+        self._engine = self._deserialise(trt, single, metadata)
+        self._wide_engine = self._engine if wide is None else self._deserialise(trt, wide, metadata)
         self._wide_limit = _WIDE_SLOTS if compat.profile_is_shared(trt) else 1
-        self._wide_profile = int(engine.num_optimization_profiles) - 1
         hardware = gpu.identity()
         super().__init__(
             EngineInfo(
@@ -85,6 +82,13 @@ class TensorRTEngine(ConfinedEngine):
             self._free()
             raise
         self._info = EngineInfo(**{**self._info.to_dict(), "path": self._first.path})
+
+    def _deserialise(self, trt: Any, plan: bytes, metadata: dict[str, Any]) -> Any:
+        engine = self._runtime.deserialize_cuda_engine(plan)
+        if engine is None:
+            raise EngineError(f"TensorRT does not read the engine: {' / '.join(self._messages[-3:])}")
+        _check_tensors(trt, engine, metadata)
+        return engine
 
     def infer(self, obs: Float32, out: Float32 | None = None) -> Float32:
         """See ``Engine.infer``."""
@@ -120,15 +124,18 @@ class TensorRTEngine(ConfinedEngine):
         with self._gpu:
             return self._first.split(obs)
 
-    def gpu_ms(self) -> float:
-        """Milliseconds of the GPU per inference at batch 1, whatever the observation holds, see ``chained_ms``.
+    def gpu_ms(self, batch: int = 1) -> float:
+        """Milliseconds of the GPU per inference, whatever the observations hold, see ``chained_ms``.
+
+        Args:
+            batch: observations in an inference, up to ``info.batch_max``.
 
         Raises:
             EngineError: the GPU failed.
         """
         with self._gpu as gpu:
             try:
-                return chained_ms(self._first.launch, gpu.cuda, self._stream)
+                return chained_ms(self._slot(batch).launch, gpu.cuda, self._stream)
             except gpu.cuda.Error as error:
                 raise EngineError(f"The GPU failed while the engine was timed: {error}") from error
 
@@ -158,7 +165,7 @@ class TensorRTEngine(ConfinedEngine):
             with contextlib.suppress(self._gpu.cuda.Error):
                 slot.close()
         self._slots = {}
-        for name in ("_first", "_stream", "_engine", "_runtime"):
+        for name in ("_first", "_stream", "_engine", "_wide_engine", "_runtime"):
             self.__dict__.pop(name, None)
         frames.clear_finished()
 
@@ -173,9 +180,10 @@ class TensorRTEngine(ConfinedEngine):
         return self._make(batch)
 
     def _make(self, batch: int) -> Slot:
+        engine = self._engine if batch == 1 else self._wide_engine
+        profile = 0 if batch == 1 else int(engine.num_optimization_profiles) - 1
         try:
-            profile = 0 if batch == 1 else self._wide_profile
-            slot = Slot(self._gpu, self._engine, self._stream, batch, self._path, profile, self._messages)
+            slot = Slot(self._gpu, engine, self._stream, batch, self._path, profile, self._messages)
         except self._gpu.cuda.Error as error:
             raise EngineError(f"The GPU has no room for batch {batch} ({error}).") from error
         self._slots[batch] = slot
@@ -205,7 +213,6 @@ def _check_tensors(trt: Any, engine: Any, metadata: dict[str, Any]) -> None:
         raise EngineError(f"The engine has the tensors {names}; it needs the input `obs` and the output `action`.")
     for name, size in sizes.items():
         shape, dtype = tuple(engine.get_tensor_shape(name)), engine.get_tensor_dtype(name)
-        # Where the first profile is fixed to batch 1, TensorRT 8.5 tells that profile's size for the output.
-        batches = (-1,) if name == "obs" else (-1, 1)
-        if shape[1:] != (size,) or shape[0] not in batches or dtype != trt.DataType.FLOAT:
+        # A plan for batch 1 alone has that size; where it is the first profile's, TensorRT 8.5 tells it for the output.
+        if shape[1:] != (size,) or shape[0] not in (-1, 1) or dtype != trt.DataType.FLOAT:
             raise EngineError(f"The engine's {name} is {dtype} {shape}; it has to be float32 (-1, {size}).")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+from gate5.engine.tensorrt import plans
 from gate5.errors import EngineError
 
 _TIMEOUT_S = 120
@@ -13,13 +14,14 @@ _passed: set[str] = set()
 
 
 def deserialise(blob: bytes, sha256: str) -> None:
-    """Let a child process deserialise a plan; once per plan and process.
+    """Let a child process deserialise an engine's plans; once per engine and process.
 
     Raises:
-        EngineError: the child died, or TensorRT refused the plan; the text holds its message.
+        EngineError: the child died, or TensorRT refused a plan; the text holds its message.
     """
     if sha256 in _passed:
         return
+    plans.unpack(blob)  # a damaged archive is told without a child
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-m", "gate5.engine.tensorrt.trial"]
     try:
@@ -40,7 +42,7 @@ def deserialise(blob: bytes, sha256: str) -> None:
 
 
 def main() -> int:
-    """The child: a plan on standard input, 0 if TensorRT takes it."""
+    """The child: an engine on standard input, 0 if TensorRT takes its plans."""
     import tensorrt as trt
 
     from gate5.engine.tensorrt import compat
@@ -50,12 +52,16 @@ def main() -> int:
     logger = compat.logger(trt, messages)
     with Gpu():
         runtime = trt.Runtime(logger)
-        engine = runtime.deserialize_cuda_engine(sys.stdin.buffer.read())
-        context = None if engine is None else engine.create_execution_context()
-        if context is None:
-            sys.stderr.write("\n".join(messages[-3:]) + "\n")
-            return 3
-        del context, engine, runtime
+        for plan in plans.unpack(sys.stdin.buffer.read()):
+            if plan is None:
+                continue
+            engine = runtime.deserialize_cuda_engine(plan)
+            context = None if engine is None else engine.create_execution_context()
+            if context is None:
+                sys.stderr.write("\n".join(messages[-3:]) + "\n")
+                return 3
+            del context, engine
+        del runtime
     return 0
 
 

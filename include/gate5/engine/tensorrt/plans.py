@@ -1,0 +1,49 @@
+"""One engine, one file: a plan for all batches, or one for batch 1 and one for larger batches.
+
+A single plan is the file itself. Two lie in a ZIP archive without compression, as ``batch_1.plan`` and
+``batches.plan``, so that ``unzip`` gives NVIDIA's own tools what they read.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+from gate5.errors import EngineError
+
+SINGLE, WIDE = "batch_1.plan", "batches.plan"
+_ZIP = b"PK\x03\x04"
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same plans give the same bytes
+
+
+def pack(single: bytes, wide: bytes | None = None) -> bytes:
+    """The engine's file.
+
+    Args:
+        single: the plan for batch 1; without ``wide`` for all batches.
+        wide: the plan for larger batches.
+    """
+    if wide is None:
+        return single
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, plan in ((SINGLE, single), (WIDE, wide)):
+            archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), plan)
+    return file.getvalue()
+
+
+def unpack(blob: bytes) -> tuple[bytes, bytes | None]:
+    """The plans for batch 1 and for larger batches; ``None`` where the first serves both.
+
+    Raises:
+        EngineError: the archive is damaged.
+    """
+    if not blob.startswith(_ZIP):
+        return blob, None
+    try:
+        with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+            return archive.read(SINGLE), archive.read(WIDE)
+    except (zipfile.BadZipFile, KeyError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise EngineError(
+            f"The engine's file is a damaged archive of TensorRT plans ({error}): fetch it or build it again."
+        ) from None

@@ -1,0 +1,55 @@
+"""One file for one plan or two, and that a damaged one is told."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import zipfile
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gate5.engine.tensorrt import trial
+from gate5.engine.tensorrt.plans import pack, unpack
+from gate5.errors import EngineError
+
+PLANS = st.binary(min_size=1, max_size=300).filter(lambda plan: not plan.startswith(b"PK"))
+
+
+@given(single=PLANS, wide=st.none() | PLANS)
+def test_what_went_in_comes_out(single: bytes, wide: bytes | None) -> None:
+    blob = pack(single, wide)
+    assert blob == pack(single, wide), "the same plans are the same file, so the same hash"
+    assert unpack(blob) == (single, wide)
+
+
+def test_it_is_an_ordinary_archive() -> None:
+    """NVIDIA's tools read plans, not our file: unzip has to give them."""
+    with zipfile.ZipFile(io.BytesIO(pack(b"one", b"many"))) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            "batch_1.plan": b"one",
+            "batches.plan": b"many",
+        }
+
+
+BLOB = pack(b"one" * 50, b"many" * 50)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        pytest.param(BLOB[: len(BLOB) // 2], id="cut"),
+        pytest.param(BLOB[:60] + b"x" + BLOB[61:], id="a byte of a plan"),
+        pytest.param(BLOB[:-300], id="no directory"),
+        pytest.param(BLOB.replace(b"batches.plan", b"blotches.pla"), id="a plan is missing"),
+    ],
+)
+def test_a_damaged_file_is_told_without_a_child(damaged: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def child(*_: Any, **__: Any) -> None:
+        raise AssertionError("no child has to try what is known to be damaged")
+
+    monkeypatch.setattr(subprocess, "run", child)
+    with pytest.raises(EngineError, match="damaged archive of TensorRT plans"):
+        trial.deserialise(damaged, "2" * 64)
