@@ -113,7 +113,7 @@ def _measurements(
     parts("peers", check.peers)
     parts("paths after the peers", lambda: check.paths((1,), " again"))
     parts("series after the peers", check.series)
-    parts("trtexec", lambda: trtexec(blob, built.metadata["obs_dim"]))
+    parts("trtexec", lambda: trtexec(blob, built.metadata))
     parts("second build", check.build)
     parts("parity of other precisions", check.parity)
     parts("lifetimes", check.lifetimes)

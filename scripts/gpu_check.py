@@ -247,13 +247,14 @@ class Check:
     def refusals(self) -> dict[str, str]:
         """Another GPU, another TensorRT, a truncated and a bit-flipped plan: a clear error each, and we live on.
 
-        The last two reach TensorRT itself: a plan that is cut or overwritten in a file that is otherwise in order.
+        The last ones reach TensorRT itself: a plan that is cut or overwritten in a file that is otherwise in order.
         """
         metadata, blob = self.built.metadata, self.built.blob
         middle = len(blob) // 2
         flipped = blob[:middle] + bytes([blob[middle] ^ 0xFF]) + blob[middle + 1 :]
         single, wide = plans.unpack(blob)
         cut, empty = (plans.pack(plan, wide) for plan in (single[: len(single) // 2], b"\0" * 64 + single[64:]))
+        cut_wide = cut if wide is None else plans.pack(single, wide[: len(wide) // 2])
         other = {**metadata, "hardware": {**metadata["hardware"], "gpu": "Orin", "compute_capability": "8.7"}}
         older = {**metadata, "versions": {"tensorrt": "8.4.1"}}
         cases: dict[str, tuple[bytes, dict[str, Any]]] = {
@@ -263,6 +264,10 @@ class Check:
             "bit flipped": (flipped, metadata),
             "truncated, hash adapted": (blob[:middle], {**metadata, "blob_sha256": _sha256(blob[:middle])}),
             "plan truncated, hash adapted": (cut, {**metadata, "blob_sha256": _sha256(cut)}),
+            "plan for larger batches truncated, hash adapted": (
+                cut_wide,
+                {**metadata, "blob_sha256": _sha256(cut_wide)},
+            ),
             "plan's header overwritten, hash adapted": (empty, {**metadata, "blob_sha256": _sha256(empty)}),
         }
         found = {}

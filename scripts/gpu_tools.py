@@ -93,7 +93,7 @@ def _reports(output: str) -> list[str]:
     return ["\n".join(lines) for lines in found]
 
 
-def trtexec(engine: bytes, obs_dim: int) -> dict[str, Any]:
+def trtexec(engine: bytes, metadata: dict[str, Any]) -> dict[str, Any]:
     """NVIDIA's benchmark program on the engine's plan for batch 1, as a CUDA graph."""
     command = find("trtexec", _TRTEXEC)
     if command is None:
@@ -104,8 +104,8 @@ def trtexec(engine: bytes, obs_dim: int) -> dict[str, Any]:
         plan.write_bytes(single)
         line = [command, f"--loadEngine={plan}", "--useCudaGraph", "--percentile=50,95,99"]
         line += ["--duration=5", "--warmUp=1000"]
-        if wide is None:  # a plan for batch 1 alone has no shape to be given
-            line.append(f"--shapes=obs:1x{obs_dim}")
+        if wide is None and metadata["batch_max"] > 1:  # a plan for batch 1 alone has no shape to be given
+            line.append(f"--shapes=obs:1x{metadata['obs_dim']}")
         done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
     found = percentiles(done.stdout)
     if done.returncode or not found:

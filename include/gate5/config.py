@@ -98,7 +98,9 @@ class EngineConfig(Section):
     profile: ProfileConfig = Field(default_factory=ProfileConfig, description="batch sizes")
     optimization_level: int = Field(5, ge=0, le=5, description="TensorRT's builder: 5 tries the most kernels")
     candidates: int = Field(
-        5, ge=1, description="plans that TensorRT's builder makes and we time, where there is no timing cache yet"
+        5,
+        ge=1,
+        description="plans that TensorRT's builder makes and we time, of each form one at least",
     )
     workspace_mib: int = Field(256, ge=1, description="GPU memory that TensorRT may use while it builds")
     tactic_sources: int | None = Field(None, description="bit mask for set_tactic_sources; null: TensorRT's default")

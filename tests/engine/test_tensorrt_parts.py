@@ -11,7 +11,7 @@ import pytest
 
 from gate5.engine.tensorrt import available, trial
 from gate5.engine.tensorrt.graph import CudaGraph
-from gate5.engine.tensorrt.inspector import built_precision, parse
+from gate5.engine.tensorrt.inspector import built_precision, parse, precision_of
 from gate5.engine.tensorrt.runtime import check_hardware
 from gate5.errors import EngineError
 
@@ -106,24 +106,64 @@ def test_fp32_that_became_fp16_fails() -> None:
 
 def test_one_fused_kernel_is_known_only_where_the_graph_decides() -> None:
     assert built_precision(parse(FUSED), "fp16", typed=True) == ("fp16", "strongly typed network")
-    with pytest.raises(EngineError, match="holds weights in no precision that can be told"):
+    with pytest.raises(EngineError):
         built_precision(parse(FUSED), "fp16", typed=False)
 
 
-def test_one_fused_kernel_is_known_by_its_weights() -> None:
+LINEAR = ["/body/body.0/Gemm", "/body/body.2/Gemm"]
+
+
+def judged(text: str, wanted: str, stored: str | None, asked: list[str] | None = None, typed: bool = False) -> Any:
+    """``precision_of`` where the plan holds weights as ``stored``; ``asked`` takes the layers that it was asked for."""
+
+    def found(names: list[str]) -> str | None:
+        if asked is not None:
+            asked.extend(names)
+        return stored
+
+    return precision_of(parse(text), wanted, LINEAR, found, typed=typed)
+
+
+def test_what_is_compiled_is_known_by_its_weights() -> None:
     for kind in ("fp16", "fp32"):
-        assert built_precision(parse(FUSED), kind, typed=False, stored=kind) == (kind, "weights in the plan")
-    with pytest.raises(EngineError, match="FP16 was asked for, but the plan of a compiled body holds weights in fp32"):
-        built_precision(parse(FUSED), "fp16", typed=False, stored="fp32")
+        assert judged(FUSED, kind, kind) == (kind, "weights in the plan")
+    assert judged(FUSED, "fp16", None, typed=True) == ("fp16", "strongly typed network")
+    for stored, text in (("fp32", "in fp32"), (None, "in no precision that can be told")):
+        with pytest.raises(EngineError, match=f"FP16 was asked for, but .* holds the weights {text}: .ForeignNode"):
+            judged(FUSED, "fp16", stored)
     with pytest.raises(EngineError, match="FP32 was asked for"):
-        built_precision(parse(FUSED), "fp32", typed=False, stored="fp16")
+        judged(FUSED, "fp32", "fp16")
 
 
-def test_half_at_the_ends_of_a_fused_kernel_proves_nothing() -> None:
+def test_half_at_the_ends_of_a_compiled_piece_proves_nothing() -> None:
     """It may compute in FP32 between them."""
-    rows = parse(_layers(("{ForeignNode[/cast/enter_0.../body/Add]}", "Row major linear FP16 format", "")))
+    ends = _layers(("{ForeignNode[/body/body.0/Gemm.../body/Add]}", "Row major linear FP16 format", ""))
     with pytest.raises(EngineError, match="no precision that can be told"):
-        built_precision(rows, "fp16", typed=False)
+        judged(ends, "fp16", None)
+
+
+def test_of_a_piece_beside_ordinary_layers_only_the_hidden_ones_are_asked_for() -> None:
+    """A reformat that is called after a layer is not the layer."""
+    rows = [
+        ("/body/body.0/Gemm + PWN(/body/body.1/Tanh)", "Half", "sm80_xmma_gemm_f16f16_f16f16"),
+        ("reshape_before_/body/body.2/Gemm", "Half", ""),
+        ("{ForeignNode[/body/body.2/Gemm.../head/Tanh]}", "Float", ""),
+    ]
+    asked: list[str] = []
+    assert judged(_layers(*rows), "fp16", "fp16", asked) == ("fp16", "inspector and weights in the plan")
+    assert asked == ["/body/body.2/Gemm"]
+    rows[0] = ("/body/body.0/Gemm", "Float", "sm80_xmma_gemm_f32f32_f32f32")
+    with pytest.raises(EngineError, match="FP16 was asked for"):
+        judged(_layers(*rows), "fp16", "fp16")
+
+
+def test_a_compiled_head_hides_no_layer() -> None:
+    """The squash of a SAC policy, for one: the inspector shows the body, which decides as where nothing is compiled."""
+    rows = [(name, "Half", "sm80_xmma_gemm_f16f16_f16f16") for name in LINEAR]
+    text = _layers(*rows, ("{ForeignNode[/head/Tanh.../head/Add_1]}", "Float", ""))
+    assert judged(text, "fp16", None) == ("fp16", "inspector")
+    with pytest.raises(EngineError, match="FP32 was asked for, but TensorRT built fp16"):
+        judged(text, "fp32", None)
 
 
 def test_inspector_without_details() -> None:

@@ -82,7 +82,7 @@ def test_where_it_is_not_installed_it_says_so(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(gpu_tools, "find", lambda name, places: None)
     assert gpu_tools.sanitize(tmp_path, "memcheck") == {"note": "not run: compute-sanitizer is not installed"}
-    assert gpu_tools.trtexec(b"plan", 30) == {"note": "not run: trtexec is not installed"}
+    assert gpu_tools.trtexec(b"plan", {"obs_dim": 30, "batch_max": 1}) == {"note": "not run: trtexec is not installed"}
 
 
 def test_trtexecs_line() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import weakref
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -145,6 +146,10 @@ class Context:
         return True
 
 
+class Engine(SimpleNamespace):
+    """A deserialised plan; whether it still lives can be seen."""
+
+
 class Trt:
     """The module ``tensorrt``; version 8 or 11 by its flags.
 
@@ -152,7 +157,9 @@ class Trt:
         networks: the flags of every network that was made.
         profiles: those of every plan that was built, by plan.
         graphs: the graph of every plan, by plan.
-        compiled: the precision of the weights in plans of a graph with ``Einsum``, whose inside is then not shown.
+        pieces: what the inspector shows of a plan whose graph has ``Einsum``; without: ordinary layers.
+        compiled: in such a plan, the kind of the weights.
+        offset: of the tensors' widths in plans for larger batches; another than 0 is a mistake.
     """
 
     def __init__(self, cuda: Cuda, typed: bool) -> None:
@@ -162,7 +169,8 @@ class Trt:
         self.networks: list[int] = []
         self.profiles: dict[bytes, list[Any]] = {}
         self.graphs: dict[bytes, bytes] = {}
-        self.compiled: type[np.floating[Any]] | None = None
+        self.pieces: list[str] = []
+        self.compiled: type[np.floating[Any]] = np.float16
         self.ILogger = type("ILogger", (), {"INTERNAL_ERROR": 0, "ERROR": 1, "WARNING": 2})
         self.LayerInformationFormat = SimpleNamespace(JSON=0)
         self.MemoryPoolType = SimpleNamespace(WORKSPACE=0)
@@ -171,6 +179,8 @@ class Trt:
         self.DataType = SimpleNamespace(FLOAT="float")
         self.LayerType = SimpleNamespace(CONSTANT="constant")
         self.ICudaEngine = SimpleNamespace(num_io_tensors=0)
+        self.offset = 0
+        self.opened: list[weakref.ref[Engine]] = []
         self.types = "FP16 | f16f16"
         self.engine = SimpleNamespace(
             num_io_tensors=2,
@@ -224,7 +234,7 @@ class Trt:
             self.logger.log(self.ILogger.ERROR, "out of GPU memory")  # type: ignore[attr-defined]
             return None
         plan = b"plan %d" % len(self.profiles)
-        if compiles and self.compiled is not None:
+        if compiles and self.pieces:
             plan += b"".join(matrix.astype(self.compiled).T.tobytes() for matrix in weights(network.graph))
         self.profiles[plan], self.graphs[plan] = self.sizes, network.graph
         return plan
@@ -235,7 +245,14 @@ class Trt:
             return None
         profiles = self.profiles[blob]
         shapes = profiles[:-1] if "other profiles" in self.refuses else profiles
+        wide = profiles[0][2][0] > 1
+        if wide and "deserialise wide" in self.refuses:
+            return None
         own = {
+            "get_tensor_shape": lambda name: (
+                self.engine.get_tensor_shape(name)[0],
+                self.engine.get_tensor_shape(name)[1] + self.offset * wide,
+            ),
             "num_optimization_profiles": len(shapes),
             "get_tensor_profile_shape": lambda name, index: shapes[index],
             # no Python function in between: a test looks at the frame that called
@@ -244,12 +261,13 @@ class Trt:
                 get_engine_information=lambda form: self._layers(self.graphs[blob])
             ),
         }
-        return SimpleNamespace(**{**vars(self.engine), **own})
+        opened = Engine(**{**vars(self.engine), **own})
+        self.opened.append(weakref.ref(opened))
+        return opened
 
     def _layers(self, graph: bytes) -> str:
-        if self.compiled is not None and b"Einsum" in graph:
-            return json.dumps({"Layers": [{"Name": "{ForeignNode[/cast/enter_0.../cast/leave_0]}"}]})
-        return json.dumps({"Layers": [{"Name": "/body/body.0/Gemm", "TacticName": self.types}]})
+        names = [name for name in self.pieces if b"Einsum" in graph] or ["/body/body.0/Gemm"]
+        return json.dumps({"Layers": [{"Name": name, "TacticName": self.types} for name in names]})
 
 
 def weights(graph: bytes) -> list[Any]:
@@ -282,7 +300,7 @@ class Config:
 
     def create_timing_cache(self, content: bytes) -> Any:
         self.offered.append(content)
-        return SimpleNamespace(content=content, serialize=lambda: b"cache after")
+        return SimpleNamespace(content=content, serialize=lambda: b"after plan %d" % (len(self._trt.profiles) - 1))
 
     def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
         assert not ignore_mismatch, "a cache of another GPU must not be used"

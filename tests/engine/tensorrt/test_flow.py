@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ import pytest
 
 from gate5.config import EngineConfig, ProfileConfig
 from gate5.engine import EngineController
-from gate5.engine.tensorrt import arrival, builder, compat, frames, plans, slot
+from gate5.engine.tensorrt import arrival, builder, compat, frames, plans, slot, trial
 from gate5.engine.tensorrt.builder import TensorRTExporter, parts_of
 from gate5.engine.tensorrt.chained import chained_ms
 from gate5.engine.tensorrt.graph import CudaGraph
@@ -36,7 +37,7 @@ def test_build(trt: Any, cuda: Any, graph: bytes, settings: Callable[..., Engine
         assert (trt.profiles[single], trt.profiles[wide]) == ([one], [more])
         assert b"Einsum" in trt.graphs[single]
         assert b"Einsum" not in trt.graphs[wide]
-    assert built.timing_cache == b"cache after"
+    assert built.timing_cache == (b"after plan 0" if typed else b"after plan 2")
     assert set(trt.networks) == {2 if typed else 1}  # STRONGLY_TYPED or EXPLICIT_BATCH
     assert set(trt.config.flags) == (set() if typed else {"fp16", "obey"})
     assert set(trt.config.cleared) == {"tf32"}
@@ -100,26 +101,52 @@ def test_a_compiled_body_is_judged_by_its_weights(
     trt: Any, graph: bytes, settings: Callable[..., EngineConfig], kept: Any
 ) -> None:
     """8.5's inspector shows nothing of it; without weights in FP16 it may run in FP32, so another plan is built."""
-    trt.compiled = kept
+    trt.pieces, trt.compiled = ["{ForeignNode[/cast/enter_0.../cast/leave_0]}"], kept
     metadata = TensorRTExporter(settings()).build(graph).metadata
-    form = metadata["build"]["plans"][0]["form"]
+    part = metadata["build"]["plans"][0]
     if kept is np.float16:
-        assert (form, metadata["precision_evidence"]) == ("fused", "weights in the plan, inspector")
+        assert (part["form"], metadata["precision_evidence"]) == ("fused", "weights in the plan, inspector")
+        assert [row["name"] for row in metadata["layers"]] == [*trt.pieces, "/body/body.0/Gemm"]
+        assert part["refused"] == []
     else:
-        assert (form, metadata["precision_evidence"]) == ("as exported", "inspector")
-        assert any("holds weights in fp32" in text for text in metadata["build"]["warnings"])
+        assert (part["form"], metadata["precision_evidence"]) == ("as exported", "inspector")
+        assert "the plan holds the weights in fp32" in part["refused"][0]
 
 
 @pytest.mark.parametrize("trt", ["8.5"], indirect=True)
+@pytest.mark.parametrize("fails", ["to build", "to run", "to build the second time"])
 def test_a_body_that_cannot_be_compiled_is_built_as_exported(
-    trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig], observations: Any
+    trt: Any,
+    cuda: Any,
+    graph: bytes,
+    settings: Callable[..., EngineConfig],
+    observations: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fails: str,
 ) -> None:
-    trt.refuses.append("compile")
+    """It takes longer and works; that it was so is in the log and in the engine's metadata."""
+    ordinary = builder.gpu_time
+
+    def gpu_time(trt: Any, blob: bytes, metadata: Any, batch: int) -> float:
+        if b"Einsum" in trt.graphs[plans.unpack(blob)[0]]:
+            if fails == "to run":
+                raise EngineError("TensorRT did not run the engine: no cuBLAS")
+            trt.refuses.append("compile")
+        return ordinary(trt, blob, metadata, batch)
+
+    monkeypatch.setattr(builder, "gpu_time", gpu_time)
+    if fails == "to build":
+        trt.refuses.append("compile")
     built = TensorRTExporter(settings(candidates=3)).build(graph)
-    facts = built.metadata["build"]
-    assert facts["plans"][0]["form"] == "as exported"
-    assert [row["form"] for row in facts["plans"][0]["candidates"]] == ["as exported"] * 3
-    assert any("batch 1, fused: TensorRT could not build" in text for text in facts["warnings"])
+    part = built.metadata["build"]["plans"][0]
+    if fails == "to build the second time":
+        assert [row["form"] for row in part["candidates"]] == ["fused", "as exported", "as exported"]
+    else:
+        assert [row["form"] for row in part["candidates"]] == ["as exported"] * 3
+        assert part["form"] == "as exported"
+    assert part["refused"][0].startswith("fused: TensorRT ")
+    assert "batch 1: the form fused is not used: TensorRT " in caplog.text
     assert cuda.depth == 0
     with TensorRTEngine.open(built.blob, built.metadata, "stream") as engine:
         assert np.isfinite(engine.infer(observations[:1])).all()
@@ -143,7 +170,8 @@ def test_the_quickest_of_several_engines_is_kept(
         return times[int((single if batch == 1 else wide or single).removeprefix(b"plan "))]
 
     monkeypatch.setattr(builder, "gpu_time", gpu_time)
-    built = TensorRTExporter(settings(candidates=3)).build(graph)
+    sizes = ProfileConfig(opt_batch=8, max_batch=16)
+    built = TensorRTExporter(settings(candidates=3).model_copy(update={"profile": sizes})).build(graph)
     kept = plans.unpack(built.blob)
     parts = built.metadata["build"]["plans"]
     assert built.metadata["blob_sha256"] == hashlib.sha256(built.blob).hexdigest()
@@ -153,11 +181,14 @@ def test_the_quickest_of_several_engines_is_kept(
         assert asked == [1, 1, 1]
     else:
         assert kept == (b"plan 1", b"plan 5")
-        assert asked == [1, 1, 1, 16, 16, 16]
+        assert asked == [1, 1, 1, 8, 8, 8]
         assert [row["form"] for row in parts[0]["candidates"]] == ["fused", "as exported", "fused"]
         assert (parts[0]["form"], parts[1]["form"]) == ("as exported", "as exported")
+        for part, plan in zip(parts, kept, strict=True):
+            assert part["graph_sha256"] == hashlib.sha256(trt.graphs[plan]).hexdigest()
         # plans for larger batches begin with the times of the plan that was kept, not of one another
-        assert trt.config.offered == [b""] * 3 + [b"cache after"] * 3
+        assert trt.config.offered == [b""] * 3 + [b"after plan 1"] * 3
+        assert built.timing_cache == b"after plan 5"
 
 
 def test_a_timing_cache_needs_one_plan_of_each_form(
@@ -166,6 +197,19 @@ def test_a_timing_cache_needs_one_plan_of_each_form(
     """It holds the times of the plans that were kept: seconds instead of a minute, and little to choose from."""
     TensorRTExporter(settings(candidates=5)).build(graph, timing_cache=b"mine")
     assert len(trt.networks) == (1 if compat.strongly_typed(trt) else 3)
+
+
+def test_one_candidate_is_one_of_each_form(trt: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
+    """Whether the compiled form is the quicker one is measured, not believed; one plan alone has nothing to beat."""
+    timed = [
+        [(row["form"], row["gpu_ms"] is not None) for row in part["candidates"]]
+        for part in TensorRTExporter(settings(candidates=1)).build(graph).metadata["build"]["plans"]
+    ]
+    alone = [("as exported", False)]
+    if compat.strongly_typed(trt):
+        assert timed == [alone]
+    else:
+        assert timed == [[("fused", True), ("as exported", True)], alone]
 
 
 def test_candidates_are_run_and_freed(trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
@@ -178,7 +222,19 @@ def test_candidates_are_run_and_freed(trt: Any, cuda: Any, graph: bytes, setting
     trt.refuses.append("execute_async_v3")
     with pytest.raises(EngineError, match="did not run"):
         TensorRTExporter(settings(candidates=2)).build(graph)
-    assert (cuda.depth, cuda.released) == (0, 3 + 2 * parts)
+    assert cuda.depth == 0
+    assert cuda.memory == {}
+
+
+def test_the_gpus_time_is_taken_at_the_batch_that_was_asked_for(
+    opened: Callable[..., TensorRTEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[int] = []
+    monkeypatch.setattr(slot.Slot, "launch", lambda self: launched.append(len(self.input)))
+    with opened() as engine:
+        launched.clear()  # those of the build
+        assert engine.gpu_ms(5) > 0
+        assert set(launched) == {5}
 
 
 def test_gpu_time_is_per_launch_and_without_waiting() -> None:
@@ -250,8 +306,8 @@ def test_everything_is_freed(trt: Any, opened: Callable[..., TensorRTEngine], cu
         engine.close()
         assert cuda.memory == {}
         assert cuda.depth == 0
-        plans_built = 1 if compat.strongly_typed(trt) else 2
-        assert cuda.released == released + 2 + plans_built  # the build, each plan's trial, the engine
+        # the build, the engine, and the two forms for batch 1 that were compared
+        assert cuda.released == released + (2 if compat.strongly_typed(trt) else 4)
 
 
 def test_without_cuda_bindings_the_stream_path_is_taken(
@@ -290,6 +346,73 @@ def test_every_false_is_an_error(
         TensorRTEngine.open(built.blob, built.metadata, "stream")
     assert cuda.depth == 0
     assert cuda.released == before + 1
+
+
+@pytest.mark.parametrize("trt", ["8.5"], indirect=True)
+@pytest.mark.parametrize("wrong", ["not read", "another width"])
+def test_a_second_plan_that_fails_takes_the_first_with_it(
+    trt: Any,
+    cuda: Any,
+    graph: bytes,
+    settings: Callable[..., EngineConfig],
+    wrong: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its memory on the GPU is free again, though 8.5's bindings keep the frame that asked for the second."""
+    built = TensorRTExporter(settings()).build(graph)
+    if wrong == "not read":
+        trt.refuses.append("deserialise wide")
+    else:
+        trt.offset = 1
+    read, kept = trt._deserialise, list[Any]()
+
+    def logs(blob: bytes) -> Any:
+        kept.append(sys._getframe(1))
+        return read(blob)
+
+    monkeypatch.setattr(trt, "_deserialise", logs)
+    trt.opened.clear()
+    with pytest.raises(EngineError, match=r"does not read|has to be float32 \(-1, 8\)"):
+        TensorRTEngine.open(built.blob, built.metadata, "stream")
+    assert len(kept) == 2
+    assert [engine() for engine in trt.opened] == [None] * len(trt.opened)
+    assert cuda.depth == 0
+
+
+def test_both_engines_are_let_go(trt: Any, opened: Callable[..., TensorRTEngine], observations: Any) -> None:
+    engine = opened()
+    engine.infer(observations[:4])
+    engine.close()
+    assert trt.opened
+    assert [one() for one in trt.opened] == [None] * len(trt.opened)
+
+
+@pytest.mark.parametrize("trt", ["8.5"], indirect=True)
+def test_a_static_plan_serves_batch_one_only(
+    trt: Any, graph: bytes, settings: Callable[..., EngineConfig], observations: Any
+) -> None:
+    built = TensorRTExporter(settings()).build(graph)
+    trt.engine.get_tensor_shape = lambda name: (1, 8 if name == "obs" else 3)
+    with pytest.raises(EngineError, match=r"obs is float \(1, 8\); it has to be float32 \(-1, 8\)"):
+        TensorRTEngine.open(built.blob, built.metadata, "stream")
+
+
+@pytest.mark.parametrize("trt", ["8.5"], indirect=True)
+@pytest.mark.parametrize("damaged", ["no plan", "the first", "the second"])
+def test_the_child_reads_every_plan(
+    trt: Any,
+    cuda: Any,
+    graph: bytes,
+    settings: Callable[..., EngineConfig],
+    damaged: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A damaged plan may end the process that reads it: neither is read first by the process that matters."""
+    single, wide = plans.unpack(TensorRTExporter(settings()).build(graph).blob)
+    pair = {"no plan": (single, wide), "the first": (b"x", wide), "the second": (single, b"x")}[damaged]
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(plans.pack(*pair))))
+    assert trial.main() == (0 if damaged == "no plan" else 3)
+    assert cuda.depth == 0
 
 
 def test_engine_that_stops_running(

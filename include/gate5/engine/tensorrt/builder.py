@@ -32,13 +32,17 @@ class Part:
         profiles: smallest, best and largest batch of each optimisation profile.
         forms: graphs that compute the same, by name; the first is expected to be the quickest.
         timed_at: the batch at which candidates are compared.
+        candidates: the form of each plan that was built, and milliseconds of the GPU; ``None``: not timed.
+        refused: forms that could not be built or run, and why.
+        form: of the plan that was kept.
     """
 
     name: str
     profiles: list[Profile]
     forms: dict[str, bytes]
     timed_at: int
-    candidates: list[tuple[str, float]] = field(default_factory=list)
+    candidates: list[tuple[str, float | None]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     form: str = ""
 
     def facts(self) -> dict[str, Any]:
@@ -49,6 +53,7 @@ class Part:
             "form": self.form,
             "graph_sha256": _sha256(self.forms[self.form]),
             "candidates": [{"form": form, "gpu_ms": gpu_ms} for form, gpu_ms in self.candidates],
+            "refused": self.refused,
         }
 
 
@@ -94,7 +99,7 @@ class TensorRTExporter:
         metadata["build"] = {
             "plans": [part.facts() for part in parts],
             "profiles": [list(profile) for part in parts for profile in part.profiles],
-            "optimization_level": settings.optimization_level if compat.has_optimization_level(trt) else None,
+            "optimization_level": builds.optimization_level,
             "strongly_typed": compat.strongly_typed(trt),
             "timing_cache_reused": reused,
             "timing_cache_sha256": None if cache is None else _sha256(cache),
@@ -120,33 +125,42 @@ class TensorRTExporter:
 
         The builder times each kernel for itself, launch included, which for a policy's small layers is mostly launch
         and noise: plans of the same graph differ by a third. A timing cache holds the times of the plan that was kept,
-        so one of each form is enough then.
+        so one of each form is enough then. Where there is but one to be made, there is nothing to be timed.
 
         Args:
             first: the plan for batch 1, where this part is for larger ones.
             known: whether the cache is an earlier engine's; ``None``: the builder tells.
         """
         forms, made = dict(part.forms), list[Plan]()
-        count = self.settings.candidates
-        while len(made) < (min(count, len(forms)) if known else count):
+        wanted = len(forms) if known else max(self.settings.candidates, len(forms))
+        while forms and len(made) < wanted:
             form = list(forms)[len(made) % len(forms)]
             try:
-                with gpu:
-                    plan = builds.build(forms[form], part.profiles, cache)
-                    frames.clear_finished()
+                plan = self._build(builds, gpu, part, form, cache)
+                if known is None and plan.timing_cache_reused:
+                    known, wanted = True, len(part.forms)
+                gpu_ms = self._gpu_ms(builds.trt, gpu, plan, first, part.timed_at) if wanted > 1 else None
             except EngineError as error:
-                if len(forms) == 1:
-                    raise
-                builds.messages.append(f"warning: {part.name}, {form}: {error}")
                 del forms[form]
+                if not forms and not made:
+                    raise
+                part.refused.append(f"{form}: {error}")
+                _LOG.warning("%s: the form %s is not used: %s", part.name, form, error)
                 continue
-            known = plan.timing_cache_reused if known is None else known
             made.append(plan)
-            part.candidates.append((form, self._gpu_ms(builds.trt, gpu, plan, first, part.timed_at)))
-            _LOG.info("%s, %s: %.4f ms of the GPU at batch %d", part.name, *part.candidates[-1], part.timed_at)
-        best = int(np.argmin([gpu_ms for _, gpu_ms in part.candidates]))
+            part.candidates.append((form, gpu_ms))
+            if gpu_ms is not None:
+                _LOG.info("%s, %s: %.4f ms of the GPU at batch %d", part.name, form, gpu_ms, part.timed_at)
+        best = int(np.argmin([gpu_ms or 0.0 for _, gpu_ms in part.candidates]))
         part.form = part.candidates[best][0]
         return made[best]
+
+    def _build(self, builds: PlanBuilder, gpu: Gpu, part: Part, form: str, cache: bytes | None) -> Plan:
+        with gpu:
+            try:
+                return builds.build(part.forms[form], part.profiles, cache)
+            finally:
+                frames.clear_finished()
 
     def _gpu_ms(self, trt: Any, gpu: Gpu, plan: Plan, first: Plan | None, batch: int) -> float:
         made = [plan] if first is None else [first, plan]

@@ -99,11 +99,6 @@ def separate_plans(trt: Any) -> bool:
     return not strongly_typed(trt)
 
 
-def has_optimization_level(trt: Any) -> bool:
-    """Whether ``set_optimization_level`` does anything."""
-    return has(trt, "IBuilderConfig.builder_optimization_level")
-
-
 def set_optimization_level(trt: Any, config: Any, level: int) -> bool:
     """How long the builder searches, 0 to 5; returns whether this version has the setting (8.6 on)."""
     if has(trt, "IBuilderConfig.builder_optimization_level"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from gate5.engine.precision import BODY
@@ -15,7 +16,7 @@ _LOW = {
 }
 #: A kernel that multiplies in FP32; a reformat beside it that says Half does not count.
 _FULL = re.compile(r"f32f32_f32|sgemm", re.IGNORECASE)
-_OPAQUE = ("ForeignNode", "__my")
+_COMPILED = ("ForeignNode", "__my")
 
 
 def layers(trt: Any, engine: Any) -> list[dict[str, str]]:
@@ -46,37 +47,73 @@ def parse(text: str) -> list[dict[str, str]]:
     return rows
 
 
-def is_opaque(rows: list[dict[str, str]]) -> bool:
-    """Whether TensorRT compiled layers of its own making, whose inside the inspector does not show."""
-    return any(mark in row["name"] for row in rows for mark in _OPAQUE)
-
-
-def built_precision(
-    rows: list[dict[str, str]], wanted: str, *, typed: bool, stored: str | None = None
+def precision_of(
+    rows: list[dict[str, str]],
+    wanted: str,
+    linear: list[str],
+    stored: Callable[[list[str]], str | None],
+    *,
+    typed: bool,
 ) -> tuple[str, str]:
-    """The body's precision and how it is known.
+    """The body's precision and how it is known, compiled pieces included.
+
+    Where TensorRT compiles layers as one piece, the inspector shows its FP32 ends only. A strongly typed network's
+    graph decides. Otherwise the weights do: the plan has to hold those of every layer that no row shows as was asked.
+
+    Args:
+        rows: what ``layers`` gave.
+        wanted: ``fp16``, ``bf16`` or ``fp32``.
+        linear: names of the graph's linear layers.
+        stored: the precision in which the plan holds the weights of some of them; ``None``: it cannot be told.
+        typed: the network was strongly typed.
+
+    Returns:
+        The precision, and ``inspector``, ``strongly typed network``, ``weights in the plan`` or the first and the last.
+
+    Raises:
+        EngineError: the engine does not show that it has the precision that was asked for.
+    """
+    pieces = [row for row in rows if _is_compiled(row)]
+    shown = [row for row in rows if row not in pieces]
+    hidden = [name for name in linear if pieces and not any(_is_of(row, name) for row in shown)]
+    if typed or not hidden:
+        return built_precision(rows, wanted, typed=typed)
+    found = stored(hidden)
+    if found != wanted:
+        raise EngineError(
+            f"{wanted.upper()} was asked for, but of what TensorRT compiled as one piece the plan holds the weights in "
+            f"{found or 'no precision that can be told'}: {_sample(pieces)}."
+        )
+    if len(hidden) == len(linear):
+        return wanted, "weights in the plan"
+    return wanted, f"{built_precision(shown, wanted, typed=typed)[1]} and weights in the plan"
+
+
+def _is_compiled(row: dict[str, str]) -> bool:
+    return any(mark in row["name"] for mark in _COMPILED)
+
+
+def _is_of(row: dict[str, str], layer: str) -> bool:
+    """Whether a row is the layer's own, alone or with what was fused to it; a reformat before it is not."""
+    return f"{row['name']} ".startswith(f"{layer} ")
+
+
+def built_precision(rows: list[dict[str, str]], wanted: str, *, typed: bool) -> tuple[str, str]:
+    """The body's precision as the inspector shows it.
 
     Args:
         rows: what ``layers`` gave.
         wanted: ``fp16``, ``bf16`` or ``fp32``.
         typed: the network was strongly typed, so that its graph decides.
-        stored: the precision of the weights in the plan, see ``stored_precision``; ``None``: not known.
 
     Returns:
-        The precision and ``inspector``, ``strongly typed network`` or ``weights in the plan``: where TensorRT compiled
-        the body as one piece, the inspector shows its FP32 ends only.
+        The precision and ``inspector`` or ``strongly typed network``: where TensorRT fused the whole policy into one
+        kernel, the inspector shows its FP32 ends only.
 
     Raises:
-        EngineError: the engine does not show that it has the precision that was asked for.
+        EngineError: a lower precision was asked for and the engine shows none of it.
     """
     body = [row for row in rows if BODY in row["name"]] or rows
-    if is_opaque(rows) and not typed:
-        if stored == wanted:
-            return wanted, "weights in the plan"
-        raise EngineError(
-            f"{wanted.upper()} was asked for, but the plan of a compiled body holds weights in "
-            f"{stored or 'no precision that can be told'}: {_sample([row for row in rows if is_opaque([row])])}."
-        )
     low = [name for name, pattern in _LOW.items() if any(pattern.search(row["types"]) for row in body)]
     if "bf16" in low and "fp16" in low:
         low = ["bf16"]  # the pattern of FP16 also finds "bf16"
@@ -92,7 +129,7 @@ def built_precision(
             f"{wanted.upper()} was asked for, but TensorRT built {len(single)} layers of the policy's body in FP32: "
             f"{_sample(single)}."
         )
-    if typed and not low and is_opaque(rows):
+    if typed and not low and any(_is_compiled(row) for row in rows):
         return wanted, "strongly typed network"
     raise EngineError(
         f"{wanted.upper()} was asked for, but the engine shows no {wanted} layer, so it runs in FP32: {_sample(body)}."

@@ -8,8 +8,8 @@ from typing import Any
 
 from gate5.config import EngineConfig
 from gate5.engine.tensorrt import compat
-from gate5.engine.tensorrt.inspector import built_precision, is_opaque, layers
-from gate5.engine.tensorrt.weights import stored_precision
+from gate5.engine.tensorrt.inspector import layers, precision_of
+from gate5.engine.tensorrt.weights import linear_layers, stored_precision
 from gate5.errors import EngineError
 
 _LOG = logging.getLogger("gate5.engine.tensorrt")
@@ -26,7 +26,7 @@ class Plan:
         timing_cache: the builder's, after this build.
         timing_cache_reused: whether the one that was given was taken.
         rows: the engine inspector's layers.
-        precision, evidence: of the body, see ``built_precision``.
+        precision, evidence: of the body, see ``precision_of``.
         obs_dim, act_dim: sizes of the tensors.
     """
 
@@ -45,11 +45,13 @@ class PlanBuilder:
 
     Attributes:
         messages: TensorRT's warnings and errors so far.
+        optimization_level: what the builder was told; ``None``: this version has no such setting.
     """
 
     def __init__(self, trt: Any, settings: EngineConfig) -> None:
         self.trt, self.settings = trt, settings
         self.messages: list[str] = []
+        self.optimization_level: int | None = None
 
     def build(self, graph: bytes, profiles: list[Profile], timing_cache: bytes | None) -> Plan:
         """Build one plan.
@@ -85,7 +87,8 @@ class PlanBuilder:
         trt, settings = self.trt, self.settings
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_mib << 20)
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-        compat.set_optimization_level(trt, config, settings.optimization_level)
+        if compat.set_optimization_level(trt, config, settings.optimization_level):
+            self.optimization_level = settings.optimization_level
         compat.set_precision(trt, builder, config, network, settings.precision)
         compat.set_progress(trt, config, _LOG.info)
         if settings.tactic_sources is not None and not config.set_tactic_sources(settings.tactic_sources):
@@ -120,9 +123,14 @@ class PlanBuilder:
         engine = runtime.deserialize_cuda_engine(blob)
         if engine is None:
             raise EngineError(f"TensorRT does not read the engine that it has just built: {self._last()}")
-        rows, typed = layers(trt, engine), compat.strongly_typed(trt)
-        stored = stored_precision(graph, blob) if not typed and is_opaque(rows) else None
-        precision, evidence = built_precision(rows, wanted, typed=typed, stored=stored)
+        rows, linear = layers(trt, engine), linear_layers(graph)
+        precision, evidence = precision_of(
+            rows,
+            wanted,
+            list(linear),
+            lambda names: stored_precision([linear[name] for name in names], blob),
+            typed=compat.strongly_typed(trt),
+        )
         built = [engine.get_tensor_profile_shape("obs", index) for index in range(engine.num_optimization_profiles)]
         found = [tuple(int(shape[0]) for shape in shapes) for shapes in built]
         if found != profiles:

@@ -26,9 +26,9 @@ def pack(single: bytes, wide: bytes | None = None) -> bytes:
     if wide is None:
         return single
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(file, "w") as archive:
         for name, plan in ((SINGLE, single), (WIDE, wide)):
-            archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), plan)
+            archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), plan)  # not compressed
     return file.getvalue()
 
 
@@ -42,8 +42,16 @@ def unpack(blob: bytes) -> tuple[bytes, bytes | None]:
         return blob, None
     try:
         with zipfile.ZipFile(io.BytesIO(blob)) as archive:
-            return archive.read(SINGLE), archive.read(WIDE)
+            single, wide = (_member(archive, name) for name in (SINGLE, WIDE))
+            return single, wide
     except (zipfile.BadZipFile, KeyError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise EngineError(
             f"The engine's file is a damaged archive of TensorRT plans ({error}): fetch it or build it again."
         ) from None
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    about = archive.getinfo(name)
+    if about.compress_type != zipfile.ZIP_STORED:  # ours never is; who wrote it may have meant to fill the memory
+        raise zipfile.BadZipFile(f"{name} is compressed")
+    return archive.read(about)

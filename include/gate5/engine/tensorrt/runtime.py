@@ -56,10 +56,6 @@ class TensorRTEngine(ConfinedEngine):
         self._gpu, self._path = gpu, path
         self._slots: dict[int, Slot] = {}
         self._logger = compat.logger(trt, self._messages)
-        self._runtime = trt.Runtime(self._logger)
-        single, wide = plans.unpack(blob)
-        self._engine = self._deserialise(trt, single, metadata)
-        self._wide_engine = self._engine if wide is None else self._deserialise(trt, wide, metadata)
         self._wide_limit = _WIDE_SLOTS if compat.profile_is_shared(trt) else 1
         hardware = gpu.identity()
         super().__init__(
@@ -75,19 +71,26 @@ class TensorRTEngine(ConfinedEngine):
                 path=path,
             )
         )
-        self._stream = gpu.cuda.Stream()
         try:
-            self._first = self._make(1)
+            self._open(trt, blob)
         except BaseException:
             self._free()
             raise
         self._info = EngineInfo(**{**self._info.to_dict(), "path": self._first.path})
 
-    def _deserialise(self, trt: Any, plan: bytes, metadata: dict[str, Any]) -> Any:
+    def _open(self, trt: Any, blob: bytes) -> None:
+        single, wide = plans.unpack(blob)
+        self._runtime = trt.Runtime(self._logger)
+        self._engine = self._deserialise(trt, single, largest=1 if wide else self._info.batch_max)
+        self._wide_engine = self._deserialise(trt, wide, largest=self._info.batch_max) if wide else self._engine
+        self._stream = self._gpu.cuda.Stream()
+        self._first = self._make(1)
+
+    def _deserialise(self, trt: Any, plan: bytes, largest: int) -> Any:
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise EngineError(f"TensorRT does not read the engine: {' / '.join(self._messages[-3:])}")
-        _check_tensors(trt, engine, metadata)
+        _check_tensors(trt, engine, {"obs": self._info.obs_dim, "action": self._info.act_dim}, largest)
         return engine
 
     def infer(self, obs: Float32, out: Float32 | None = None) -> Float32:
@@ -204,15 +207,16 @@ def check_hardware(metadata: dict[str, Any], here: dict[str, Any], version: str)
         raise EngineError(f"The engine was built for {'; '.join(different)}: build it again on this machine.")
 
 
-def _check_tensors(trt: Any, engine: Any, metadata: dict[str, Any]) -> None:
+def _check_tensors(trt: Any, engine: Any, sizes: dict[str, int], largest: int) -> None:
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     modes = {name: engine.get_tensor_mode(name) for name in names}
     expected = {"obs": trt.TensorIOMode.INPUT, "action": trt.TensorIOMode.OUTPUT}
-    sizes = {"obs": metadata["obs_dim"], "action": metadata["act_dim"]}
     if modes != expected:
         raise EngineError(f"The engine has the tensors {names}; it needs the input `obs` and the output `action`.")
     for name, size in sizes.items():
         shape, dtype = tuple(engine.get_tensor_shape(name)), engine.get_tensor_dtype(name)
-        # A plan for batch 1 alone has that size; where it is the first profile's, TensorRT 8.5 tells it for the output.
-        if shape[1:] != (size,) or shape[0] not in (-1, 1) or dtype != trt.DataType.FLOAT:
+        # A plan for batch 1 alone has that size. Where it is the first profile's only, TensorRT 8.5 tells it all the
+        # same for the output.
+        batches = (-1, 1) if name == "action" or largest == 1 else (-1,)
+        if shape[1:] != (size,) or shape[0] not in batches or dtype != trt.DataType.FLOAT:
             raise EngineError(f"The engine's {name} is {dtype} {shape}; it has to be float32 (-1, {size}).")

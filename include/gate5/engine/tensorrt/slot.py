@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -48,22 +49,30 @@ class Slot:
         shapes = [(batch, int(engine.get_tensor_shape(name)[1])) for name in ("obs", "action")]
         flags = 0 if path == "copies" else cuda.host_alloc_flags.DEVICEMAP
         self.input, self.output = (cuda.pagelocked_zeros(shape, np.float32, mem_flags=flags) for shape in shapes)
+        self.path = path
+        try:
+            self._prepare(engine, profile_index, shapes[0])
+        except BaseException:
+            with contextlib.suppress(EngineError, cuda.Error):  # what went wrong first is what has to be told
+                self._free()
+            raise
+
+    def _prepare(self, engine: Any, profile_index: int, shape: tuple[int, int]) -> None:
         context = engine.create_execution_context()
         if context is None:
             raise EngineError(f"TensorRT cannot make an execution context ({self._reason()}): is its memory full?")
         self._context = context
-        if path == "copies":
-            self._device = [cuda.mem_alloc(array.nbytes) for array in (self.input, self.output)]
+        if self.path == "copies":
+            self._device = [self._gpu.cuda.mem_alloc(array.nbytes) for array in (self.input, self.output)]
             addresses = [int(memory) for memory in self._device]
         else:
             addresses = [int(array.base.get_device_pointer()) for array in (self.input, self.output)]
-        self._bind(context, profile_index, shapes[0], addresses)
-        self.path = path
+        self._bind(context, profile_index, shape, addresses)
         # The first enqueue of a shape does things that a capture does not allow, and shows at once whether it runs.
         self._enqueue()
-        stream.synchronize()
-        self.run = self._run_copies if path == "copies" else self._run_stream
-        if path == "graph":
+        self._stream.synchronize()
+        self.run = self._run_copies if self.path == "copies" else self._run_stream
+        if self.path == "graph":
             self._capture()
 
     def _bind(self, context: Any, profile_index: int, shape: tuple[int, int], addresses: list[int]) -> None:
@@ -148,11 +157,14 @@ class Slot:
     def close(self) -> None:
         """Free graph, context and buffers; the GPU's context has to be current."""
         self._stream.synchronize()
+        self._free()
+
+    def _free(self) -> None:
         self.run = _closed
         if self._graph is not None:
             self._graph.close()
             self._graph = None
-        del self._context
+        self.__dict__.pop("_context", None)
         for memory in self._device:
             memory.free()
         self._device = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 from gate5.engine.tensorrt import plans
 from gate5.errors import EngineError
@@ -52,16 +53,17 @@ def main() -> int:
     logger = compat.logger(trt, messages)
     with Gpu():
         runtime = trt.Runtime(logger)
-        for plan in plans.unpack(sys.stdin.buffer.read()):
-            if plan is None:
-                continue
+        opened: list[Any] = []  # all at once, as the caller will hold them
+        for plan in filter(None, plans.unpack(sys.stdin.buffer.read())):
             engine = runtime.deserialize_cuda_engine(plan)
             context = None if engine is None else engine.create_execution_context()
             if context is None:
                 sys.stderr.write("\n".join(messages[-3:]) + "\n")
                 return 3
-            del context, engine
-        del runtime
+            opened += [engine, context]
+        while opened:
+            opened.pop()
+        del context, engine, runtime
     return 0
 
 
