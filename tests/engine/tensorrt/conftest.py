@@ -249,8 +249,9 @@ class Trt:
         if wide and "deserialise wide" in self.refuses:
             return None
         own = {
+            # a plan for one batch size only is static
             "get_tensor_shape": lambda name: (
-                self.engine.get_tensor_shape(name)[0],
+                -1 if (wide or len(profiles) > 1) and "static" not in self.refuses else 1,
                 self.engine.get_tensor_shape(name)[1] + self.offset * wide,
             ),
             "num_optimization_profiles": len(shapes),

@@ -139,7 +139,7 @@ class TensorRTExporter:
                 plan = self._build(builds, gpu, part, form, cache)
                 if known is None and plan.timing_cache_reused:
                     known, wanted = True, len(part.forms)
-                gpu_ms = self._gpu_ms(builds.trt, gpu, plan, first, part.timed_at) if wanted > 1 else None
+                gpu_ms = _gpu_ms(builds.trt, gpu, plan, first, part) if wanted > 1 else None
             except EngineError as error:
                 del forms[form]
                 if not forms and not made:
@@ -161,11 +161,6 @@ class TensorRTExporter:
                 return builds.build(part.forms[form], part.profiles, cache)
             finally:
                 frames.clear_finished()
-
-    def _gpu_ms(self, trt: Any, gpu: Gpu, plan: Plan, first: Plan | None, batch: int) -> float:
-        made = [plan] if first is None else [first, plan]
-        blob = plans.pack(*(one.blob for one in made))
-        return gpu_time(trt, blob, _metadata(trt, blob, made, self.settings.profile.max_batch, gpu.identity()), batch)
 
 
 def parts_of(graph: bytes, sizes: ProfileConfig, *, separate: bool) -> list[Part]:
@@ -208,6 +203,14 @@ def gpu_time(trt: Any, blob: bytes, metadata: dict[str, Any], batch: int) -> flo
         raise
     with opened:
         return opened.gpu_ms(batch)
+
+
+def _gpu_ms(trt: Any, gpu: Gpu, plan: Plan, first: Plan | None, part: Part) -> float:
+    """A candidate's time, as the engine that it would make with the plan for batch 1, or alone."""
+    made = [plan] if first is None else [first, plan]
+    blob = plans.pack(*(one.blob for one in made))
+    largest = part.profiles[-1][-1]
+    return gpu_time(trt, blob, _metadata(trt, blob, made, largest, gpu.identity()), part.timed_at)
 
 
 def _metadata(trt: Any, blob: bytes, made: list[Plan], batch_max: int, hardware: dict[str, Any]) -> dict[str, Any]:
