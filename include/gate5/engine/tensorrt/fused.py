@@ -1,7 +1,7 @@
 """The same graph in the operators that make TensorRT 8.5 compile its layers instead of looking kernels up for them.
 
-Given linear layers, 8.5 picks a finished kernel for each and puts others between them to change the memory's format:
-eight kernels for a policy of three layers. What it knows as ``Einsum`` goes to its compiler with all that is around it,
+Given linear layers, 8.5 picks a finished kernel for each and puts others between them that change the memory's format,
+about as many again. What it knows as ``Einsum`` goes to its compiler with all that is around it,
 which makes one kernel of each layer with its bias and its activation. The compiler does not know ``Clip``, so after the
 body that becomes ``Max`` and ``Min``. The normaliser's stays, and with it a kernel of its own: it reads the observation
 from the host's memory once, where each of the first layer's many threads would.
