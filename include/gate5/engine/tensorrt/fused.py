@@ -1,13 +1,13 @@
 """The same graph in the operators that make TensorRT 8.5 compile its layers instead of looking kernels up for them.
 
 Given linear layers, 8.5 picks a finished kernel for each and puts others between them that change the memory's format,
-about as many again. What it knows as ``Einsum`` goes to its compiler with all that is around it,
-which makes one kernel of each layer with its bias and its activation. The compiler does not know ``Clip``, so after the
-body that becomes ``Max`` and ``Min``. The normaliser's stays, and with it a kernel of its own: it reads the observation
-from the host's memory once, where each of the first layer's many threads would.
+about as many again. What it knows as ``Einsum`` goes to its compiler with all that is around it, which makes one kernel
+of each layer with its bias and its activation. The compiler does not know ``Clip``, so after the body that becomes
+``Max`` and ``Min``. The normaliser's stays, and with it a kernel of its own: it reads the observation from the host's
+memory once, where each of the first layer's many threads would.
 
-From TensorRT 10 on the compiler takes the graph as it is. And before, it makes code for batch 1 only; larger batches
-would need cuBLAS.
+It makes such code for batch 1 only; larger batches would need cuBLAS. From TensorRT 10 on the graph is built as it was
+exported.
 """
 
 from __future__ import annotations
