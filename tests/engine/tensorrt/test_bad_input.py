@@ -19,6 +19,8 @@ from gate5.config import EngineConfig, ExportConfig, ParityConfig, ReleaseConfig
 from gate5.engine import choose_backend
 from gate5.engine.base import ConfinedEngine, EngineInfo
 from gate5.engine.precision import to_fp16_body
+from gate5.engine.tensorrt import compat
+from gate5.engine.tensorrt.builder import TensorRTExporter
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import ConfigError, EngineError, ExportError
 from gate5.export import ONNXExporter
@@ -80,6 +82,19 @@ def test_without_tensorrt(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_pycuda(trt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
     assert "PyCUDA is not there" in refusal()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp32"])
+def test_a_worker_without_onnx(
+    trt: Any, graph: bytes, settings: Callable[..., EngineConfig], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    if precision == "fp32" and compat.strongly_typed(trt):
+        trt.types = "FP32"
+        assert TensorRTExporter(settings(precision=precision)).build(graph).metadata["precision"] == "fp32"
+        return  # the graph is taken as it is
+    with pytest.raises(ConfigError, match=r"rewritten with onnx, which is not there .*; pip install onnx\.$"):
+        TensorRTExporter(settings(precision=precision)).build(graph)
 
 
 def test_no_memory_for_the_buffers(

@@ -378,6 +378,28 @@ def test_a_second_plan_that_fails_takes_the_first_with_it(
     assert cuda.depth == 0
 
 
+@pytest.mark.parametrize("refused", [None, "other profiles"])
+def test_a_build_lets_go_of_what_it_looked_at(
+    trt: Any, graph: bytes, settings: Callable[..., EngineConfig], monkeypatch: pytest.MonkeyPatch, refused: str | None
+) -> None:
+    """The plan that was opened to be described, though 8.5's bindings keep the frame that did it."""
+    read, kept = trt._deserialise, list[Any]()
+
+    def logs(blob: bytes) -> Any:
+        kept.append(sys._getframe(1))
+        return read(blob)
+
+    monkeypatch.setattr(trt, "_deserialise", logs)
+    if refused is None:
+        TensorRTExporter(settings()).build(graph)
+    else:
+        trt.refuses.append(refused)
+        with pytest.raises(EngineError):
+            TensorRTExporter(settings()).build(graph)
+    assert kept
+    assert [engine() for engine in trt.opened] == [None] * len(trt.opened)
+
+
 def test_both_engines_are_let_go(trt: Any, opened: Callable[..., TensorRTEngine], observations: Any) -> None:
     engine = opened()
     engine.infer(observations[:4])

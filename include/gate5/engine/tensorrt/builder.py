@@ -18,7 +18,7 @@ from gate5.engine.tensorrt.fused import fused
 from gate5.engine.tensorrt.gpu import Gpu
 from gate5.engine.tensorrt.plan_builder import Plan, PlanBuilder, Profile
 from gate5.engine.tensorrt.runtime import TensorRTEngine
-from gate5.errors import EngineError
+from gate5.errors import ConfigError, EngineError
 
 _LOG = logging.getLogger("gate5.engine.tensorrt")
 
@@ -71,7 +71,7 @@ class TensorRTExporter:
             timing_cache: of an earlier build on the same GPU and TensorRT version; another one is not used.
 
         Raises:
-            ConfigError: this TensorRT or GPU cannot do what the configuration asks for.
+            ConfigError: this TensorRT or GPU cannot do what the configuration asks for, or ``onnx`` is missing.
             EngineError: the parser or the builder refused, or the precision is not the one that was asked for.
             ExportError: a weight does not fit into the precision.
         """
@@ -79,8 +79,13 @@ class TensorRTExporter:
 
         settings = self.settings
         compat.check_settings(trt, settings)
-        graph = onnx if settings.precision == "fp32" else lower_body(onnx, settings.precision)
-        parts = parts_of(graph, settings.profile, separate=compat.separate_plans(trt))
+        try:
+            graph = onnx if settings.precision == "fp32" else lower_body(onnx, settings.precision)
+            parts = parts_of(graph, settings.profile, separate=compat.separate_plans(trt))
+        except ImportError as error:
+            raise ConfigError(
+                f"To build an engine its graph is rewritten with onnx, which is not there ({error}); pip install onnx."
+            ) from None
         builds = PlanBuilder(trt, settings)
         gpu = Gpu()
         try:

@@ -63,7 +63,7 @@ def precision_of(
     Args:
         rows: what ``layers`` gave.
         wanted: ``fp16``, ``bf16`` or ``fp32``.
-        linear: names of the graph's linear layers.
+        linear: names of the graph's linear layers; not needed where it is typed.
         stored: the precision in which the plan holds the weights of some of them; ``None``: it cannot be told.
         typed: the network was strongly typed.
 

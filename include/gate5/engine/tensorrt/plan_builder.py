@@ -123,13 +123,14 @@ class PlanBuilder:
         engine = runtime.deserialize_cuda_engine(blob)
         if engine is None:
             raise EngineError(f"TensorRT does not read the engine that it has just built: {self._last()}")
-        rows, linear = layers(trt, engine), linear_layers(graph)
+        typed = compat.strongly_typed(trt)
+        rows, linear = layers(trt, engine), {} if typed else linear_layers(graph)
         precision, evidence = precision_of(
             rows,
             wanted,
             list(linear),
             lambda names: stored_precision([linear[name] for name in names], blob),
-            typed=compat.strongly_typed(trt),
+            typed=typed,
         )
         built = [engine.get_tensor_profile_shape("obs", index) for index in range(engine.num_optimization_profiles)]
         found = [tuple(int(shape[0]) for shape in shapes) for shapes in built]
