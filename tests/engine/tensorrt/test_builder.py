@@ -130,6 +130,24 @@ def test_a_body_that_cannot_be_compiled_is_built_as_exported(
         assert np.isfinite(engine.infer(observations[:1])).all()
 
 
+@pytest.mark.parametrize("trt", ["8.5"], indirect=True)
+def test_late_failures_leave_what_was_made(
+    trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One form is refused, then the other too: the plan that had been built and timed by then is kept."""
+    ordinary, builds = trt._plan, list[int]()
+
+    def plan(network: Any, config: Any) -> bytes | None:
+        builds.append(1)
+        return None if len(builds) in (2, 3) else ordinary(network, config)
+
+    monkeypatch.setattr(trt, "_plan", plan)
+    part = TensorRTExporter(settings(candidates=3)).build(graph).metadata["build"]["plans"][0]
+    assert (part["form"], [row["form"] for row in part["candidates"]]) == ("fused", ["fused"])
+    assert [text.split(":")[0] for text in part["refused"]] == ["as exported", "fused"]
+    assert cuda.depth == 0
+
+
 def test_timing_cache_of_another_gpu_is_not_used(trt: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     built = TensorRTExporter(settings()).build(graph, timing_cache=b"of another GPU")
     assert trt.config.offered[:2] == [b"of another GPU", b""]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from gate5.engine.precision import lower_body
 from gate5.engine.tensorrt.fused import fused
@@ -40,6 +42,16 @@ def test_the_layers_of_every_form_of_a_graph(graph: bytes) -> None:
         assert {name: (matrix.shape, str(matrix.dtype)) for name, matrix in found.items()} == {
             name + suffix: (shape, kind) for name, shape in zip(names, shapes, strict=True)
         }
+
+
+def test_a_matrix_beside_the_body_is_none_of_its_layers(graph: bytes) -> None:
+    """Such as a head's, which stays in FP32."""
+    model = onnx.load_from_string(graph)
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((3, 3), np.float32), "head.rotation"))
+    model.graph.node.append(
+        onnx.helper.make_node("MatMul", ["action", "head.rotation"], ["turned"], name="/head/MatMul")
+    )
+    assert list(linear_layers(model.SerializeToString())) == list(linear_layers(graph))
 
 
 @pytest.mark.parametrize("transposed", [False, True])
