@@ -211,7 +211,7 @@ def latency(result: dict[str, Any]) -> list[str]:
 
 
 def _repeated(result: dict[str, Any]) -> list[str]:
-    """The release's own series, and its repetitions, each alone: among others that take turns caches are colder."""
+    """The release's own series and its repetitions: the engine alone, while above it takes turns with others."""
     first = ["the release's", *(f"again, {name}" for name in _SERIES for _ in part(result, name) or [])]
     rows = [
         (name, *(microseconds(row.get(key)) for key in _QUANTILES), str(row["samples"]))
