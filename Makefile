@@ -22,10 +22,10 @@ $(STAMP): requirements.txt pyproject.toml
 	@touch $@
 
 release: setup  ## run the release DAG on CHECKPOINT=examples/checkpoints/good
-	@$(BIN)/python scripts/run_release.py --checkpoint "$(CHECKPOINT)" --config "$(CONFIG)"
+	@$(BIN)/python -m local_airflow.release --checkpoint "$(CHECKPOINT)" --config "$(CONFIG)"
 
 ui: setup  ## leave Airflow running with the DAG; prints address and login
-	@$(BIN)/python scripts/run_ui.py
+	@$(BIN)/python -m local_airflow.ui
 
 test: setup  ## run all tests
 	@$(BIN)/python -m pytest
@@ -40,10 +40,10 @@ format: setup  ## let ruff rewrite what it can
 	@$(BIN)/ruff format .
 
 bench: setup  ## measure; writes docs/results/
-	@$(BIN)/python scripts/bench.py
+	@$(BIN)/python -m benchmarks
 
 bench-gpu: setup  ## measure TensorRT on this machine's GPU; writes docs/results/ (GPU_OPTIONS="--tactic-sources 0")
-	@$(BIN)/python scripts/bench_gpu.py all --peers-python "$(abspath $(BIN)/python)" $(GPU_OPTIONS)
+	@$(BIN)/python -m benchmarks.gpu all --peers-python "$(abspath $(BIN)/python)" $(GPU_OPTIONS)
 
 validate-plant: setup  ## compare the sCO2 plant with CoolProp; writes docs/results/
 	@$(BIN)/python -m gate5.plant.sco2.validate --out docs/results

@@ -37,7 +37,7 @@ def resolve(inlet_events: Any = None) -> dict[str, Any]:
     The checkpoint is read without running any code from it. An announced candidate must have the announced hash. A
     store that cannot be used ends the run here, and not after an hour of evaluation.
     """
-    from gate5 import promotion, stages
+    from gate5.pipeline import promote, stages
     from gate5_dag.candidate import find_candidate
     from gate5_dag.credentials import store_credentials
     from gate5_dag.tasks import load_config, log, run_workspace, stage_errors
@@ -47,7 +47,7 @@ def resolve(inlet_events: Any = None) -> dict[str, Any]:
         candidate = find_candidate(context, inlet_events[CANDIDATE])
         config = load_config(context["params"])
         with store_credentials(config):
-            promotion.check_store(config)
+            promote.check_store(config)
         result = stages.resolve(run_workspace(), config, candidate.source)
         candidate.check(result.policy_sha256, result.vecnormalize_sha256)
     log.info("%s", result.line())
@@ -57,7 +57,7 @@ def resolve(inlet_events: Any = None) -> dict[str, Any]:
 @task(**RETRY, **minutes(5))
 def scenarios() -> list[str]:
     """The scenarios that this release has to cover; none at all is an error, not a run without evaluation."""
-    from gate5 import stages
+    from gate5.pipeline import stages
     from gate5_dag.tasks import run_workspace, stage_errors
 
     with stage_errors():
@@ -72,7 +72,7 @@ def scenarios() -> list[str]:
 @task(**RETRY, **minutes(30))
 def export() -> dict[str, Any]:
     """Write the whole policy function as ONNX and compare it with the policy on closed-loop observations."""
-    from gate5 import stages
+    from gate5.pipeline import stages
     from gate5_dag.tasks import perform
 
     return perform(stages.export)
@@ -81,7 +81,7 @@ def export() -> dict[str, Any]:
 @task(**GPU, **RETRY, **minutes(60))
 def build() -> dict[str, Any]:
     """Build the engine for the hardware of the worker that this runs on."""
-    from gate5 import stages
+    from gate5.pipeline import stages
     from gate5_dag.tasks import perform
 
     return perform(stages.build)
@@ -90,7 +90,7 @@ def build() -> dict[str, Any]:
 @task(**GPU, **RETRY, **minutes(30))
 def verify() -> dict[str, Any]:
     """Compare the engine with the ONNX graph; the numbers are judged later, by the gate."""
-    from gate5 import stages
+    from gate5.pipeline import stages
     from gate5_dag.tasks import perform
 
     return perform(stages.verify)
@@ -99,7 +99,7 @@ def verify() -> dict[str, Any]:
 @task(**GPU_ALONE, **RETRY, **minutes(30))
 def benchmark() -> dict[str, Any]:
     """Time the engine host to host. It takes every slot of the pool, so that nothing else runs on the accelerator."""
-    from gate5 import stages
+    from gate5.pipeline import stages
     from gate5_dag.tasks import perform
 
     return perform(stages.benchmark)
@@ -108,7 +108,7 @@ def benchmark() -> dict[str, Any]:
 @task(map_index_template="{{ task.op_kwargs['scenario'] }}", **GPU, **RETRY, **minutes(120))
 def evaluate(scenario: str) -> dict[str, Any]:
     """Let the engine and the PID baseline drive one scenario on the same seeds."""
-    from gate5 import stages
+    from gate5.pipeline import stages
     from gate5_dag.tasks import perform
 
     return perform(stages.evaluate, scenario)
@@ -117,7 +117,7 @@ def evaluate(scenario: str) -> dict[str, Any]:
 @task(**RETRY, **minutes(15))
 def compare() -> dict[str, Any]:
     """Put the scenarios together: policy against PID, paired."""
-    from gate5 import stages
+    from gate5.pipeline import stages
     from gate5_dag.tasks import perform
 
     return perform(stages.compare)
@@ -126,7 +126,7 @@ def compare() -> dict[str, Any]:
 @task(**ONCE, **minutes(15))
 def gate() -> dict[str, Any]:
     """Judge the measurements by the rules: pass, fail, or error where one is missing."""
-    from gate5 import stages
+    from gate5.pipeline import stages
     from gate5_dag.tasks import perform
 
     return perform(stages.gate)
@@ -137,7 +137,7 @@ def gate() -> dict[str, Any]:
 @task(**RETRY, **minutes(15))
 def report() -> dict[str, Any]:
     """Write the HTML report that the tab Gate 5 shows."""
-    from gate5 import stages
+    from gate5.pipeline import stages
     from gate5_dag.tasks import perform
 
     return perform(stages.report)
@@ -146,7 +146,7 @@ def report() -> dict[str, Any]:
 @task.branch(**ONCE, **minutes(5))
 def decide(verdict: dict[str, Any]) -> str:
     """`reject` unless the verdict is pass; then `approval` where a person is to be asked, else `promote`."""
-    from gate5 import stages
+    from gate5.pipeline import stages
     from gate5_dag.tasks import run_workspace, stage_errors
 
     if verdict["verdict"] != "pass":
@@ -160,7 +160,7 @@ def decide(verdict: dict[str, Any]) -> str:
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **RETRY, **minutes(30))
 def promote() -> dict[str, Any]:
     """Publish the release and move the channel to it. Doing it again finds the release that is there."""
-    from gate5 import promotion, stages
+    from gate5.pipeline import promote, stages
     from gate5_dag.credentials import at_the_store
     from gate5_dag.tasks import answered_by, perform, refresh_report, run_workspace, stage_errors
 
@@ -169,7 +169,7 @@ def promote() -> dict[str, Any]:
         config = stages.load_run_config(run_workspace())
     if config.release.approval == "required" and approver is None:
         raise AirflowFailException("The release needs an approval and nobody gave one: clear the task `approval`.")
-    result = perform(at_the_store(promotion.promote), approved_by=approver)
+    result = perform(at_the_store(promote.promote), approved_by=approver)
     refresh_report()
     return result
 
@@ -177,10 +177,10 @@ def promote() -> dict[str, Any]:
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **ONCE, **minutes(15))
 def reject() -> None:
     """Record why the candidate is not released, and fail: a refusal is never a green run."""
-    from gate5 import promotion
+    from gate5.pipeline import promote
     from gate5_dag.tasks import perform, refresh_report, refusal
 
-    reasons = perform(promotion.reject, refusal())["reasons"]
+    reasons = perform(promote.reject, refusal())["reasons"]
     refresh_report()
     get_current_context()["ti"].xcom_push(key="reasons", value=reasons)
     raise AirflowFailException("Not released: " + "; ".join(reasons))

@@ -25,7 +25,7 @@ from gate5_dag.settings import CANDIDATE, RETRY, TRAIN, TRAIN_RETRY, retrain_par
 @task(**TRAIN, **TRAIN_RETRY, execution_timeout=timedelta(hours=6))
 def train() -> dict[str, Any]:
     """Train a policy into the run's folder. A second try goes on where the first was killed or ran out of time."""
-    from gate5 import retrain
+    from gate5.train import retrain
     from gate5_dag.tasks import log, stage_errors
     from gate5_dag.training import begin_candidate, training_progress
 
@@ -40,7 +40,7 @@ def train() -> dict[str, Any]:
 @task(**RETRY, execution_timeout=timedelta(minutes=30))
 def quick_check(candidate: dict[str, Any]) -> dict[str, Any]:
     """Read the candidate without running code from it and let it drive a few episodes of every scenario."""
-    from gate5 import retrain
+    from gate5.train import retrain
     from gate5_dag.tasks import log, stage_errors
     from gate5_dag.training import begin_candidate
 
@@ -57,7 +57,7 @@ def quick_check(candidate: dict[str, Any]) -> dict[str, Any]:
 @task(**RETRY, execution_timeout=timedelta(minutes=15))
 def find_earlier(candidate: dict[str, Any]) -> str | None:
     """Look for the same policy among the releases of the channel."""
-    from gate5 import retrain
+    from gate5.train import retrain
     from gate5_dag.credentials import store_credentials
     from gate5_dag.tasks import stage_errors
     from gate5_dag.training import begin_candidate
@@ -74,7 +74,7 @@ def announce(
     candidate: dict[str, Any], earlier: str | None, inlet_events: Any = None, outlet_events: Any = None
 ) -> dict[str, Any]:
     """Emit the asset event that starts the release, unless the same policy was announced or released before."""
-    from gate5 import retrain
+    from gate5.train import retrain
     from gate5_dag.tasks import log
 
     found, context = retrain.Trained.from_dict(candidate), get_current_context()

@@ -43,7 +43,7 @@ def make_bucket(name: str) -> None:
     """Make a bucket if there is none; it stays unversioned, because a channel's log must lie in an unversioned one."""
     from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
 
-    from gate5._s3 import make_client
+    from gate5.io.s3 import make_client
 
     try:
         make_client().create_bucket(Bucket=name)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/configuration.md and config/release.yaml from the pydantic models of include/gate5/config.py.
+"""Write docs/configuration.md and config/release.yaml from the pydantic models of include/gate5/config/models.py.
 
 python scripts/make_config_docs.py          writes both
 python scripts/make_config_docs.py --check  exit code 1 where one of them is not up to date
@@ -16,19 +16,19 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, WithJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gate5._config_text import model_in
-from gate5.config import ReleaseConfig, RuleConfig
+from gate5.config.models import ReleaseConfig, RuleConfig
+from gate5.config.text import model_in
 
 ROOT = Path(__file__).resolve().parents[1]
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "pattern": "matches"}
 INTRODUCTION = """\
 # Configuration
 
-*Made by `python scripts/make_config_docs.py` from `include/gate5/config.py`; do not edit.*
+*Made by `python scripts/make_config_docs.py` from `include/gate5/config/models.py`; do not edit.*
 
 One YAML file says everything about a release. `config/release.yaml` holds every default; each key may be left out. An
 unknown key, a key that is there twice, a wrong type or a value out of range ends with exit code 2 and a sentence that
@@ -37,7 +37,7 @@ configuration is frozen into the workspace when a run starts: editing the file c
 """
 YAML_HEAD = """\
 # The default configuration of a release. Every key may be left out; docs/configuration.md lists types and ranges.
-# Made by `python scripts/make_config_docs.py` from include/gate5/config.py.
+# Made by `python scripts/make_config_docs.py` from include/gate5/config/models.py.
 """
 
 
@@ -130,7 +130,8 @@ def _summary(model: type[BaseModel]) -> str:
 
 
 def _type(field: FieldInfo) -> str:
-    text = _named(field.annotation)
+    choices = next((item.json_schema["enum"] for item in field.metadata if isinstance(item, WithJsonSchema)), None)
+    text = " or ".join(f"`{choice}`" for choice in choices) if choices else _named(field.annotation)
     limits = [
         f"{SIGNS[name]} {_cell(str(getattr(item, name)))}"
         for item in field.metadata

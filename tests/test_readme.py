@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gate5.cli import _parser
-from gate5.cli_commands import COMMANDS
+from gate5.cli.commands import COMMANDS
+from gate5.cli.main import _parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples/checkpoints/README.md"]

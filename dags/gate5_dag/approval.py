@@ -31,7 +31,7 @@ class ReleaseApproval(HITLBranchOperator):
 
     def execute(self, context: Any) -> Any:
         """Put the question with the run's own numbers, then wait."""
-        from gate5.stages import gate_report, load_run_config
+        from gate5.pipeline.stages import gate_report, load_run_config
 
         with stage_errors():
             workspace = run_workspace()

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gate5.config import resolve_path
 from gate5.errors import CheckpointError
+from gate5.io.paths import resolve_path
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from gate5.errors import StoreInputError
 
 if TYPE_CHECKING:
-    from gate5.config import ReleaseConfig
-    from gate5.stage_results import StageResult
-    from gate5.workspace import Workspace
+    from gate5.config.models import ReleaseConfig
+    from gate5.pipeline.results import StageResult
+    from gate5.workspace.artifacts import Workspace
 
 
 @contextmanager

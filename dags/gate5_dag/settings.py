@@ -8,8 +8,9 @@ from typing import Any
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param
 
-from gate5.config import ReleaseConfig, resolve_path
+from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError
+from gate5.io.paths import resolve_path
 
 #: A new candidate: the event's extra has ``uri`` and ``sha256`` (and ``vecnormalize_sha256``);
 #: `gate5 candidate` makes one.

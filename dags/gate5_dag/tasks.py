@@ -13,9 +13,9 @@ from airflow.sdk.exceptions import AirflowFailException
 from gate5.errors import EngineError, Gate5Error, StoreError
 
 if TYPE_CHECKING:
-    from gate5.config import ReleaseConfig
-    from gate5.stage_results import StageResult
-    from gate5.workspace import Workspace
+    from gate5.config.models import ReleaseConfig
+    from gate5.pipeline.results import StageResult
+    from gate5.workspace.artifacts import Workspace
 
 log = logging.getLogger("gate5.dag")
 
@@ -25,8 +25,8 @@ TRANSIENT = (StoreError, EngineError)
 
 def run_workspace() -> Workspace:
     """The workspace of the run that the current task belongs to."""
-    from gate5.runs import run_workspace_uri
-    from gate5.workspace import open_workspace
+    from gate5.workspace.address import run_workspace_uri
+    from gate5.workspace.artifacts import open_workspace
 
     run = get_current_context()["dag_run"]
     return open_workspace(run_workspace_uri(run.dag_id, run.run_id))
@@ -42,7 +42,7 @@ def perform(stage: Callable[..., StageResult], *arguments: Any, **named: Any) ->
         AirflowFailException: the input is wrong or the stage cannot succeed on the same input; no retry follows.
         Gate5Error, OSError: something broke that a retry may find working.
     """
-    from gate5.stages import load_run_config
+    from gate5.pipeline.stages import load_run_config
 
     with stage_errors():
         workspace = run_workspace()
@@ -79,7 +79,8 @@ def note_error(error: Exception) -> None:
 
 def load_config(params: Mapping[str, Any]) -> ReleaseConfig:
     """The configuration file of the trigger form with the form's own values put over it."""
-    from gate5.config import ReleaseConfig, resolve_path
+    from gate5.config.models import ReleaseConfig
+    from gate5.io.paths import resolve_path
     from gate5_dag.settings import overrides
 
     return ReleaseConfig.load(resolve_path(params["config"]), overrides(dict(params)))
@@ -101,7 +102,7 @@ def refusal() -> list[str]:
 
 def refresh_report() -> None:
     """Write the report again now that the outcome is known; what has been decided stands even where that fails."""
-    from gate5 import stages
+    from gate5.pipeline import stages
 
     try:
         perform(stages.report)

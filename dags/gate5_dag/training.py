@@ -11,14 +11,14 @@ from airflow.sdk import get_current_context
 from gate5_dag.tasks import load_config, log
 
 if TYPE_CHECKING:
-    from gate5.config import ReleaseConfig
+    from gate5.config.models import ReleaseConfig
 
 SECONDS = 10.0
 
 
 def begin_candidate() -> tuple[ReleaseConfig, str]:
     """The configuration that the run began with, and the address of its candidate."""
-    from gate5 import retrain
+    from gate5.train import retrain
 
     context = get_current_context()
     config = load_config(context["params"])

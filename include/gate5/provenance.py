@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -11,6 +12,8 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from gate5 import __version__
 
@@ -69,13 +72,15 @@ def commit() -> str | None:
 
 
 def machine() -> dict[str, Any]:
-    """CPU model, cores that this process may use, memory and operating system."""
+    """The machine as a reader of measured numbers needs it; ``cpus`` are those that this process may use."""
     return {
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else (os.cpu_count() or 1),
+        "cpu": cpu_name(),
+        "cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else (os.cpu_count() or 1),
         "memory_gib": _memory_gib(),
-        "system": f"{platform.system()} {platform.release()}",
+        "kernel": platform.release(),
         "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
     }
 
 
@@ -84,14 +89,13 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
+def cpu_name() -> str:
+    """The processor's name as the system gives it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.lower().startswith(("model name", "hardware")):
                 return line.partition(":")[2].strip()
-    except OSError:
-        return platform.processor() or "unknown"
-    return platform.processor() or "unknown"
+    return platform.processor() or platform.machine()
 
 
 def _memory_gib() -> float | None:

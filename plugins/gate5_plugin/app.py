@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from gate5.errors import Gate5Error
-from gate5.runs import find_run_workspace
+from gate5.workspace.address import find_run_workspace
 from gate5_plugin.pages import message_page, run_page, status_json
 from gate5_plugin.status import RunStatus, run_status
 

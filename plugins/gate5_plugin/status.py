@@ -9,7 +9,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import select
 
-from gate5.runs import find_run_workspace
+from gate5.workspace.address import find_run_workspace
 
 ORDER = (
     "resolve", "export", "build", "verify", "benchmark", "scenarios", "evaluate", "compare", "gate", "report",

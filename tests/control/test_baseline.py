@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5 import _json
-from gate5.config import BaselineConfig
+from gate5.config.models import BaselineConfig
 from gate5.control import PIDBaseline, open_baseline, parse_gains, read_gains
 from gate5.errors import ConfigError
+from gate5.io import canonical
 
 NAMES = ("level", "level_setpoint", "load", "pressure")
 GAINS: dict[str, Any] = {
@@ -137,7 +137,7 @@ def test_gains_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(ConfigError, match="not JSON"):
         read_gains(tmp_path / "bad.json")
-    (tmp_path / "good.json").write_bytes(_json.dumps(GAINS))
+    (tmp_path / "good.json").write_bytes(canonical.dumps(GAINS))
     assert read_gains(tmp_path / "good.json") == parse_gains(GAINS)
 
 
@@ -146,7 +146,7 @@ def test_open_baseline_follows_the_configuration(tmp_path: Path, tank: Any) -> N
     own = open_baseline(BaselineConfig(), tank)
     assert isinstance(own, PIDBaseline)
     slow = {**tank.baseline_gains(), "dt_s": 7.0}
-    (tmp_path / "slow.json").write_bytes(_json.dumps(slow))
+    (tmp_path / "slow.json").write_bytes(canonical.dumps(slow))
     with pytest.raises(ConfigError, match=r"7\.0 s"):
         open_baseline(BaselineConfig(gains=str(tmp_path / "slow.json")), tank)
     tank.baseline_gains = lambda: None

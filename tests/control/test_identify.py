@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5 import _json
 from gate5.control import PIDBaseline, PIDController, parse_gains, read_gains
 from gate5.control.closed_loop import pairs, quick, worst_margins
 from gate5.control.identify import Model, fit, identify, naive
 from gate5.control.search import Search
 from gate5.control.tune import Population, Tunable, objective, tune
+from gate5.io import canonical
 
 
 def response(gain: float, delay: float, lag: float, dt: float, steps: int) -> Any:
@@ -125,4 +125,4 @@ def test_the_shipped_structure_and_gains_fit_the_shipped_plant() -> None:
     space, actions = plant.observation_space, plant.action_space
     PIDBaseline(tuned, space.names, actions.low, actions.high, actions.names)
     assert [c.action for c in tuned.channels] == [c.action for c in structure.channels]
-    assert _json.loads((folder / "pid_gains.json").read_bytes())["about"]
+    assert canonical.loads((folder / "pid_gains.json").read_bytes())["about"]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gate5.config import ReleaseConfig
-from gate5.promotion import history
+from gate5.cli.store import history
+from gate5.config.models import ReleaseConfig
 from gate5.store import keygen
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from gate5.config import SCENARIOS, ReleaseConfig
+from gate5.config.models import ReleaseConfig
 from gate5.store import history, keygen, open_store
-from gate5.testing.s3_server import S3Server
+from tests.support.s3_server import S3Server
+from tests.support.scenarios import SCENARIOS
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -155,7 +156,7 @@ def test_one_process_gives_the_same_numbers(outcomes: dict[str, dict[str, Any]],
         "--workspace",
         str(ours),
     ]
-    done = subprocess.run([sys.executable, "-m", "gate5.cli", *line], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "gate5.cli.main", *line], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     theirs = Path(outcomes["refused"]["xcom"]["gate"]["workspace"])
     for name in ("observations.npz", "policy.onnx", "comparison.json"):

@@ -11,11 +11,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from gate5 import _json
-from gate5._files import sha256
-from gate5.config import EngineConfig
-from gate5.edge import PullResult, pack_golden, pull
+from gate5.config.models import EngineConfig
+from gate5.edge.golden import pack_golden
+from gate5.edge.pull import PullResult, pull
 from gate5.engine import build, load
+from gate5.io import canonical
+from gate5.io.files import sha256
 from gate5.store import ArtifactStore, Release, keygen, load_public_keys, promote, publish
 from gate5.store.directory import DirectoryBackend
 from gate5.store.manifest import read_manifest
@@ -55,7 +56,7 @@ class Factory:
             golden = pack_golden(obs, engine.infer(obs))
         found = {
             "engine/policy.engine": built.blob,
-            "engine/engine.json": _json.dumps(built.metadata),
+            "engine/engine.json": canonical.dumps(built.metadata),
             "golden.npz": golden,
             "report.html": b"<p>",
         }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.edge import pack_golden
+from gate5.edge.golden import pack_golden
 from gate5.engine import load
 from gate5.errors import IntegrityError
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gate5.store import Release
 from gate5.store.channel import entry_name
-from gate5.testing.kill import run_killed
+from tests.support.kill import run_killed
 
 Factory = Any
 """The class of the fixture ``factory``, which a test module cannot import."""

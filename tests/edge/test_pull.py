@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.edge import PullResult, fall_back, pull
+from gate5.edge.pull import PullResult, fall_back, pull
 from gate5.engine import load
 from gate5.engine.tensorrt.runtime import check_hardware
 from gate5.errors import EngineError, IntegrityError, StoreError, StoreInputError

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,17 +18,14 @@ import httpx
 import pytest
 import yaml
 
-from gate5.candidate import announce_candidate
+from gate5.pipeline.announce import announce_candidate
 from gate5.store import keygen
+from local_airflow.api import Api
+from local_airflow.components import LocalAirflow
+from local_airflow.outcome import Outcome, read_outcome
+from local_airflow.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from local_airflow.api import Api  # noqa: E402 - scripts/ is no package
-from local_airflow.components import LocalAirflow  # noqa: E402
-from local_airflow.outcome import Outcome, read_outcome  # noqa: E402
-from local_airflow.progress import Progress  # noqa: E402
-
 DAG = "policy_release"
 USERS = {"ada": "admin", "viewer": "viewer", "stranger": "viewer"}
 QUICK: dict[str, Any] = {

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gate5.config import ReleaseConfig
-from gate5.promotion import history
+from gate5.cli.store import history
+from gate5.config.models import ReleaseConfig
 from gate5.store import open_store, verify_release
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]

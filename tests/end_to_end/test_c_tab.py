@@ -61,7 +61,7 @@ def test_no_path_leads_out_of_the_workspaces(site: Any, runs: Any, path: str) ->
 
 
 def test_the_report_is_the_one_of_its_run(site: Any, runs: Any) -> None:
-    from gate5.runs import run_workspace_uri
+    from gate5.workspace.address import run_workspace_uri
 
     for run_id in (runs.promote, runs.refuse):
         with open(f"{run_workspace_uri('policy_release', run_id)}/report.html", "rb") as file:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gate5.candidate import AnnounceError, AnnounceInputError, announce_candidate
-from gate5.config import ReleaseConfig
-from gate5.promotion import history
+from gate5.cli.store import history
+from gate5.config.models import ReleaseConfig
+from gate5.pipeline.announce import AnnounceError, AnnounceInputError, announce_candidate
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 

@@ -9,9 +9,10 @@ import pytest
 
 from gate5 import engine
 from gate5.checkpoint import fetch, read
-from gate5.config import EngineConfig, EvaluationConfig, ExportConfig
+from gate5.checkpoint.controller import TorchController
+from gate5.config.models import EngineConfig, EvaluationConfig, ExportConfig
 from gate5.evaluation import EvaluationReporter
-from gate5.evaluation.observations import TorchController, collect_observations
+from gate5.evaluation.observations import collect_observations
 from gate5.export import ONNXExporter
 from gate5.plant.sco2.plant import SCO2Plant
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.config import EvaluationConfig
+from gate5.config.models import EvaluationConfig
 from gate5.evaluation import EngineEffect, EvaluationReport, EvaluationReporter, Reference, ScenarioComparison
 
 CONFIG = EvaluationConfig(episodes=3, seed=11, bootstrap=100)

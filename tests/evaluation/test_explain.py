@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from gate5.config import EvaluationConfig, RuleConfig
+from gate5.config.models import EvaluationConfig, RuleConfig
 from gate5.evaluation import EvaluationReport, EvaluationReporter
 from gate5.evaluation.explain import violation_notes
-from gate5.gate import GateReport, judge
+from gate5.gate.judge import judge
+from gate5.gate.report import GateReport
 
 CONFIG = EvaluationConfig(episodes=3, seed=11, bootstrap=100)
 RULE = RuleConfig(name="no_violations", metric="evaluation.*.rl.violations", op="==", threshold=0)

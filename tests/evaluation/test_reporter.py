@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5 import _json
-from gate5.config import BaselineConfig, EvaluationConfig
+from gate5.config.models import BaselineConfig, EvaluationConfig
 from gate5.control import open_baseline
 from gate5.errors import EvaluationError, PlantError, WorkspaceError
 from gate5.evaluation import EvaluationReport, EvaluationReporter, Evaluator, ScenarioComparison
+from gate5.io import canonical
 
 CONFIG = EvaluationConfig(episodes=4, seed=11, bootstrap=100)
 
@@ -108,9 +108,9 @@ def test_a_report_survives_its_file(tank: Any, constant: Any, tmp_path: Path) ->
     report = run(tank, constant(1.0))
     report.save(tmp_path / "comparison.json")
     assert EvaluationReport.load(tmp_path / "comparison.json") == report
-    assert EvaluationReport.from_dict(_json.loads(_json.dumps(report.to_dict()))) == report
+    assert EvaluationReport.from_dict(canonical.loads(canonical.dumps(report.to_dict()))) == report
     row = EvaluationReporter(tank, CONFIG).scenario("hold", constant(0.0), None)
-    assert ScenarioComparison.from_dict(_json.loads(_json.dumps(row.to_dict()))) == row
+    assert ScenarioComparison.from_dict(canonical.loads(canonical.dumps(row.to_dict()))) == row
 
 
 def test_a_file_that_is_no_report_is_named(tmp_path: Path) -> None:

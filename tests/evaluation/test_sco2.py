@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.config import SCENARIOS, BaselineConfig, EvaluationConfig
+from gate5.config.models import BaselineConfig, EvaluationConfig
 from gate5.control import open_baseline
 from gate5.evaluation import EvaluationReport, EvaluationReporter, Evaluator
 from gate5.plant.base import Constraint, Controller
 from gate5.plant.sco2.plant import SCO2Plant
+from tests.support.scenarios import SCENARIOS
 
 
 def pid(plant: Any) -> Controller:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate5 import _json
-from gate5.config import BaselineConfig
+from gate5.config.models import BaselineConfig
 from gate5.control import open_baseline
 from gate5.evaluation import ControllerResult, Evaluator, StepResponse, TrackingResult
 from gate5.evaluation.step_response import largest_change, step_response
+from gate5.io import canonical
 from gate5.plant.base import Float64
 from gate5.plant.sco2.plant import SCO2Plant
 
@@ -193,7 +193,7 @@ def test_the_plants_load_rejection_has_them_and_its_steady_state_has_not() -> No
     assert steady.metrics()["tracking.overshoot_mean"] is None
     assert set(steady.metrics()) == set(rejection.metrics())
     for result in (rejection, steady):
-        assert ControllerResult.from_dict(_json.loads(_json.dumps(result.to_dict()))) == result
+        assert ControllerResult.from_dict(canonical.loads(canonical.dumps(result.to_dict()))) == result
 
 
 def test_a_document_from_before_is_read() -> None:

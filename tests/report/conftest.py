@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5 import _json
-from gate5.config import EvaluationConfig, ReleaseConfig
+from gate5.config.models import EvaluationConfig, ReleaseConfig
 from gate5.evaluation import EvaluationReporter, Reference
 from gate5.export import ExportReport, WorstSample
-from gate5.gate import judge
-from gate5.latency import LatencyReport, Series
-from gate5.parity import ParityReport
+from gate5.gate.judge import judge
+from gate5.io import canonical
+from gate5.latency.report import LatencyReport, Series
+from gate5.parity.engine import ParityReport
 from gate5.plant.base import Box, Constraint, Float32, Scenario, Step, Variable
-from gate5.workspace import DirectoryWorkspace, Workspace
+from gate5.workspace.artifacts import DirectoryWorkspace, Workspace
 
 
 class Furnace:
@@ -125,10 +125,10 @@ def run() -> Run:
     config = ReleaseConfig.parse({"evaluation": {"scenarios": ["hold", "ramp", "gust"]}})
     samples = _samples()
     reports: dict[str, Any] = {"export.json": _export(), "parity.json": _parity(), "latency.json": _latency(samples)}
-    artifacts = {"config.json": _json.dumps(config.plain()), "latency.npz": _npz(samples), "policy.onnx": b"onnx"}
+    artifacts = {"config.json": canonical.dumps(config.plain()), "latency.npz": _npz(samples), "policy.onnx": b"onnx"}
     artifacts["engine/policy.engine"] = b"engine" * 1000
-    artifacts["engine/engine.json"] = _json.dumps(_ENGINE)
-    artifacts["checkpoint.json"] = _json.dumps(_CHECKPOINT)
+    artifacts["engine/engine.json"] = canonical.dumps(_ENGINE)
+    artifacts["checkpoint.json"] = canonical.dumps(_CHECKPOINT)
     reporter = EvaluationReporter(Furnace(), EvaluationConfig(episodes=6, bootstrap=200))
     metrics: dict[str, float | None] = {"evaluation.emergency_trip.rl.engine_episodes": 6.0}
     for name in reporter.scenarios:
@@ -137,10 +137,10 @@ def run() -> Run:
         )
         artifacts[f"evaluation/{name}.npz"] = _npz(reporter.trajectories(name))
     for name, report in reports.items():
-        artifacts[name] = _json.dumps(report.to_dict())
+        artifacts[name] = canonical.dumps(report.to_dict())
         metrics |= report.metrics()
     verdict = judge(config.gate.rules, metrics, reporter.scenarios, config.gate.sla_p99_ms)
-    artifacts["gate.json"] = _json.dumps(verdict.to_dict())
+    artifacts["gate.json"] = canonical.dumps(verdict.to_dict())
     for stage in ("resolve", "export", "build", "verify", "benchmark", "evaluate-hold", "compare", "gate"):
         artifacts[f"records/{stage}.json"] = b"{}"
     return Run(artifacts)

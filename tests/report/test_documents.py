@@ -9,8 +9,8 @@ from typing import Any
 
 from gate5.evaluation import EvaluationReport, ScenarioComparison
 from gate5.export import ExportReport
-from gate5.latency import LatencyReport
-from gate5.parity import ParityReport
+from gate5.latency.report import LatencyReport
+from gate5.parity.engine import ParityReport
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gate5 import _json
 from gate5.evaluation import ScenarioComparison
+from gate5.io import canonical
 from gate5.report import render
 from gate5.report.sections.engine_effect import engine_effect
 
@@ -40,7 +40,7 @@ def test_a_difference_that_is_not_a_number_is_said_and_not_shown_as_zero(run: An
 
 def test_another_policy_as_baseline_is_called_by_its_name(run: Any, tmp_path: Path) -> None:
     changes = {
-        f"evaluation/{name}.json": _json.dumps(
+        f"evaluation/{name}.json": canonical.dumps(
             dataclasses.replace(row(run, name), baseline_name="policy 0123456789ab").to_dict()
         )
         for name in ("hold", "ramp", "gust")

@@ -12,7 +12,7 @@ import pytest
 
 from gate5.report import render
 from gate5.report.html import escape, figure, raw, tag
-from gate5.workspace import DirectoryWorkspace
+from gate5.workspace.artifacts import DirectoryWorkspace
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><b>"
 VOID = {"meta", "line", "rect", "circle", "polyline", "br"}

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from gate5.report import render
-from gate5.testing.s3_server import S3Server
-from gate5.workspace import S3Workspace
+from gate5.workspace.artifacts import S3Workspace
+from tests.support.s3_server import S3Server
 
 
 def test_it_is_the_report_of_the_same_run_in_a_directory(run: Any, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from gate5.config import StoreConfig
+from gate5.config.models import StoreConfig
 from gate5.store import ArtifactStore, keygen, open_store
-from gate5.testing.s3_server import S3Server
+from tests.support.s3_server import S3Server
 
 MakeStore = Callable[[], Callable[[], ArtifactStore]]
 

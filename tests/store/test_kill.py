@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gate5.store import ArtifactStore, current, history, list_releases, promote, publish, verify_release
-from gate5.testing.kill import run_killed
+from tests.support.kill import run_killed
 
 Open = Callable[[], ArtifactStore]
 Files = Callable[[object], dict[str, bytes]]

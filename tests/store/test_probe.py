@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from gate5.config import StoreConfig
+from gate5.config.models import StoreConfig
 from gate5.errors import StoreError
 from gate5.store import ArtifactStore, list_releases, open_store, publish
 from gate5.store.directory import DirectoryBackend
 from gate5.store.probe import ensure_safe
-from gate5.testing.s3_server import S3Server
+from tests.support.s3_server import S3Server
 
 Files = Callable[[object], dict[str, bytes]]
 HERE = str(Path(__file__).parent)

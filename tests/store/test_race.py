@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from gate5.config import StoreConfig
+from gate5.config.models import StoreConfig
 from gate5.errors import StoreError
 from gate5.store import ArtifactStore, current, history, open_store, promote, publish, rollback
 from gate5.store.channel import ChannelEntry, Log
-from gate5.testing.s3_server import S3Server
+from tests.support.s3_server import S3Server
 
 Open = Callable[[], ArtifactStore]
 Files = Callable[[object], dict[str, bytes]]

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gate5._files import sha256
 from gate5.errors import IntegrityError, StoreInputError
+from gate5.io.files import sha256
 from gate5.store import (
     ArtifactStore,
     Release,
@@ -67,7 +67,7 @@ def test_two_candidates_with_one_id(
     store: ArtifactStore, files: Files, provenance: Provenance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """48 bits cannot be made to collide here, so the hash is replaced by a constant."""
-    monkeypatch.setattr("gate5.store.manifest._json.digest", lambda value: "0" * 64)
+    monkeypatch.setattr("gate5.store.manifest.canonical.digest", lambda value: "0" * 64)
     release = publish(store, files("a"), provenance())
     assert publish(store, files("a"), provenance()) == release
     with pytest.raises(IntegrityError, match="belongs to another candidate already"):
@@ -233,11 +233,11 @@ def test_imports_without_boto3_and_securesystemslib() -> None:
 import sys
 for name in ("boto3", "botocore", "securesystemslib", "cryptography", "torch", "onnx"):
     sys.modules[name] = None
-import gate5.store, gate5.workspace, gate5.edge
-from gate5.config import StoreConfig
+import gate5.store, gate5.workspace.artifacts, gate5.edge.pull
+from gate5.config.models import StoreConfig
 from gate5.errors import StoreInputError
 for call in (lambda: gate5.store.open_store(StoreConfig(uri="s3://b")), lambda: gate5.store.keygen("/tmp/never.pem"),
-             lambda: gate5.workspace.open_workspace("s3://b")):
+             lambda: gate5.workspace.artifacts.open_workspace("s3://b")):
     try:
         call()
     except StoreInputError as error:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from gate5._s3 import make_client, public_url
-from gate5.config import StoreConfig
+from gate5.config.models import StoreConfig
 from gate5.errors import Gate5Error, StoreError, StoreInputError
+from gate5.io.s3 import make_client, public_url
 from gate5.store import history, open_store
-from gate5.testing.s3_server import S3Server
-from gate5.workspace import open_workspace
+from gate5.workspace.artifacts import open_workspace
+from tests.support.s3_server import S3Server
 
 SECRET = "hunter2-hunter2-hunter2"
 KEY = "AKIAHUNTERHUNTER2222"
@@ -61,7 +61,7 @@ def test_nobody_listens() -> None:
 
 
 def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gate5._s3.READ_SECONDS", 0.3)
+    monkeypatch.setattr("gate5.io.s3.READ_SECONDS", 0.3)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

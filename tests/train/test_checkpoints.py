@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from gate5.checkpoint import fetch, read
-from gate5.config import SCENARIOS
+from gate5.checkpoint.controller import TorchController
 from gate5.control.closed_loop import QuickScore, pairs, quick
-from gate5.evaluation.observations import TorchController
 from gate5.plant.sco2.plant import SCO2Plant
 from gate5.train import summary
+from tests.support.scenarios import SCENARIOS
 
 FOLDER = Path(__file__).parents[2] / "examples" / "checkpoints"
 

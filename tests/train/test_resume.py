@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.cli import main
+from gate5.cli.main import main
 from gate5.errors import CheckpointError, ConfigError
-from gate5.testing.s3_server import S3Server
 from gate5.train import train
 from gate5.train.imitation import ImitationConfig
 from gate5.train.polish import PolishConfig
 from gate5.train.resume import STATE
 from gate5.train.settings import FROM_NOTHING, PPOConfig
-from gate5.workspace import open_workspace
+from gate5.workspace.artifacts import open_workspace
+from tests.support.s3_server import S3Server
 
 TINY = ImitationConfig(rounds=1, episodes=2, epochs=1, final_epochs=1, batch=256)
 SMALL = PPOConfig(envs=6, n_steps=64, batch_size=128, hidden=(16, 16), chunk=384)

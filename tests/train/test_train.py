@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.config import BaselineConfig
+from gate5.config.models import BaselineConfig
 from gate5.control import PIDBaseline, open_baseline
 from gate5.control.closed_loop import pairs, quick
 from gate5.errors import ConfigError, PlantError
@@ -120,7 +120,7 @@ def test_the_same_seed_gives_the_same_policy(tank: Any, tmp_path: Path) -> None:
 
 def test_the_search_over_the_output_layer_gains_and_its_file_holds_it(tank: Any, tmp_path: Path) -> None:
     from gate5.checkpoint import fetch, read
-    from gate5.evaluation.observations import TorchController
+    from gate5.checkpoint.controller import TorchController
 
     rough = ImitationConfig(rounds=1, episodes=2, epochs=1, final_epochs=2, batch=256)
 

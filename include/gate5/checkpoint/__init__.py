@@ -10,7 +10,6 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gate5._json import number
 from gate5.checkpoint.archive import open_archive
 from gate5.checkpoint.fetch import CheckpointFiles, fetch
 from gate5.checkpoint.layout import understand
@@ -19,6 +18,7 @@ from gate5.checkpoint.normaliser import read_normaliser
 from gate5.checkpoint.reference import numpy_reference, sb3_reference
 from gate5.checkpoint.spec import Float32, NormaliserSpec, PolicySpec
 from gate5.errors import CheckpointError
+from gate5.io.canonical import number
 
 if TYPE_CHECKING:
     import torch

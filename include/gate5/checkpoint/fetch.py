@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gate5.config import resolve_path
 from gate5.errors import CheckpointError, StoreError
+from gate5.io.paths import resolve_path
 
 POLICY = "policy.zip"
 VECNORMALIZE = "vecnormalize.pkl"

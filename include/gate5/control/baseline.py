@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from gate5.checkpoint import CheckpointFiles, fetch
-from gate5.config import BaselineConfig, resolve_path
+from gate5.config.models import BaselineConfig
 from gate5.control.gains import parse_gains, read_gains
 from gate5.control.pid import PIDBaseline
 from gate5.control.policy import open_policy
 from gate5.errors import ConfigError
+from gate5.io.paths import resolve_path
 from gate5.plant.base import Controller, Plant
 
 

@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from gate5 import _json
-from gate5.config import Section
+from gate5.config.models import Section
 from gate5.errors import ConfigError
+from gate5.io import canonical
 
 
 class Table(Section):
@@ -105,7 +105,7 @@ def read_gains(path: Path) -> Gains:
         ConfigError: it is missing, is not JSON, or is not a set of gains.
     """
     try:
-        data = _json.loads(path.read_bytes())
+        data = canonical.loads(path.read_bytes())
     except OSError as error:
         raise ConfigError(
             f"The PID gains {path} cannot be read ({error.strerror}); set baseline.gains to a JSON file of gains, "

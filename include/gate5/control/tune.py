@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from gate5 import _json
-from gate5.config import PlantConfig
+from gate5.config.models import PlantConfig
 from gate5.control.closed_loop import QuickScore, pairs, quick, worst_margins
 from gate5.control.gains import Gains, parse_gains, read_gains
 from gate5.control.identify import identify, naive
 from gate5.control.pid import PIDBaseline
 from gate5.control.search import Search
+from gate5.io import canonical
+from gate5.io.files import write_atomically
 from gate5.plant.base import Float32, Float64, Plant
-from gate5.workspace import write_atomically
 
 SEARCH_SEED, REPORT_SEED, STEP_TEST_SEED = 1_000_000, 2_000_000, 900_000
 
@@ -134,7 +134,7 @@ def summary(plant: Any, gains: Gains, episodes: int) -> dict[str, Any]:
             "return_mean": float(returns[name].mean()),
             "violations": int(violations[name].sum()),
             "violating_episodes": int((violations[name] > 0).sum()),
-            "smallest_margins": {c: _json.number(m) for c, m in margins[name].items()},
+            "smallest_margins": {c: canonical.number(m) for c, m in margins[name].items()},
         }
         for name in returns
     }
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seed=options.seed,
     )  # fmt: skip
     command = "python -m gate5.control.tune " + " ".join(sys.argv[1:] if arguments is None else arguments)
-    write_atomically(options.out, _json.dumps({**best.model_dump(mode="json"), "about": {"command": command}}))
+    write_atomically(options.out, canonical.dumps({**best.model_dump(mode="json"), "about": {"command": command}}))
     tunings = {"naive": naive(structure, models), "structure": structure, "tuned": best}
     scores = {name: summary(plant, gains, options.report_episodes) for name, gains in tunings.items()}
     if options.record is not None:
@@ -198,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "command": command, "models": [m.to_dict() for m in models], "report_episodes": options.report_episodes,
             "first_report_seed": REPORT_SEED, "scores": scores,
         }  # fmt: skip
-        write_atomically(options.record, _json.dumps(record))
+        write_atomically(options.record, canonical.dumps(record))
         write_atomically(options.record.with_suffix(".md"), table(record).encode())
     for name, score in scores.items():
         broken = sum(row["violating_episodes"] for row in score["scenarios"].values())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from gate5.config import EngineConfig
+from gate5.config.models import EngineConfig
 from gate5.engine import onnxruntime_engine
 from gate5.engine.base import BuiltEngine, Engine, EngineController, EngineInfo
 from gate5.errors import ConfigError, EngineError, IntegrityError

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import time
 from typing import Any
 
 import numpy as np
 
-from gate5.config import EngineConfig
+from gate5.config.models import EngineConfig
 from gate5.engine.base import BuiltEngine, ConfinedEngine, EngineInfo, Float32
 from gate5.errors import EngineError
+from gate5.provenance import cpu_name
 
 _PROVIDERS = ["CPUExecutionProvider"]
 
@@ -122,18 +122,6 @@ class ONNXRuntimeEngine(ConfinedEngine):
 
     def __enter__(self) -> ONNXRuntimeEngine:
         return self
-
-
-def cpu_name() -> str:
-    """The processor's name as the system gives it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.lower().startswith(("model name", "hardware")):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _session(model: bytes, threads: int) -> Any:

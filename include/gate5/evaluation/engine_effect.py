@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gate5._json import number
 from gate5.evaluation.recording import Recording
 from gate5.evaluation.results import ControllerResult, EngineEffect
+from gate5.io.canonical import number
 from gate5.plant.base import Bool, Controller, Float64, Variable
 
 

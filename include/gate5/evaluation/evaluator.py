@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gate5._json import number
 from gate5.errors import EvaluationError
 from gate5.evaluation.recording import Progress, Recording, record
 from gate5.evaluation.results import ConstraintResult, ControllerResult, TrackingResult
 from gate5.evaluation.statistics import binomial_upper, deviation, mean
 from gate5.evaluation.step_response import step_response
+from gate5.io.canonical import number
 from gate5.plant.base import Bool, Constraint, Controller, Float64, Plant
 
 

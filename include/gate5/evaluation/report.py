@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gate5 import _json
 from gate5.errors import EvaluationError, WorkspaceError
 from gate5.evaluation.results import ControllerResult, ScenarioComparison
-from gate5.workspace import write_atomically
+from gate5.io import canonical
+from gate5.io.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class EvaluationReport:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the report as JSON, whole or not at all."""
-        write_atomically(Path(path), _json.dumps(self.to_dict()))
+        write_atomically(Path(path), canonical.dumps(self.to_dict()))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> EvaluationReport:
@@ -85,7 +85,7 @@ class EvaluationReport:
             WorkspaceError: the file is missing or is not a report.
         """
         try:
-            return cls.from_dict(_json.loads(Path(path).read_bytes()))
+            return cls.from_dict(canonical.loads(Path(path).read_bytes()))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WorkspaceError(
                 f"{os.fspath(path)} is not an evaluation report ({error!r}); run `gate5 compare` again."

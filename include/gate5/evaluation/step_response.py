@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gate5._json import number
 from gate5.evaluation.statistics import mean
+from gate5.io.canonical import number
 from gate5.plant.base import Bool, Float64
 
 BAND = 0.02

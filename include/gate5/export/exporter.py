@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gate5 import __version__
-from gate5._compare import WorstSample, difference
-from gate5._json import number
-from gate5._probes import probes
-from gate5.config import ExportConfig
+from gate5.config.models import ExportConfig
 from gate5.errors import ExportError
 from gate5.export.report import ExportReport
+from gate5.io.canonical import number
+from gate5.parity.difference import WorstSample, difference
+from gate5.parity.probes import probes
 
 if TYPE_CHECKING:
     from gate5.checkpoint import Checkpoint

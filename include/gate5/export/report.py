@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gate5._compare import WorstSample
+from gate5.parity.difference import WorstSample
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gate5.workspace import Workspace
+    from gate5.workspace.artifacts import Workspace
 
 __all__ = ["render"]
 

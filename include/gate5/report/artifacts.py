@@ -11,15 +11,16 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gate5 import _json
-from gate5.config import ReleaseConfig
+from gate5.config.models import ReleaseConfig
 from gate5.errors import Gate5Error
 from gate5.evaluation import ScenarioComparison
 from gate5.export import ExportReport
-from gate5.gate import GateReport
-from gate5.latency import LatencyReport
-from gate5.parity import ParityReport
-from gate5.workspace import Workspace, sha256
+from gate5.gate.report import GateReport
+from gate5.io import canonical
+from gate5.io.files import sha256
+from gate5.latency.report import LatencyReport
+from gate5.parity.engine import ParityReport
+from gate5.workspace.artifacts import Workspace
 
 T = TypeVar("T")
 Arrays = dict[str, NDArray[Any]]
@@ -71,7 +72,7 @@ class Artifacts:
         if name not in self.names:
             return None
         try:
-            return parse(_json.loads(self.workspace.read(name)))
+            return parse(canonical.loads(self.workspace.read(name)))
         except (Gate5Error, ValueError, TypeError, KeyError, AttributeError) as error:
             self.problems.append(f"{name} is there but cannot be read ({type(error).__name__}: {error}).")
             return None

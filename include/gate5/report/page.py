@@ -8,7 +8,7 @@ from importlib import resources
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, raw, tag
 from gate5.report.sections import candidate, evaluation, latency, parity, provenance, verdict
-from gate5.workspace import Workspace
+from gate5.workspace.artifacts import Workspace
 
 _CONTENTS = (
     ("verdict", "Verdict"),

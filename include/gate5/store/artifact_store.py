@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gate5._files import sha256
-from gate5.config import StoreConfig, resolve_path
+from gate5.config.models import StoreConfig
 from gate5.errors import IntegrityError, StoreInputError
+from gate5.io.files import sha256
+from gate5.io.paths import resolve_path
 from gate5.store.backend import Backend
 from gate5.store.directory import DirectoryBackend
 from gate5.store.probe import ensure_safe

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gate5 import _json
-from gate5._files import sha256
 from gate5.errors import IntegrityError, StoreError, StoreInputError
+from gate5.io import canonical
+from gate5.io.files import sha256
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.signing import PublicKey, Signer, open_envelope, sign
 
@@ -135,7 +135,7 @@ class Log:
         Raises:
             StoreError: the store said yes and kept something else.
         """
-        data = sign(_json.dumps(_payload(entry)), PAYLOAD_TYPE, signer)
+        data = sign(canonical.dumps(_payload(entry)), PAYLOAD_TYPE, signer)
         name = entry_name(self.channel, entry.sequence)
         created = self.store.backend.create(name, data)
         # A create whose answer was lost is sent again and finds its own work; ``request`` makes the bytes unique.

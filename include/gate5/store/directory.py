@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from gate5._files import create_exclusively, make_directory, sha256
 from gate5.errors import StoreError, StoreInputError
+from gate5.io.files import create_exclusively, make_directory, sha256
 from gate5.store.backend import checked_name
 
 _BESIDE = ".incoming"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from gate5 import _json
-from gate5._files import sha256
 from gate5.errors import IntegrityError, StoreInputError
+from gate5.io import canonical
+from gate5.io.files import sha256
 from gate5.store.signing import PublicKey, Signer, open_envelope, sign
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -107,7 +107,7 @@ def release_id(plant: str, files: Mapping[str, str], identity: Sequence[str], ke
     """
     slug = re.sub(r"[^a-z0-9]+", "-", plant.lower()).strip("-")[:50].strip("-") or "plant"
     content = {"files": {name: files[name] for name in identity}, "key": key_id}
-    return f"{slug}-{_json.digest(content)[:12]}"
+    return f"{slug}-{canonical.digest(content)[:12]}"
 
 
 def checked_file_name(name: str) -> str:
@@ -153,7 +153,7 @@ def write_manifest(
             },
         },
     }
-    return sign(_json.dumps(statement), PAYLOAD_TYPE, signer)
+    return sign(canonical.dumps(statement), PAYLOAD_TYPE, signer)
 
 
 def read_manifest(data: bytes, expected_id: str, keys: Sequence[PublicKey] | None) -> Release:

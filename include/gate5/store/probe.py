@@ -10,8 +10,8 @@ import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from gate5 import _json
 from gate5.errors import StoreError
+from gate5.io import canonical
 from gate5.store.backend import Backend
 
 ROUNDS = 24
@@ -38,7 +38,7 @@ def ensure_safe(backend: Backend) -> None:
     finally:
         for name in written:
             backend.discard(name)
-    backend.create(marker, _json.dumps({"rounds": ROUNDS, "store": backend.uri}))
+    backend.create(marker, canonical.dumps({"rounds": ROUNDS, "store": backend.uri}))
 
 
 def _one_after_the_other(backend: Backend, folder: str, written: list[str]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gate5 import _json
-from gate5._files import sha256
 from gate5.errors import IntegrityError, StoreInputError
+from gate5.io import canonical
+from gate5.io.files import sha256
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.manifest import Release, checked_file_name, manifest_name, read_manifest, release_id, write_manifest
 from gate5.store.signing import PublicKey, Signer
@@ -105,7 +105,7 @@ def _same_candidate(release: Release, files: Mapping[str, str], names: Sequence[
 
 def _check_provenance(provenance: Mapping[str, Any]) -> None:
     try:
-        _json.dumps(dict(provenance))
+        canonical.dumps(dict(provenance))
     except (TypeError, ValueError) as error:
         raise StoreInputError(f"The provenance holds something that JSON does not have ({error}).") from None
     if not isinstance(provenance.get("plant"), str) or not provenance["plant"]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from gate5._files import sha256
-from gate5._s3 import checksum, error_code, make_client, public_url, s3_errors
 from gate5.errors import StoreError
+from gate5.io.files import sha256
+from gate5.io.s3 import checksum, error_code, make_client, public_url, s3_errors
 from gate5.store.backend import checked_name
 
 _PAGE = 1000

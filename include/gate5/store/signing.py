@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gate5 import _json
-from gate5._files import create_exclusively, make_directory, write_atomically
 from gate5.errors import IntegrityError, StoreInputError
+from gate5.io import canonical
+from gate5.io.files import create_exclusively, make_directory, write_atomically
 
 Signer: TypeAlias = Any
 """A ``securesystemslib.signer.Signer``."""
@@ -130,7 +130,7 @@ def sign(payload: bytes, payload_type: str, signer: Signer) -> bytes:
 
     envelope = Envelope(payload, payload_type, {})
     envelope.sign(signer)
-    return _json.dumps(envelope.to_dict())
+    return canonical.dumps(envelope.to_dict())
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,8 @@ def open_envelope(data: bytes, payload_type: str, keys: Sequence[PublicKey] | No
     from securesystemslib.exceptions import Error, UnverifiedSignatureError
 
     try:
-        envelope = Envelope.from_dict(_json.loads(data))
-        payload = _json.loads(envelope.payload)
+        envelope = Envelope.from_dict(canonical.loads(data))
+        payload = canonical.loads(envelope.payload)
         claimed = tuple(sorted(envelope.signatures))
         kind = str(envelope.payload_type)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Error) as error:

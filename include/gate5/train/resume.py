@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gate5 import _json
 from gate5.errors import CheckpointError, ConfigError
-from gate5.workspace import DirectoryWorkspace, S3Workspace, Workspace
+from gate5.io import canonical
+from gate5.workspace.artifacts import DirectoryWorkspace, S3Workspace, Workspace
 
 if TYPE_CHECKING:
     from gate5.control.search import Search
@@ -38,7 +38,7 @@ class SavedTraining:
     """
 
     def __init__(self, workspace: Workspace, asked: Mapping[str, Any]) -> None:
-        self.workspace, self.asked = workspace, _json.digest(dict(asked))
+        self.workspace, self.asked = workspace, canonical.digest(dict(asked))
 
     def done(self) -> bool:
         """Whether this same training has come to its end here."""
@@ -46,7 +46,7 @@ class SavedTraining:
         if record is None or self.workspace.exists(STATE):
             return False
         try:
-            return bool(_json.loads(record).get("asked") == self.asked)
+            return bool(canonical.loads(record).get("asked") == self.asked)
         except (ValueError, AttributeError):
             return False
 
@@ -64,7 +64,7 @@ class SavedTraining:
             return False
         try:
             saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-            facts = _json.loads(saved["facts"])
+            facts = canonical.loads(saved["facts"])
             if facts["asked"] == self.asked:
                 _restore(run, facts, saved)
                 return True
@@ -135,7 +135,7 @@ def _snapshot(run: Run, asked: str) -> bytes:
     buffer = io.BytesIO()
     torch.save(
         {
-            "facts": _json.dumps(facts).decode(),
+            "facts": canonical.dumps(facts).decode(),
             "policy": model.policy.state_dict(),
             "optimizer": model.policy.optimizer.state_dict(),
             "best": run.best,

@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from gate5 import _json
 from gate5.control.closed_loop import QuickScore, pairs, quick, worst_margins
 from gate5.control.pid import PIDBaseline
 from gate5.control.search import Search
+from gate5.io import canonical
+from gate5.io.files import write_atomically
 from gate5.plant.base import Controller, Float32, Plant
 from gate5.train.imitation import Demonstrations, ImitationConfig, demonstrate, fit, scale_of
 from gate5.train.polish import PolishConfig, polish
 from gate5.train.resume import restore_search, search_state
 from gate5.train.settings import BUFFERS, CEILINGS, REPORT_SEED, VALIDATION_SEED, PPOConfig
 from gate5.train.vec_env import Curriculum, Shaping, mixed, plant_vec_env
-from gate5.workspace import write_atomically
 
 SAVE_EVERY = 5  # generations of the search
 
@@ -261,7 +261,7 @@ class Run:
                 **{n: importlib.metadata.version(n) for n in ("stable-baselines3", "torch", "numpy", "gymnasium")},
             },
         }
-        write_atomically(out / "train.json", _json.dumps(record))
+        write_atomically(out / "train.json", canonical.dumps(record))
 
     def _judge(self, controller: Controller, episodes: int) -> dict[str, Any]:
         score = quick(self.plant, controller, *pairs(self.plant, episodes, REPORT_SEED))
@@ -272,7 +272,7 @@ class Run:
                 "return_mean": float(returns[name].mean()),
                 "violations": int(violations[name].sum()),
                 "violating_episodes": int((violations[name] > 0).sum()),
-                "smallest_margins": {c: _json.number(m) for c, m in margins[name].items()},
+                "smallest_margins": {c: canonical.number(m) for c, m in margins[name].items()},
             }
             for name in returns
         }

@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from gate5 import _json
 from gate5.checkpoint import fetch, read
-from gate5.config import BaselineConfig, EvaluationConfig, PlantConfig
+from gate5.checkpoint.controller import TorchController
+from gate5.config.models import BaselineConfig, EvaluationConfig, PlantConfig
 from gate5.control.baseline import open_baseline
 from gate5.evaluation import EvaluationReport, EvaluationReporter
-from gate5.evaluation.observations import TorchController
+from gate5.io import canonical
+from gate5.io.files import write_atomically
 from gate5.plant.registry import open_plant
 from gate5.report.chart import Chart, Series
 from gate5.report.standalone import sheet
 from gate5.train.settings import REPORT_SEED
-from gate5.workspace import write_atomically
 
 
 def table(report: EvaluationReport) -> list[str]:
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--episodes", type=int, default=200)
     parser.add_argument("--seed", type=int, default=REPORT_SEED)
     options = parser.parse_args(arguments)
-    record = _json.loads((options.checkpoint / "train.json").read_bytes())
+    record = canonical.loads((options.checkpoint / "train.json").read_bytes())
     plant = open_plant(PlantConfig(id=record["plant"]))
     policy = TorchController(read(fetch(str(options.checkpoint))).module)
     config = EvaluationConfig(episodes=options.episodes, seed=options.seed)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gate5.config import BaselineConfig
+from gate5.config.models import BaselineConfig
 from gate5.control.baseline import open_baseline
 from gate5.control.pid import PIDBaseline
 from gate5.errors import ConfigError
@@ -18,7 +18,7 @@ from gate5.train.polish import PolishConfig
 from gate5.train.resume import SavedTraining
 from gate5.train.run import Run
 from gate5.train.settings import FROM_NOTHING, PPOConfig
-from gate5.workspace import Workspace, open_workspace
+from gate5.workspace.artifacts import Workspace, open_workspace
 
 
 def train(

@@ -2,7 +2,7 @@
 
 No GPU is at hand where the tests run, and single faults (a boolean that is false, a builder that gives nothing) cannot
 be had from a real one. Names and signatures are held against the real bindings in test_tensorrt_api.py; the real thing
-on a GPU is scripts/gpu_check.py.
+on a GPU is benchmarks/gpu/checks.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from gate5.config import EngineConfig, ProfileConfig
+from gate5.config.models import EngineConfig, ProfileConfig
 from gate5.engine.tensorrt import trial
 from gate5.engine.tensorrt.builder import TensorRTExporter
 from gate5.engine.tensorrt.runtime import TensorRTEngine

@@ -15,7 +15,7 @@ import pytest
 from gate5.checkpoint import Checkpoint
 from gate5.checkpoint.module import build_module
 from gate5.checkpoint.spec import Layer, PolicySpec
-from gate5.config import EngineConfig, ExportConfig, ParityConfig, ReleaseConfig
+from gate5.config.models import EngineConfig, ExportConfig, ParityConfig, ReleaseConfig
 from gate5.engine import choose_backend
 from gate5.engine.base import ConfinedEngine, EngineInfo
 from gate5.engine.precision import to_fp16_body
@@ -24,8 +24,8 @@ from gate5.engine.tensorrt.builder import TensorRTExporter
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import ConfigError, EngineError, ExportError
 from gate5.export import ONNXExporter
-from gate5.gate import judge
-from gate5.parity import compare_engine
+from gate5.gate.judge import judge
+from gate5.parity.engine import compare_engine
 
 TENSORRT = EngineConfig(backend="tensorrt")
 

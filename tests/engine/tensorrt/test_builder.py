@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.config import EngineConfig, ProfileConfig
+from gate5.config.models import EngineConfig, ProfileConfig
 from gate5.engine.tensorrt import builder, compat, plans
 from gate5.engine.tensorrt.builder import TensorRTExporter, parts_of
 from gate5.engine.tensorrt.runtime import TensorRTEngine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -10,20 +9,15 @@ from typing import Any
 
 import pytest
 
-from gate5.config import PlantConfig
+from gate5.config.models import PlantConfig
 from gate5.plant.registry import open_plant
-
-SCRIPTS = Path(__file__).parents[3] / "scripts"
 
 
 @pytest.fixture(scope="session")
 def make_fmu() -> ModuleType:
     """scripts/make_fmu.py."""
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        import make_fmu
-    finally:
-        sys.path.remove(str(SCRIPTS))
+    from scripts import make_fmu
+
     return make_fmu
 
 

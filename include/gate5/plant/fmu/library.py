@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gate5.config import resolve_path
 from gate5.errors import PlantError
+from gate5.io.paths import resolve_path
 from gate5.plant.declared import closest
 
 #: FMI's names of types to the ending of FMPy's get and set functions.

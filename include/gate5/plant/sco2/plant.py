@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gate5 import _json
 from gate5.errors import PlantError
+from gate5.io import canonical
 from gate5.plant.base import Box, Constraint, Float32, Scenario, Step, Variable
 from gate5.plant.declared import with_limits
 from gate5.plant.sco2.batch import ArrayBatch, FloatBatch
@@ -75,7 +75,7 @@ class SCO2Plant:
         """The tuned PID gains shipped for this plant, or ``None`` where the file is missing."""
         if not _GAINS.exists():
             return None
-        gains: dict[str, Any] = _json.loads(_GAINS.read_text(encoding="utf-8"))
+        gains: dict[str, Any] = canonical.loads(_GAINS.read_text(encoding="utf-8"))
         return gains
 
     def reset(self, scenario: str, seeds: Sequence[int]) -> Float32:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from gate5.latency import LatencyReport
+from gate5.latency.report import LatencyReport
 from gate5.report.artifacts import Arrays, Artifacts
 from gate5.report.axis import Floats
 from gate5.report.chart import Chart, Mark, Series, draw

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gate5.parity import ParityReport
+from gate5.parity.engine import ParityReport
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, code, facts, figure, table, tag
 

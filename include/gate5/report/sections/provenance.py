@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gate5 import _json, provenance
+from gate5 import provenance
+from gate5.io import canonical
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, code, facts, table, tag
 from gate5.report.sections.plain import flat_facts
@@ -42,4 +43,4 @@ def _folded(title: str, content: Markup) -> Markup:
 def _configuration(artifacts: Artifacts) -> Markup:
     if artifacts.config is None:
         return tag("p", "Missing: the stage resolve has not run yet.", class_="soft")
-    return tag("pre", tag("code", _json.dumps(artifacts.config.plain()).decode()))
+    return tag("pre", tag("code", canonical.dumps(artifacts.config.plain()).decode()))

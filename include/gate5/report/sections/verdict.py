@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from gate5._gate_text import shown
-from gate5.gate import GateReport, RuleResult
+from gate5.gate.report import GateReport, RuleResult, shown
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, code, figure, table, tag
 

@@ -1,0 +1,102 @@
+"""The release's own stages, in two halves: the first needs PyTorch and no GPU, the second a GPU and no PyTorch."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.policy_arrays import extract
+from gate5.config.models import ReleaseConfig
+from gate5.pipeline import stages
+from gate5.workspace.artifacts import Workspace, open_workspace
+
+ARRAYS = "policy_arrays.npz"
+DOCUMENTS = ("checkpoint", "export", "engine/engine", "parity", "latency", "comparison", "gate")
+Guard = Callable[[str, Callable[[], Any]], None]
+
+
+def prepare(folder: Path, checkpoint: str, config: ReleaseConfig, machine: dict[str, Any]) -> None:
+    """Resolve and export into the workspace ``folder``; the policy as arrays and ``prepared.json`` beside."""
+    workspace = open_workspace(folder)
+    print(stages.resolve(workspace, config, checkpoint).line(), file=sys.stderr)
+    print(stages.export(workspace, config).line(), file=sys.stderr)
+    buffer = io.BytesIO()
+    arrays = {name: value for name, value in extract(workspace.read("policy.onnx")).items() if value is not None}
+    np.savez(buffer, **arrays)
+    workspace.write(ARRAYS, buffer.getvalue())
+    workspace.write_json("prepared.json", {"checkpoint": checkpoint, "machine": machine})
+
+
+def run_stages(workspace: Workspace, config: ReleaseConfig, guard: Guard) -> None:
+    """Build to gate, each by ``guard(name, run)``."""
+
+    def run(name: str, *more: str) -> Callable[[], Any]:
+        def body() -> Any:
+            result = getattr(stages, name)(workspace, config, *more)
+            print(result.line(), file=sys.stderr, flush=True)
+            return result.to_dict()
+
+        return body
+
+    for name in ("build", "verify", "benchmark"):
+        guard(name, run(name))
+    for scenario in stages.scenarios(config):
+        guard(f"evaluate {scenario}", run("evaluate", scenario))
+    for name in ("compare", "gate"):
+        guard(name, run(name))
+
+
+def artifacts(workspace: Workspace) -> dict[str, Any]:
+    """The reports that lie in the workspace by now, by name; what is not there is ``None``."""
+    found = {}
+    for name in (*DOCUMENTS, "prepared"):
+        data = workspace.find(f"{name}.json")
+        found[name.rpartition("/")[2]] = None if data is None else json.loads(data)
+    return found
+
+
+def forget(workspace: Path) -> None:
+    """Remove what an earlier measurement left, so that nothing of it can be taken for this one's."""
+    for stage in ("build", "verify", "benchmark", "compare", "gate"):
+        (workspace / "records" / f"{stage}.json").unlink(missing_ok=True)
+    for record in (workspace / "records").glob("evaluate-*.json"):
+        record.unlink()
+    for name in ("engine/engine", "parity", "latency", "comparison", "gate"):
+        (workspace / f"{name}.json").unlink(missing_ok=True)
+
+
+class Parts:
+    """What was measured, part by part; a part that breaks is a failure in the result and the others still run.
+
+    Args:
+        result: filled in as parts end.
+        save: called after each part, so that a run that is cut off leaves what it has.
+        state: the device's clocks and temperature, asked between the parts and never during one.
+    """
+
+    def __init__(self, result: dict[str, Any], save: Callable[[], None], state: Callable[[], Any]) -> None:
+        self.result, self.save, self.state = result, save, state
+        self.result |= {"parts": {}, "failures": []}
+
+    def __call__(self, name: str, run: Callable[[], Any]) -> None:
+        import traceback
+
+        row: dict[str, Any] = {"device_before": self.state()}
+        begun = time.perf_counter()
+        try:
+            row["result"] = run()
+        except Exception as error:  # noqa: BLE001 - the other parts still have something to say
+            traceback.print_exc()
+            row["failed"] = f"{type(error).__name__}: {error}"
+            self.result["failures"].append(f"{name}: {row['failed']}")
+        row |= {"seconds": round(time.perf_counter() - begun, 2), "device_after": self.state()}
+        self.result["parts"][name] = row
+        print(f"{name}: {row['seconds']:.1f} s{' FAILED' if 'failed' in row else ''}", file=sys.stderr, flush=True)
+        self.save()

@@ -1,0 +1,276 @@
+"""The commands of ``gate5``: each a name, a help text, its arguments, and what it calls."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gate5.config.models import ReleaseConfig
+from gate5.errors import ConfigError, OperationError
+from gate5.io.paths import resolve_path
+from gate5.pipeline.results import GateResult
+from gate5.workspace.artifacts import Workspace, open_workspace
+
+DEFAULT_CONFIG = "config/release.yaml"
+Outcome = tuple[Any, int]
+
+
+def _nothing(parser: argparse.ArgumentParser) -> None:
+    """A command without arguments of its own."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command; ``needs`` names the common options that it takes (``workspace``, ``config``)."""
+
+    name: str
+    help: str
+    run: Callable[[argparse.Namespace], Outcome]
+    configure: Callable[[argparse.ArgumentParser], None] = _nothing
+    needs: frozenset[str] = frozenset({"workspace", "config"})
+
+
+def from_here(text: str) -> str:
+    """A path as a person means it at a prompt: from the current folder; an address stays as it is."""
+    return text if "://" in text else os.path.abspath(text)
+
+
+def load_config(arguments: argparse.Namespace) -> ReleaseConfig:
+    """The configuration of ``--config`` and ``--set``; without a file, ``config/release.yaml`` where there is one."""
+    path = arguments.config
+    if path is None and resolve_path(DEFAULT_CONFIG).exists():
+        path = str(resolve_path(DEFAULT_CONFIG))
+    return ReleaseConfig.load(path, dict(_override(text) for text in arguments.set))
+
+
+def _override(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {text!r} is not KEY=VALUE, such as --set gate.sla_p99_ms=0.5.")
+    return key, yaml.safe_load(value)
+
+
+def _run_config(workspace: Workspace, arguments: argparse.Namespace) -> ReleaseConfig:
+    """What ``resolve`` froze into the workspace, unless the caller names a configuration."""
+    from gate5.pipeline.stages import load_run_config
+
+    if arguments.config is None and not arguments.set:
+        return load_run_config(workspace)
+    return load_config(arguments)
+
+
+def _resolve(arguments: argparse.Namespace) -> Outcome:
+    from gate5.pipeline import stages
+
+    workspace = open_workspace(from_here(arguments.workspace))
+    return stages.resolve(workspace, load_config(arguments), from_here(arguments.checkpoint)), 0
+
+
+def _stage(name: str) -> Callable[[argparse.Namespace], Outcome]:
+    def run(arguments: argparse.Namespace) -> Outcome:
+        from gate5.pipeline import stages
+
+        workspace = open_workspace(from_here(arguments.workspace))
+        return getattr(stages, name)(workspace, _run_config(workspace, arguments)), 0
+
+    return run
+
+
+def _evaluate(arguments: argparse.Namespace) -> Outcome:
+    from gate5.pipeline import stages
+
+    workspace = open_workspace(from_here(arguments.workspace))
+    config = _run_config(workspace, arguments)
+    names = [arguments.scenario] if arguments.scenario else stages.scenarios(config)
+    results = [stages.evaluate(workspace, config, name) for name in names]
+    if arguments.scenario:
+        return results[0], 0
+    return {"evaluations": [r.to_dict() for r in results], "text": "\n".join(r.line() for r in results)}, 0
+
+
+def verdict_code(result: GateResult) -> int:
+    """The exit code that stands for a verdict."""
+    return {"pass": 0, "fail": 1}.get(result.verdict, 3)
+
+
+def _gate(arguments: argparse.Namespace) -> Outcome:
+    from gate5.pipeline import stages
+
+    workspace = open_workspace(from_here(arguments.workspace))
+    result = stages.gate(workspace, _run_config(workspace, arguments))
+    document = {**result.to_dict(), "text": stages.gate_report(workspace).table()}
+    return document, verdict_code(result)
+
+
+def _promote(arguments: argparse.Namespace) -> Outcome:
+    from gate5.pipeline import promote
+
+    workspace = open_workspace(from_here(arguments.workspace))
+    return promote.promote(workspace, _run_config(workspace, arguments), approved_by=arguments.approved_by), 0
+
+
+def _release(arguments: argparse.Namespace) -> Outcome:
+    from gate5.pipeline.release import release
+
+    progress = None if arguments.json else _say
+    result = release(
+        from_here(arguments.checkpoint),
+        load_config(arguments),
+        workspace=arguments.workspace and from_here(arguments.workspace),
+        approved_by=arguments.approved_by,
+        progress=progress,
+    )
+    return result, result.exit_code
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _history(arguments: argparse.Namespace) -> Outcome:
+    from gate5.cli import store
+
+    return store.history(load_config(arguments), arguments.channel), 0
+
+
+def _rollback(arguments: argparse.Namespace) -> Outcome:
+    from gate5.cli import store
+
+    return store.rollback(
+        load_config(arguments), arguments.channel, to=arguments.to, by=arguments.by, reason=arguments.reason
+    ), 0
+
+
+def _pull(arguments: argparse.Namespace) -> Outcome:
+    from gate5.cli import store
+
+    return store.pull(load_config(arguments), arguments.channel, Path(arguments.dest), arguments.trust), 0
+
+
+def _doctor(arguments: argparse.Namespace) -> Outcome:
+    from gate5.cli.doctor import examine
+
+    report = examine(load_config(arguments))
+    return report, report.exit_code
+
+
+def _keygen(arguments: argparse.Namespace) -> Outcome:
+    from gate5.store import keygen
+
+    path = Path(arguments.path) if arguments.path else resolve_path(load_config(arguments).store.signing_key)
+    pair = keygen(path)
+    return {**pair.to_dict(), "text": f"wrote {pair.private} and {pair.public}; keep the first one secret"}, 0
+
+
+def _candidate(arguments: argparse.Namespace) -> Outcome:
+    from gate5.pipeline import announce
+
+    return announce.announce(from_here(arguments.checkpoint), arguments.url, load_config(arguments)), 0
+
+
+def _train(arguments: argparse.Namespace) -> Outcome:
+    from gate5.plant.registry import open_plant
+    from gate5.train import train
+
+    config = load_config(arguments)
+    try:
+        out = train(
+            open_plant(config.plant),
+            Path(arguments.out),
+            steps=arguments.steps,
+            seed=arguments.seed,
+            imitation=not arguments.no_imitation,
+            progress=sys.stderr.isatty() and not arguments.json,
+            resume=arguments.resume,
+        )
+    except KeyboardInterrupt:
+        raise OperationError("Interrupted; the same command with --resume goes on from the last saved state.") from None
+    return {"checkpoint": str(out), "text": f"wrote {out}"}, 0
+
+
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a directory, a .zip or an s3:// URI")
+
+
+def _add_release(parser: argparse.ArgumentParser) -> None:
+    _add_checkpoint(parser)
+    parser.add_argument("--workspace", metavar="DIR", help="where the artifacts go (default: var/workspaces/cli-TIME)")
+    _add_approval(parser)
+
+
+def _add_approval(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--approved-by", metavar="NAME", help="who approves, where release.approval is required")
+
+
+def _add_scenario(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scenario", metavar="NAME", help="one scenario (default: all of them)")
+
+
+def _add_channel(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--channel", metavar="NAME", help="default: release.channel of the configuration")
+
+
+def _add_rollback(parser: argparse.ArgumentParser) -> None:
+    _add_channel(parser)
+    parser.add_argument("--to", metavar="RELEASE", help="release id (default: the one before the current)")
+    parser.add_argument("--by", required=True, metavar="NAME", help="who rolls back")
+    parser.add_argument("--reason", required=True, help="why")
+
+
+def _add_pull(parser: argparse.ArgumentParser) -> None:
+    _add_channel(parser)
+    parser.add_argument("dest", metavar="DIR", help="where the releases lie; DIR/current is the running one")
+    parser.add_argument(
+        "--trust", action="append", required=True, metavar="KEY.pub", help="public key file; repeatable"
+    )
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="DIR", help="where policy.zip and vecnormalize.pkl go")
+    parser.add_argument("--steps", type=int, default=2_000_000, help="environment steps (default: 2,000,000)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where this training was killed; begin where there is none"
+    )
+    parser.add_argument("--no-imitation", action="store_true", help="start from random weights, not from the baseline")
+
+
+def _add_keygen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", nargs="?", metavar="KEY.pem", help="default: store.signing_key of the configuration")
+
+
+def _add_candidate(parser: argparse.ArgumentParser) -> None:
+    _add_checkpoint(parser)
+    parser.add_argument("--url", metavar="URL", help="Airflow's address (default: $AIRFLOW_URL or the local one)")
+
+
+CONFIG = frozenset({"config"})
+COMMANDS: tuple[Command, ...] = (
+    Command("resolve", "find, read and hash the checkpoint; freeze the configuration", _resolve, _add_checkpoint),
+    Command("export", "write the whole policy function as ONNX and compare it", _stage("export")),
+    Command("build", "build the engine for this machine", _stage("build")),
+    Command("verify", "compare the engine with the ONNX graph", _stage("verify")),
+    Command("benchmark", "time the engine host to host", _stage("benchmark")),
+    Command("evaluate", "let engine and PID drive the plant's scenarios", _evaluate, _add_scenario),
+    Command("compare", "put the scenarios together", _stage("compare")),
+    Command("gate", "judge by Gate 5's rules", _gate),
+    Command("report", "render the HTML report", _stage("report")),
+    Command("promote", "publish a candidate that passed", _promote, _add_approval),
+    Command("release", "all stages in one process", _release, _add_release, CONFIG),
+    Command("history", "a channel's releases, newest first", _history, _add_channel, CONFIG),
+    Command("rollback", "put an earlier release back", _rollback, _add_rollback, CONFIG),
+    Command("pull", "fetch, check and switch to a channel's release (edge)", _pull, _add_pull, CONFIG),
+    Command("doctor", "what this machine has, what it lacks and how to get it", _doctor, needs=CONFIG),
+    Command("keygen", "make a signing key", _keygen, _add_keygen, CONFIG),
+    Command(
+        "candidate", "announce a checkpoint to Airflow, which then releases it", _candidate, _add_candidate, CONFIG
+    ),
+    Command("train", "train a candidate on the plant (PPO, imitation of the PID first)", _train, _add_train, CONFIG),
+)

@@ -1,0 +1,129 @@
+"""Gate 5: declarative rules over measured metrics give a verdict.
+
+A rule passes only where a finite number was measured and satisfies the comparison. A metric that nobody measured is
+*missing*: with a veto rule that makes the verdict ``error``, never ``pass``. A measurement that is not finite fails.
+This module knows names and numbers, and nothing of engines, plants or stages.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from gate5.config.models import RuleConfig
+from gate5.config.operators import OPERATORS
+from gate5.gate.report import GateReport, Outcome, RuleResult
+from gate5.io.canonical import number
+
+
+def judge(
+    rules: Sequence[RuleConfig],
+    metrics: Mapping[str, float | None],
+    scenarios: Sequence[str],
+    sla_p99_ms: float,
+    notes: Mapping[str, str] | None = None,
+) -> GateReport:
+    """Apply every rule.
+
+    Args:
+        rules: the rules; a ``*`` in a metric stands for each of ``scenarios``.
+        metrics: flat names to measured numbers; ``None`` means that the measurement was not made.
+        scenarios: every scenario that the release has to cover.
+        sla_p99_ms: what a threshold of ``"sla_p99_ms"`` stands for, in milliseconds.
+        notes: metric to what explains its number; goes to the rules that fail on it.
+
+    Returns:
+        ``fail`` where a veto rule failed; else ``error`` where a veto rule's measurement is missing, or no rule has a
+        veto; else ``pass``.
+    """
+    judged = (result for rule in rules for result in _expand(rule, metrics, scenarios, sla_p99_ms))
+    results = tuple(_explained(result, notes or {}) for result in judged)
+    vetoes = [result for result in results if result.veto]
+    broken = tuple(result.sentence() for result in vetoes if result.outcome == "fail")
+    missing = tuple(result.sentence() for result in vetoes if result.outcome == "missing")
+    if broken:
+        return GateReport("fail", results, broken + missing)
+    if missing:
+        return GateReport("error", results, missing)
+    if not vetoes:
+        return GateReport("error", results, ("No rule with a veto was judged, so that nothing could have failed.",))
+    return GateReport("pass", results, ())
+
+
+def judged_by(report: GateReport, rules: Sequence[RuleConfig], scenarios: Sequence[str], sla_p99_ms: float) -> bool:
+    """Whether exactly these rules were judged, for these scenarios: a verdict is worth no more than its rules."""
+    asked = judge(rules, {}, scenarios, sla_p99_ms).rules
+    return [_question(rule) for rule in report.rules] == [_question(rule) for rule in asked]
+
+
+def _question(rule: RuleResult) -> tuple[object, ...]:
+    return rule.name, rule.metric, rule.scenario, rule.op, rule.threshold, rule.veto
+
+
+def _explained(result: RuleResult, notes: Mapping[str, str]) -> RuleResult:
+    if result.outcome != "fail" or result.metric not in notes:
+        return result
+    return replace(result, note="; ".join(part for part in (result.note, notes[result.metric]) if part))
+
+
+def _expand(
+    rule: RuleConfig, metrics: Mapping[str, float | None], scenarios: Sequence[str], sla_p99_ms: float
+) -> Iterator[RuleResult]:
+    threshold = float(sla_p99_ms if isinstance(rule.threshold, str) else rule.threshold)
+    if "*" not in rule.metric:
+        yield _apply(rule, rule.metric, None, threshold, metrics)
+    elif not scenarios:
+        yield _result(rule, rule.metric, None, threshold, "missing", note="there is no scenario to stand for the *")
+    for scenario in scenarios if "*" in rule.metric else ():
+        yield _apply(rule, rule.metric.replace("*", scenario), scenario, threshold, metrics)
+
+
+def _apply(
+    rule: RuleConfig, metric: str, scenario: str | None, threshold: float, metrics: Mapping[str, float | None]
+) -> RuleResult:
+    value = metrics.get(metric)
+    if value is None:
+        return _result(rule, metric, scenario, threshold, "missing", note=_absence(metric, metrics))
+    measured = float(value)
+    if not math.isfinite(threshold):
+        note = f"the rule's threshold is {threshold}, which sets no limit"
+        return _result(rule, metric, scenario, threshold, "missing", measured, note)
+    if not math.isfinite(measured):
+        return _result(rule, metric, scenario, threshold, "fail", measured, f"measured {measured}, which is not finite")
+    passes = OPERATORS[rule.op].holds(measured, threshold)
+    return _result(rule, metric, scenario, threshold, "pass" if passes else "fail", measured)
+
+
+def _result(
+    rule: RuleConfig,
+    metric: str,
+    scenario: str | None,
+    threshold: float,
+    outcome: Outcome,
+    measured: float | None = None,
+    note: str = "",
+) -> RuleResult:
+    value, limit = number(measured), number(threshold)
+    return RuleResult(
+        name=rule.name,
+        metric=metric,
+        scenario=scenario,
+        op=rule.op,
+        threshold=limit,
+        measured=value,
+        margin=None if value is None or limit is None else number(OPERATORS[rule.op].margin(value, limit)),
+        outcome=outcome,
+        veto=rule.veto,
+        why=rule.why,
+        note=note,
+    )
+
+
+def _absence(metric: str, metrics: Mapping[str, float | None]) -> str:
+    if metric in metrics:
+        return "the measurement was not made"
+    close = difflib.get_close_matches(metric, list(metrics), n=3, cutoff=0.75)
+    hint = f" (did you mean {' or '.join(close)}?)" if close else ""
+    return f"no stage reports a metric of this name{hint}"

@@ -1,0 +1,156 @@
+"""Announce a candidate to Airflow: an event on the asset ``gate5_candidate``, through Airflow's REST API.
+
+The DAG ``policy_release`` starts on it. Where Airflow is and who asks comes from the arguments, else from the
+environment (``AIRFLOW_URL``; ``AIRFLOW_TOKEN``, or ``AIRFLOW_USER`` and ``AIRFLOW_PASSWORD``), else from the Airflow of
+`make ui` on this machine. Standard library only: a training machine need not have Airflow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from gate5.checkpoint import fetch, read
+from gate5.config.models import ReleaseConfig
+from gate5.errors import InputError, OperationError
+from gate5.io.paths import resolve_path
+
+ASSET = "gate5_candidate"
+TIMEOUT_S = 20.0
+
+
+class AnnounceInputError(InputError):
+    """Airflow's address or login is missing or wrong."""
+
+
+class AnnounceError(OperationError):
+    """Airflow cannot be reached or did not take the event."""
+
+
+def announce_candidate(
+    uri: str,
+    sha256: str,
+    *,
+    url: str | None = None,
+    token: str | None = None,
+    vecnormalize_sha256: str | None = None,
+) -> dict[str, Any]:
+    """Create the event that starts a release of a checkpoint.
+
+    Args:
+        uri: where the workers find the checkpoint: an absolute path that they share, or ``s3://BUCKET/PREFIX``.
+        sha256: of the policy's archive, 64 hex digits; a release of anything else under ``uri`` is refused.
+        url: Airflow's address, ``https://airflow.example.org``.
+        token: an access token of Airflow's API.
+        vecnormalize_sha256: of the normaliser's statistics, checked too where given.
+
+    Returns:
+        Airflow's event: ``id``, ``timestamp``, ``extra``.
+
+    Raises:
+        AnnounceInputError: no address, no login, or Airflow refuses the login.
+        AnnounceError: Airflow does not answer, or has no such asset.
+    """
+    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        raise AnnounceInputError(
+            f"{sha256!r} is not a SHA-256: give the 64 lower-case hex digits of the policy's hash."
+        )
+    local = {} if url or os.environ.get("AIRFLOW_URL") else _local()
+    address = _checked(url or os.environ.get("AIRFLOW_URL") or local.get("address"))
+    token = token or os.environ.get("AIRFLOW_TOKEN") or _login(address, local)
+    extra = {"uri": uri, "sha256": sha256}
+    if vecnormalize_sha256 is not None:
+        extra["vecnormalize_sha256"] = vecnormalize_sha256
+    event = _call(f"{address}/api/v2/assets/events", {"asset_id": _asset(address, token), "extra": extra}, token)
+    return {"id": event["id"], "timestamp": event["timestamp"], "extra": event["extra"]}
+
+
+def announce(checkpoint: str, url: str | None, config: ReleaseConfig) -> dict[str, Any]:
+    """Tell Airflow that there is a candidate; the DAG ``policy_release`` then starts by itself."""
+    files = fetch(checkpoint)
+    found = read(files, trust_pickle=config.checkpoint.trust_pickle)
+    event = announce_candidate(files.uri, found.policy_sha256, url=url, vecnormalize_sha256=found.vecnormalize_sha256)
+    return {"uri": files.uri, "sha256": found.policy_sha256, "event": event, "text": f"announced {files.uri}"}
+
+
+def _local() -> dict[str, Any]:
+    """The Airflow of `make ui` on this machine: address, user and password; empty where none runs."""
+    home = resolve_path("var/airflow")
+    try:
+        running = json.loads((home / "running.json").read_text())
+        if running["what"] != "make ui":
+            return {}  # the Airflow of `make release` does one run by hand and does not listen to the asset
+        passwords = json.loads((home / "passwords.json").read_text())
+        return {"address": running["address"], "user": running["user"], "password": passwords[running["user"]]}
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _checked(address: str | None) -> str:
+    if not address:
+        raise AnnounceInputError(
+            "No Airflow to announce the candidate to: set AIRFLOW_URL, give --url, or start one with `make ui`."
+        )
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise AnnounceInputError(f"Airflow's address {address!r} is not http://HOST:PORT or https://HOST.")
+    return address.rstrip("/")
+
+
+def _login(address: str, local: dict[str, Any]) -> str:
+    user = os.environ.get("AIRFLOW_USER") or local.get("user")
+    password = os.environ.get("AIRFLOW_PASSWORD") or local.get("password")
+    if not user or not password:
+        raise AnnounceInputError(
+            f"No login for the Airflow at {address}: set AIRFLOW_TOKEN, or AIRFLOW_USER and AIRFLOW_PASSWORD."
+        )
+    return str(_call(f"{address}/auth/token", {"username": user, "password": password}, None)["access_token"])
+
+
+def _asset(address: str, token: str) -> int:
+    found = _call(f"{address}/api/v2/assets?name_pattern={quote(ASSET)}&limit=100", None, token)["assets"]
+    for asset in found:
+        if asset["name"] == ASSET:
+            return int(asset["id"])
+    raise AnnounceError(
+        f"The Airflow at {address} has no asset {ASSET!r}: is the DAG policy_release there, and unpaused?"
+    )
+
+
+def _call(url: str, body: Any, token: str | None) -> Any:
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, headers)  # noqa: S310 - the scheme has been checked
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+            return json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        raise _refused(url, error) from None
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise AnnounceError(
+            f"The Airflow at {_origin(url)} does not answer ({reason}); check the address and whether it is running."
+        ) from None
+    except ValueError:
+        raise AnnounceError(f"What answers at {_origin(url)} is not Airflow's API; check the address.") from None
+
+
+def _refused(url: str, error: urllib.error.HTTPError) -> InputError | OperationError:
+    if error.code in (401, 403):
+        return AnnounceInputError(
+            f"The Airflow at {_origin(url)} refuses the login ({error.code}): check AIRFLOW_TOKEN, or AIRFLOW_USER and "
+            "AIRFLOW_PASSWORD; the user must be allowed to create asset events."
+        )
+    detail = error.read()[:300].decode(errors="replace")
+    return AnnounceError(f"The Airflow at {_origin(url)} answered {error.code} to {urlsplit(url).path}: {detail}")
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

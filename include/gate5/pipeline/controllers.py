@@ -1,0 +1,75 @@
+"""Who drives the plant beside the engine: the candidate before it became an engine, and the baseline.
+
+What a run needs of them lies in its workspace, so that stages on different machines see the same bytes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+from gate5 import engine
+from gate5.checkpoint import Checkpoint, CheckpointFiles, fetch, read
+from gate5.checkpoint.controller import TorchController
+from gate5.config.models import EngineConfig, ReleaseConfig
+from gate5.control.baseline import open_baseline
+from gate5.evaluation import Reference
+from gate5.plant import Controller, Plant
+from gate5.workspace.records import Tracker
+
+
+def fetch_baseline(config: ReleaseConfig, plant: Plant) -> CheckpointFiles | None:
+    """The files of ``baseline.checkpoint``, read once to see that they fit; ``None`` for another kind of baseline.
+
+    Raises:
+        InputError: the baseline, of whatever kind, cannot be opened for this plant.
+    """
+    files = None if config.baseline.checkpoint is None else fetch(config.baseline.checkpoint)
+    open_baseline(config.baseline, plant, policy=files, trust_pickle=config.checkpoint.trust_pickle)
+    return files
+
+
+def keep(tracker: Tracker, folder: str, files: CheckpointFiles) -> None:
+    """Write a checkpoint's files into the workspace."""
+    tracker.write(f"{folder}/policy.zip", files.policy)
+    if files.vecnormalize is not None:
+        tracker.write(f"{folder}/vecnormalize.pkl", files.vecnormalize)
+
+
+def candidate(tracker: Tracker, config: ReleaseConfig) -> Checkpoint:
+    """The checkpoint that ``resolve`` put into the workspace."""
+    return read(_kept(tracker, "checkpoint"), trust_pickle=config.checkpoint.trust_pickle)
+
+
+def baseline(tracker: Tracker, config: ReleaseConfig, plant: Plant) -> Controller | None:
+    """The baseline for ``plant``; ``None`` where the configuration asks for none.
+
+    Raises:
+        InputError: it cannot be opened for this plant.
+    """
+    files = None if config.baseline.checkpoint is None else _kept(tracker, "baseline")
+    return open_baseline(config.baseline, plant, policy=files, trust_pickle=config.checkpoint.trust_pickle)
+
+
+def reference(tracker: Tracker, config: ReleaseConfig) -> Reference:
+    """The policy in FP32 without the engine: in PyTorch, or the ONNX graph on the CPU where there is no PyTorch.
+
+    The graph is within the export's tolerance of the policy; for an engine that is that very graph the comparison
+    would always say zero, therefore PyTorch first.
+    """
+    if importlib.util.find_spec("torch") is not None:
+        import torch
+
+        return Reference(f"PyTorch {torch.__version__}, FP32", TorchController(candidate(tracker, config).module))
+    profile = config.engine.profile
+    built = engine.build(tracker.read("policy.onnx", by="export"), EngineConfig(backend="onnxruntime", profile=profile))
+    loaded = engine.load(built.blob, built.metadata)
+    version = loaded.info.versions.get("onnxruntime", "")
+    return Reference(f"ONNX graph, ONNX Runtime {version}, FP32", engine.EngineController(loaded))
+
+
+def _kept(tracker: Tracker, folder: str) -> CheckpointFiles:
+    return CheckpointFiles(
+        policy=tracker.read(f"{folder}/policy.zip", by="resolve"),
+        vecnormalize=tracker.find(f"{folder}/vecnormalize.pkl", by="resolve"),
+        uri=tracker.workspace.uri,
+    )

@@ -1,0 +1,162 @@
+"""After the verdict: publish and promote a candidate that passed, or say why it is not released."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gate5 import engine, provenance, store
+from gate5.config.models import ReleaseConfig
+from gate5.errors import InputError
+from gate5.gate.judge import judged_by
+from gate5.gate.report import GateReport
+from gate5.io import canonical
+from gate5.pipeline import stages
+from gate5.pipeline.results import PromoteResult, RejectResult
+from gate5.workspace.artifacts import Workspace
+from gate5.workspace.records import Tracker, read_record, run_stage
+
+#: Which stage wrote what goes into a release.
+FILES = {
+    "checkpoint.json": "resolve",
+    "config.json": "resolve",
+    "policy.onnx": "export",
+    "export.json": "export",
+    "engine/policy.engine": "build",
+    "engine/engine.json": "build",
+    "parity.json": "verify",
+    "latency.json": "benchmark",
+    "comparison.json": "compare",
+    "gate.json": "gate",
+}
+
+#: The files that make a candidate the same candidate, whatever was measured on it this time.
+IDENTITY = ("config.json", "policy.onnx", "engine/policy.engine")
+
+GOLDEN_INPUTS = 64
+
+
+def check_store(config: ReleaseConfig) -> None:
+    """Find out before the long work whether there is a store and a key to release with.
+
+    Raises:
+        StoreInputError: the address or the key cannot be used; the text says how to put it right.
+        StoreError: the store cannot be reached or is not safe to use.
+    """
+    opened = store.open_store(config.store)
+    opened.signer  # noqa: B018 - reading the property loads the key
+    opened.ensure_safe()
+    store.current(opened, config.release.channel)
+
+
+def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | None = None) -> PromoteResult:
+    """Publish a candidate that passed Gate 5 and make it its channel's current release.
+
+    Safe to run again after a kill at any instant: the release's id follows from its content.
+
+    Args:
+        workspace: of a run whose gate said pass.
+        config: of the run.
+        approved_by: the person who approved; needed where ``release.approval`` is ``required``.
+
+    Raises:
+        InputError: the gate has not said pass, or not under this configuration, nobody approved, or the channel
+            demands another backend.
+        OperationError: the store failed or is not safe.
+    """
+    if config.release.approval == "required" and not approved_by:
+        raise InputError("release.approval is `required`, but nobody has approved: give --approved-by NAME.")
+    tracker = Tracker(workspace, config.sha256)
+    verdict = GateReport.from_dict(tracker.read_json("gate.json", by="gate"))
+    if not verdict.passed:
+        reason = verdict.reasons[0] if verdict.reasons else "no reason was recorded"
+        raise InputError(f"Gate 5 said {verdict.verdict} ({reason}): only a candidate that passes is promoted.")
+    if not judged_by(verdict, config.gate.rules, stages.scenarios(config), config.gate.sla_p99_ms):
+        raise InputError(
+            f"The verdict in the workspace {workspace.uri} was made under other rules than those of this run: judge it "
+            f"again with `gate5 gate --workspace {workspace.uri}`."
+        )
+    files = {name: tracker.read(name, by=stage) for name, stage in FILES.items()}
+    files["golden.npz"] = _golden(tracker, config)
+    files["report.html"] = workspace.read("report.html")
+    opened = store.open_store(config.store)
+    release = store.publish(opened, files, _provenance(tracker, config, verdict, approved_by), identity=IDENTITY)
+    promotion = store.promote(
+        opened,
+        config.release.channel,
+        release,
+        approved_by=approved_by or "gate5",
+        require_backend=config.release.require_backend,
+        reason=f"Gate 5 passed in {workspace.uri}",
+    )
+    result = PromoteResult(
+        workspace=workspace.uri,
+        outcome=promotion.outcome,
+        release_id=release.id,
+        channel=promotion.channel,
+        sequence=promotion.sequence,
+        store=opened.uri,
+        approved_by=approved_by,
+        sentence=promotion.sentence,
+    )
+    workspace.write_json("release.json", result.to_dict())
+    return result
+
+
+def reject(workspace: Workspace, config: ReleaseConfig, reasons: Sequence[str] = ()) -> RejectResult:
+    """Record why the candidate is not released; the store is not touched.
+
+    Args:
+        workspace: of a run whose gate has spoken.
+        config: of the run.
+        reasons: further ones, such as a person's refusal.
+    """
+
+    def body(tracker: Tracker) -> dict[str, Any]:
+        verdict = GateReport.from_dict(tracker.read_json("gate.json", by="gate"))
+        result = RejectResult(workspace.uri, verdict.verdict, [*reasons, *verdict.reasons]).to_dict()
+        tracker.write_json("rejection.json", result)
+        return result
+
+    return RejectResult.from_dict(run_stage(workspace, config, "reject", body, list(reasons))[0])
+
+
+def _golden(tracker: Tracker, config: ReleaseConfig) -> bytes:
+    """Observations and what the released engine answers; an edge replays them before it trusts an engine."""
+    metadata = tracker.read_json("engine/engine.json", by="build")
+    with np.load(io.BytesIO(tracker.read("observations.npz", by="export")), allow_pickle=False) as data:
+        every = data["obs"]
+    obs = np.ascontiguousarray(every[:: max(1, len(every) // GOLDEN_INPUTS)][:GOLDEN_INPUTS])
+    blob = tracker.read("engine/policy.engine", by="build")
+    with engine.load(blob, metadata, threads=config.engine.threads) as loaded:
+        action = np.concatenate([loaded.infer(obs[i : i + 1]) for i in range(len(obs))])
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, obs=obs, action=action)
+    return buffer.getvalue()
+
+
+def _provenance(
+    tracker: Tracker, config: ReleaseConfig, verdict: GateReport, approved_by: str | None
+) -> dict[str, Any]:
+    checkpoint = tracker.read_json("checkpoint.json", by="resolve")
+    resolved = (read_record(tracker.workspace, "resolve") or {})["result"]
+    metadata = tracker.read_json("engine/engine.json", by="build")
+    return {
+        "plant": config.plant.id.rpartition(":")[2],
+        "checkpoint": {
+            "uri": resolved["source"],
+            "policy_sha256": resolved["policy_sha256"],
+            "vecnormalize_sha256": resolved["vecnormalize_sha256"],
+            "algorithm": checkpoint.get("algorithm"),
+        },
+        "engine": metadata,
+        "gate": {"verdict": verdict.verdict, "sha256": canonical.digest(verdict.to_dict())},
+        "golden": {"file": "golden.npz", "tolerance": 1e-2},
+        "config": config.plain(),
+        "approved_by": approved_by,
+        "built_with": provenance.describe(),
+        "run": {"id": tracker.workspace.uri, "started_on": None, "finished_on": provenance.now()},
+    }

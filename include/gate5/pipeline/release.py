@@ -1,0 +1,103 @@
+"""A whole release in one process: every stage in turn, the verdict, then promote or reject."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gate5.config.models import ReleaseConfig
+from gate5.errors import InputError
+from gate5.pipeline import promote, stages
+from gate5.pipeline.results import PromoteResult, RejectResult, StageResult
+from gate5.workspace.artifacts import open_workspace
+
+
+@dataclass(frozen=True)
+class ReleaseOutcome:
+    """What a release came to.
+
+    Attributes:
+        verdict: Gate 5's, ``pass``, ``fail`` or ``error``.
+        exit_code: 0, 1 or 3.
+        promotion: what promote did, ``None`` where the gate said no.
+        rejection: why not, ``None`` where it passed.
+    """
+
+    workspace: str
+    report: str
+    verdict: str
+    exit_code: int
+    promotion: PromoteResult | None
+    rejection: RejectResult | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+    def line(self) -> str:
+        """The outcome and where the report lies."""
+        end = self.promotion or self.rejection
+        return f"{end.line() if end else self.verdict}\nreport: {self.report}"
+
+
+def release(
+    checkpoint: str,
+    config: ReleaseConfig,
+    *,
+    workspace: str | None = None,
+    approved_by: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> ReleaseOutcome:
+    """Run every stage on ``checkpoint`` and promote it if Gate 5 passes.
+
+    Args:
+        checkpoint: a directory, a .zip or an s3:// URI.
+        config: the whole configuration.
+        workspace: where the artifacts go; ``None``: a new folder under ``var/workspaces``.
+        approved_by: the approver, needed where ``release.approval`` is ``required``.
+        progress: called with one line per finished stage.
+
+    Raises:
+        InputError: bad input; nothing is in the store.
+        OperationError: something broke; nothing is in the store.
+    """
+    say = progress or (lambda _: None)
+    if config.release.approval == "required" and not approved_by:
+        raise InputError(
+            "release.approval is `required`, but nobody approves: give --approved-by NAME, or release through the DAG."
+        )
+    promote.check_store(config)
+    space = open_workspace(workspace or time.strftime("var/workspaces/cli-%Y%m%d-%H%M%S"))
+
+    def done(name: str, result: StageResult, begun: float) -> None:
+        say(f"{name:<10} {time.monotonic() - begun:6.1f} s  {result.line()}")
+
+    for name, stage in _steps(config, checkpoint):
+        begun = time.monotonic()
+        done(name, stage(space), begun)
+    verdict = stages.gate(space, config)
+    say(stages.gate_report(space).table())
+    report = stages.report(space, config)
+    if verdict.verdict == "pass":
+        promoted = promote.promote(space, config, approved_by=approved_by)
+        return ReleaseOutcome(space.uri, report.path, "pass", 0, promoted, None)
+    rejected = promote.reject(space, config)
+    code = 1 if verdict.verdict == "fail" else 3
+    return ReleaseOutcome(space.uri, report.path, verdict.verdict, code, None, rejected)
+
+
+def _steps(config: ReleaseConfig, checkpoint: str) -> list[tuple[str, Callable[..., StageResult]]]:
+    def evaluation(name: str) -> Callable[..., StageResult]:
+        return lambda space: stages.evaluate(space, config, name)
+
+    return [
+        ("resolve", lambda space: stages.resolve(space, config, checkpoint)),
+        ("export", lambda space: stages.export(space, config)),
+        ("build", lambda space: stages.build(space, config)),
+        ("verify", lambda space: stages.verify(space, config)),
+        ("benchmark", lambda space: stages.benchmark(space, config)),
+        *[("evaluate", evaluation(name)) for name in stages.scenarios(config)],
+        ("compare", lambda space: stages.compare(space, config)),
+    ]

@@ -1,0 +1,342 @@
+"""The stages of a release, one function each.
+
+    resolve -> export -> build -> verify -> benchmark -> evaluate (one per scenario) -> compare -> gate -> report
+
+and then, in ``gate5.pipeline.promote``, promote or reject.
+
+Each reads named artifacts from a workspace, writes named artifacts back and returns a small typed result. The DAG, the
+command line and the tests call these same functions. A stage that has already been done on the same inputs returns its
+recorded result at once; a stage killed at any instant leaves no half-written artifact.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any
+
+import numpy as np
+
+from gate5 import engine
+from gate5.checkpoint import fetch, read
+from gate5.checkpoint.controller import TorchController
+from gate5.config.models import ReleaseConfig
+from gate5.control.policy import check_fits
+from gate5.errors import ConfigError, PlantError, WorkspaceError
+from gate5.evaluation import EvaluationReport, EvaluationReporter, ScenarioComparison
+from gate5.evaluation.explain import violation_notes
+from gate5.evaluation.observations import collect_observations
+from gate5.export import ExportReport, ONNXExporter
+from gate5.gate.judge import judge
+from gate5.gate.report import GateReport
+from gate5.io import canonical
+from gate5.io.files import sha256
+from gate5.latency.benchmark import LatencyBenchmark
+from gate5.latency.report import LatencyReport
+from gate5.parity.engine import ParityReport, compare_engine
+from gate5.pipeline import controllers
+from gate5.pipeline.results import (
+    BenchmarkResult,
+    BuildResult,
+    CompareResult,
+    EvaluateResult,
+    ExportResult,
+    GateResult,
+    ReportResult,
+    ResolveResult,
+    VerifyResult,
+)
+from gate5.plant import Controller
+from gate5.plant.registry import open_plant
+from gate5.store import timing_caches
+from gate5.workspace.artifacts import DirectoryWorkspace, Workspace
+from gate5.workspace.records import Tracker, run_stage
+
+
+def load_run_config(workspace: Workspace) -> ReleaseConfig:
+    """The configuration that ``resolve`` froze into the workspace, so that no stage of a run sees an edited file."""
+    data = workspace.find("config.json")
+    if data is None:
+        raise WorkspaceError(f"The workspace {workspace.uri} has no candidate yet: run `gate5 resolve` first.")
+    return ReleaseConfig.parse(canonical.loads(data), f"config.json of {workspace.uri}")
+
+
+def scenarios(config: ReleaseConfig) -> list[str]:
+    """The scenarios that a release has to cover: the configured ones, else all that the plant declares."""
+    plant = open_plant(config.plant)
+    wanted = list(config.evaluation.scenarios or plant.scenarios)
+    unknown = [name for name in wanted if name not in plant.scenarios]
+    if unknown:
+        raise PlantError(
+            f"The plant {plant.name} has no scenario {unknown[0]!r}; it has {', '.join(plant.scenarios)}: "
+            "correct evaluation.scenarios."
+        )
+    if not wanted:
+        raise ConfigError(
+            "evaluation.scenarios is empty, so that nothing would be evaluated: name some, or set it to null."
+        )
+    return wanted
+
+
+def resolve(workspace: Workspace, config: ReleaseConfig, source: str) -> ResolveResult:
+    """Find, read and hash the checkpoint, check that it fits the plant, and freeze the configuration.
+
+    Args:
+        workspace: where the run's artifacts go.
+        config: of the whole release.
+        source: a directory, a .zip or an s3:// URI.
+
+    Raises:
+        CheckpointError: it, or the baseline's, cannot be read safely or does not fit the plant.
+        ConfigError: the baseline cannot be opened.
+        PlantError: the plant or a scenario does not exist.
+    """
+    files = fetch(source)
+    checkpoint = read(files, trust_pickle=config.checkpoint.trust_pickle)
+    plant = open_plant(config.plant)
+    check_fits(checkpoint, plant)
+    scenarios(config)
+    other = controllers.fetch_baseline(config, plant)
+
+    def body(tracker: Tracker) -> dict[str, Any]:
+        controllers.keep(tracker, "checkpoint", files)
+        if other is not None:
+            controllers.keep(tracker, "baseline", other)
+        description = checkpoint.describe()
+        tracker.write_json("checkpoint.json", {**description, "source": files.uri})
+        tracker.write_json("config.json", config.plain())
+        return ResolveResult(
+            workspace=workspace.uri,
+            source=files.uri,
+            algorithm=checkpoint.algorithm,
+            obs_dim=checkpoint.obs_dim,
+            act_dim=checkpoint.act_dim,
+            parameters=sum(int(p.numel()) for p in checkpoint.module.parameters()),
+            policy_sha256=checkpoint.policy_sha256,
+            vecnormalize_sha256=checkpoint.vecnormalize_sha256,
+        ).to_dict()
+
+    given = {
+        "source": files.uri,
+        "policy": checkpoint.policy_sha256,
+        "vecnormalize": checkpoint.vecnormalize_sha256,
+        "baseline": None if other is None else [sha256(part or b"") for part in (other.policy, other.vecnormalize)],
+    }
+    return ResolveResult.from_dict(run_stage(workspace, config, "resolve", body, given)[0])
+
+
+def export(workspace: Workspace, config: ReleaseConfig) -> ExportResult:
+    """Write the whole policy function as ONNX and compare it with the policy on closed-loop observations."""
+
+    def body(tracker: Tracker) -> dict[str, Any]:
+        checkpoint = controllers.candidate(tracker, config)
+        plant = open_plant(config.plant)
+        drivers: list[Controller] = [TorchController(checkpoint.module)]
+        baseline = controllers.baseline(tracker, config, plant)
+        if baseline is not None:
+            drivers.append(baseline)
+        observations = collect_observations(plant, drivers, config.export.samples)
+        onnx, report = ONNXExporter(config.export).export(checkpoint, observations)
+        tracker.write("observations.npz", _pack(obs=observations))
+        tracker.write("policy.onnx", onnx)
+        tracker.write_json("export.json", report.to_dict())
+        return ExportResult(
+            workspace.uri, tracker.outputs["policy.onnx"], report.max_abs_error, report.compared
+        ).to_dict()
+
+    given = {"plant": open_plant(config.plant).name}  # an FMU's name has its hash
+    return ExportResult.from_dict(run_stage(workspace, config, "export", body, given)[0])
+
+
+def build(workspace: Workspace, config: ReleaseConfig) -> BuildResult:
+    """Build the engine for this machine's hardware from the ONNX graph."""
+    backend = engine.choose_backend(config.engine)
+
+    def body(tracker: Tracker) -> dict[str, Any]:
+        place = engine.timing_place(backend)
+        cache = workspace.find("engine/timing.cache") or timing_caches.fetch(config.store, place)
+        built = engine.build(tracker.read("policy.onnx", by="export"), config.engine, timing_cache=cache)
+        tracker.write("engine/policy.engine", built.blob)
+        tracker.write_json("engine/engine.json", built.metadata)
+        if built.timing_cache is not None:
+            workspace.write("engine/timing.cache", built.timing_cache)
+            timing_caches.keep(config.store, place, built.timing_cache)
+        with engine.load(built.blob, built.metadata, threads=config.engine.threads) as loaded:
+            info = loaded.info
+        return BuildResult(
+            workspace=workspace.uri,
+            backend=info.backend,
+            precision=info.precision,
+            device=info.device,
+            engine_sha256=tracker.outputs["engine/policy.engine"],
+            size=len(built.blob),
+        ).to_dict()
+
+    return BuildResult.from_dict(run_stage(workspace, config, "build", body, {"backend": backend})[0])
+
+
+def verify(workspace: Workspace, config: ReleaseConfig) -> VerifyResult:
+    """Compare the built engine with the ONNX graph: closed-loop, random, extreme inputs; batches; repeatability."""
+
+    def body(tracker: Tracker) -> dict[str, Any]:
+        plant = open_plant(config.plant)
+        space = plant.observation_space
+        with _engine(tracker, config) as built:
+            report = compare_engine(
+                built,
+                tracker.read("policy.onnx", by="export"),
+                _observations(tracker),
+                space.low,
+                space.high,
+                config.parity,
+            )
+        tracker.write_json("parity.json", report.to_dict())
+        return VerifyResult(workspace.uri, report.max_abs_error, report.nonfinite, report.compared).to_dict()
+
+    return VerifyResult.from_dict(run_stage(workspace, config, "verify", body)[0])
+
+
+def benchmark(workspace: Workspace, config: ReleaseConfig) -> BenchmarkResult:
+    """Time the engine host to host, one real observation at a time."""
+
+    def body(tracker: Tracker) -> dict[str, Any]:
+        with _engine(tracker, config) as built:
+            measured = LatencyBenchmark(built, config.latency)
+            report = measured.run(_observations(tracker))
+        tracker.write("latency.npz", _pack(**{name: np.asarray(v, np.float32) for name, v in measured.samples.items()}))
+        tracker.write_json("latency.json", report.to_dict())
+        return BenchmarkResult(
+            workspace.uri, report.p50_ms, report.p99_ms, report.p99_upper_ms, config.gate.sla_p99_ms
+        ).to_dict()
+
+    return BenchmarkResult.from_dict(run_stage(workspace, config, "benchmark", body)[0])
+
+
+def evaluate(workspace: Workspace, config: ReleaseConfig, scenario: str) -> EvaluateResult:
+    """Let the built engine, the baseline, and the policy before it became an engine drive one scenario's seeds."""
+    if scenario not in scenarios(config):
+        raise PlantError(f"No scenario {scenario!r} in this release; it covers {', '.join(scenarios(config))}.")
+
+    def body(tracker: Tracker) -> dict[str, Any]:
+        plant = open_plant(config.plant)
+        reporter = EvaluationReporter(plant, config.evaluation)
+        with _engine(tracker, config) as built:
+            row = reporter.scenario(
+                scenario,
+                engine.EngineController(built),
+                controllers.baseline(tracker, config, plant),
+                reference=controllers.reference(tracker, config),
+            )
+        tracker.write_json(f"evaluation/{scenario}.json", row.to_dict())
+        tracker.write(f"evaluation/{scenario}.npz", _pack(**reporter.trajectories(scenario)))
+        return _evaluate_result(workspace, row).to_dict()
+
+    given = {"plant": open_plant(config.plant).name}
+    return EvaluateResult.from_dict(run_stage(workspace, config, f"evaluate-{scenario}", body, given)[0])
+
+
+def compare(workspace: Workspace, config: ReleaseConfig) -> CompareResult:
+    """Put the scenarios' rows together into one ``EvaluationReport``."""
+
+    def body(tracker: Tracker) -> dict[str, Any]:
+        rows = [
+            ScenarioComparison.from_dict(tracker.read_json(f"evaluation/{name}.json", by=f"evaluate-{name}"))
+            for name in scenarios(config)
+        ]
+        report = EvaluationReporter(open_plant(config.plant), config.evaluation).report(rows)
+        tracker.write_json("comparison.json", report.to_dict())
+        metrics = report.metrics()
+        bounds = {
+            name: (metrics.get(f"evaluation.{name}.difference.low"), metrics.get(f"evaluation.{name}.difference.high"))
+            for name in scenarios(config)
+        }
+        violations = [metrics.get(f"evaluation.{name}.rl.violations") for name in scenarios(config)]
+        return CompareResult(
+            workspace=workspace.uri,
+            scenarios=scenarios(config),
+            episodes=sum(int(metrics.get(f"evaluation.{name}.rl.episodes") or 0) for name in scenarios(config)),
+            violations=None if None in violations else int(sum(v for v in violations if v is not None)),
+            better=[name for name, (low, _) in bounds.items() if low is not None and low > 0],
+            worse=[name for name, (_, high) in bounds.items() if high is not None and high < 0],
+            baseline=report.scenarios[0].baseline_name,
+        ).to_dict()
+
+    return CompareResult.from_dict(run_stage(workspace, config, "compare", body)[0])
+
+
+def gate(workspace: Workspace, config: ReleaseConfig) -> GateResult:
+    """Judge the measurements by Gate 5's rules. A measurement that is missing is never a pass."""
+
+    def body(tracker: Tracker) -> dict[str, Any]:
+        rows = EvaluationReport.from_dict(tracker.read_json("comparison.json", by="compare"))
+        metrics = _metrics(tracker) | rows.metrics()
+        notes = violation_notes(rows)
+        verdict = judge(config.gate.rules, metrics, scenarios(config), config.gate.sla_p99_ms, notes)
+        tracker.write_json("gate.json", verdict.to_dict())
+        return GateResult(workspace.uri, verdict.verdict, list(verdict.reasons)).to_dict()
+
+    return GateResult.from_dict(run_stage(workspace, config, "gate", body)[0])
+
+
+def report(workspace: Workspace, config: ReleaseConfig) -> ReportResult:
+    """Render the HTML report from whatever the workspace holds by now."""
+    from gate5.report import render
+
+    page = render(workspace).encode()
+    digest = workspace.write("report.html", page)
+    path = os.fspath(workspace.path / "report.html") if isinstance(workspace, DirectoryWorkspace) else ""
+    return ReportResult(workspace.uri, path or f"{workspace.uri}/report.html", digest)
+
+
+def gate_report(workspace: Workspace) -> GateReport:
+    """The verdict with all its rules (``.table()`` for a terminal, ``.markdown()`` for a page)."""
+    return GateReport.from_dict(workspace.read_json("gate.json"))
+
+
+def _metrics(tracker: Tracker) -> dict[str, float | None]:
+    metrics: dict[str, float | None] = {}
+    metrics |= ExportReport.from_dict(tracker.read_json("export.json", by="export")).metrics()
+    metrics |= ParityReport.from_dict(tracker.read_json("parity.json", by="verify")).metrics()
+    metrics |= LatencyReport.from_dict(tracker.read_json("latency.json", by="benchmark")).metrics()
+    return metrics
+
+
+def _engine(tracker: Tracker, config: ReleaseConfig) -> engine.Engine:
+    metadata = tracker.read_json("engine/engine.json", by="build")
+    return engine.load(tracker.read("engine/policy.engine", by="build"), metadata, threads=config.engine.threads)
+
+
+def _evaluate_result(workspace: Workspace, row: ScenarioComparison) -> EvaluateResult:
+    metrics = row.metrics()
+
+    def value(name: str) -> float | None:
+        return metrics.get(f"evaluation.{row.scenario}.{name}")
+
+    def count(name: str) -> int | None:
+        found = value(name)
+        return None if found is None else int(found)
+
+    return EvaluateResult(
+        workspace=workspace.uri,
+        scenario=row.scenario,
+        episodes=count("rl.episodes") or 0,
+        violations=count("rl.violations"),
+        return_mean=value("rl.return_mean"),
+        baseline_return_mean=value("baseline.return_mean"),
+        baseline_violations=count("baseline.violations"),
+        difference_low=value("difference.low"),
+        difference_high=value("difference.high"),
+        baseline=row.baseline_name,
+    )
+
+
+def _observations(tracker: Tracker) -> Any:
+    with np.load(io.BytesIO(tracker.read("observations.npz", by="export")), allow_pickle=False) as data:
+        return data["obs"]
+
+
+def _pack(**arrays: Any) -> bytes:
+    """An .npz archive; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()

@@ -1,0 +1,47 @@
+"""Where the workspace of an orchestrated run lies, so that every task, the UI and a person find the same one.
+
+The address follows from the DAG's and the run's name alone; nothing has to be handed from task to task.
+``$GATE5_WORKSPACES`` (a directory or ``s3://BUCKET/PREFIX``, default ``var/workspaces``) must be the same on every
+worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from urllib.parse import quote
+
+from gate5.io.paths import resolve_path
+from gate5.workspace.artifacts import Workspace, open_workspace
+
+_LONGEST = 180
+
+
+def workspaces_root() -> str:
+    """The directory or S3 prefix under which the workspaces of all runs lie."""
+    root = os.environ.get("GATE5_WORKSPACES") or "var/workspaces"
+    return root.rstrip("/") if "://" in root else str(resolve_path(root))
+
+
+def run_workspace_uri(dag_id: str, run_id: str) -> str:
+    """The workspace of one run; different runs have different ones, whatever characters their names have."""
+    return f"{workspaces_root()}/{path_segment(dag_id)}/{path_segment(run_id)}"
+
+
+def find_run_workspace(dag_id: str, run_id: str) -> Workspace | None:
+    """The workspace of a run, or ``None`` where nothing has been written to it yet (and none is made)."""
+    uri = run_workspace_uri(dag_id, run_id)
+    if "://" not in uri and not os.path.isdir(uri):
+        return None
+    workspace = open_workspace(uri)
+    return workspace if workspace.list("records/") else None
+
+
+def path_segment(name: str) -> str:
+    """``name`` as one path segment: nothing in it can climb, collide or be too long for a file system."""
+    plain = quote(name, safe="")
+    if plain.startswith("."):
+        plain = "%2E" + plain[1:]
+    if len(plain) <= _LONGEST:
+        return plain
+    return f"{plain[: _LONGEST - 65]}~{hashlib.sha256(name.encode()).hexdigest()}"

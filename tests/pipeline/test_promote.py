@@ -1,0 +1,63 @@
+"""A verdict counts only under the rules of the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gate5.config.models import ReleaseConfig
+from gate5.errors import InputError
+from gate5.gate.judge import judge
+from gate5.pipeline import promote
+from gate5.workspace.artifacts import DirectoryWorkspace, Workspace
+from gate5.workspace.records import Tracker, run_stage
+from tests.support.scenarios import SCENARIOS
+
+LAX = {"rules": [{"name": "latency_p99", "metric": "latency.p99_upper_ms", "op": "<", "threshold": 1e6}]}
+
+
+def judged(path: Path, config: ReleaseConfig, scenarios: tuple[str, ...] = SCENARIOS) -> Workspace:
+    """A workspace whose gate has spoken under ``config``; everything measured is 0, or 99 where more is better."""
+    workspace = DirectoryWorkspace(path)
+    metrics: dict[str, float | None] = {"latency.p99_upper_ms": 0.0, "latency.cadence.p99_upper_ms": 0.0}
+    metrics |= {"parity.onnx.max_abs_error": 0.0, "parity.engine.max_abs_error": 0.0}
+    metrics["parity.engine.repeat_mismatches"] = 0.0
+    for name in SCENARIOS:
+        metrics |= {f"evaluation.{name}.rl.violations": 0.0, f"evaluation.{name}.difference.high": 99.0}
+        metrics |= {f"evaluation.{name}.rl.engine_episodes": 99.0, f"evaluation.{name}.baseline.episodes": 99.0}
+
+    def body(tracker: Tracker) -> dict[str, Any]:
+        report = judge(config.gate.rules, metrics, scenarios, config.gate.sla_p99_ms)
+        assert report.passed
+        tracker.write_json("gate.json", report.to_dict())
+        return {}
+
+    run_stage(workspace, config, "gate", body)
+    return workspace
+
+
+def of(path: Path, **changes: Any) -> ReleaseConfig:
+    return ReleaseConfig.parse({"store": {"uri": str(path / "store")}, **changes})
+
+
+def test_a_pass_under_laxer_rules_is_not_promoted_under_the_runs_own(tmp_path: Path) -> None:
+    workspace = judged(tmp_path / "w", of(tmp_path, gate=LAX))
+    with pytest.raises(InputError, match="under another configuration"):
+        promote.promote(workspace, of(tmp_path))
+    assert not (tmp_path / "store").exists()
+
+
+def test_nor_one_that_left_a_scenario_out(tmp_path: Path) -> None:
+    rest = tuple(name for name in SCENARIOS if name != "cold_startup")
+    workspace = judged(tmp_path / "w", of(tmp_path), rest)
+    with pytest.raises(InputError, match="under other rules"):
+        promote.promote(workspace, of(tmp_path))
+
+
+def test_under_its_own_rules_it_gets_past_the_verdict(tmp_path: Path) -> None:
+    workspace = judged(tmp_path / "w", of(tmp_path))
+    # This workspace holds nothing but a verdict, so that the next thing is missing: proof that the verdict was taken.
+    with pytest.raises(InputError, match=r"has no .* yet: run"):
+        promote.promote(workspace, of(tmp_path))
