@@ -61,7 +61,7 @@ def measure(options: argparse.Namespace) -> int:
     if not options.keep:
         release.forget(folder)
     result: dict[str, Any] = {"ok": False, "machine": description(PACKAGES), "config": config.plain()}
-    result["command"] = " ".join(["benchmarks/gpu/__main__.py", *sys.argv[1:]])
+    result["command"] = " ".join(["python -m benchmarks.gpu", *sys.argv[1:]])
 
     def save() -> None:
         result["artifacts"] = release.artifacts(workspace)
@@ -137,7 +137,9 @@ def _trajectories(workspace: DirectoryWorkspace, target: Path | None) -> None:
 def render(options: argparse.Namespace) -> int:
     from benchmarks.gpu.page import write_pages
 
-    for page in write_pages(json.loads(options.result.read_text()), options.trajectories):
+    result = json.loads(options.result.read_text())
+    result["gaps"] = [row for file in options.gaps for row in json.loads(file.read_text())]
+    for page in write_pages(result, options.trajectories):
         print(f"wrote {page}")
     return 0
 
@@ -148,7 +150,7 @@ def everything(options: argparse.Namespace) -> int:
     folder = ROOT / "var" / "bench-gpu"
     options.folder, options.keep = folder / "workspace", False
     options.out = options.result = folder / "gpu.json"
-    options.trajectories = folder / "emergency_trip.npz"
+    options.trajectories, options.gaps = folder / "emergency_trip.npz", []
     prepare(options)
     code = measure(options)
     render(options)
@@ -198,6 +200,7 @@ def _arguments() -> argparse.ArgumentParser:
     phase = commands.add_parser("render", help="pages for docs/results/")
     phase.add_argument("result", type=Path, metavar="FILE.json")
     phase.add_argument("--trajectories", type=Path, metavar="FILE.npz")
+    phase.add_argument("--gaps", type=Path, nargs="*", default=[], metavar="FILE.json", help="of benchmarks.gpu.gaps")
     phase.set_defaults(run=render)
     phase = commands.add_parser("all", parents=[given, measured], help="all phases on one machine")
     phase.set_defaults(run=everything)

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.gpu import gaps
 from benchmarks.gpu.series import distribution, interleave
 from benchmarks.gpu.timing import EmptyGraph, repeat
 from benchmarks.policy_arrays import extract
@@ -45,7 +46,6 @@ from gate5.parity.engine import compare_engine
 BATCHES = (1, 8, 64)
 CHECKS = ["build", "parity", "latency", "series", "paths", "kernels", "cadence", "peers"]
 CHECKS += ["lifetimes", "threads", "refusals"]
-CADENCES_MS = (1.0, 10.0, 100.0)
 
 
 class Check:
@@ -160,18 +160,10 @@ class Check:
                 found[f"batch {batch}"] = row
         return found
 
-    def cadence(self) -> dict[str, Any]:
+    def cadence(self) -> list[dict[str, Any]]:
         """One inference after each idle gap, as a plant asks."""
-        found = {}
-        for gap in CADENCES_MS:
-            count = 1000 if gap <= 10 else 460  # 459 give a bound of p99
-            config = LatencyConfig(iterations=1000, blocks=1, cadence_ms=gap, cadence_iterations=count)
-            with self.open() as engine:
-                benchmark = LatencyBenchmark(engine, config)
-                report = benchmark.run(self.obs)
-            found[f"{gap:g} ms"] = None if report.cadence is None else dataclasses.asdict(report.cadence)
-            self.samples[f"cadence/{gap:g}"] = benchmark.samples["cadence"]
-        return found
+        with self.open() as engine:
+            return gaps.curve(engine, self.obs)
 
     def peers(self) -> dict[str, Any]:
         """PyTorch on the same policy and observations, in the Python that has it."""

@@ -237,15 +237,6 @@ def parts_of_latency(result: dict[str, Any]) -> list[str]:
         names = ("copy_in_ms", "compute_ms", "copy_out_ms", "launch_and_wait_ms", "chained_ms")
         rows.append((str(batch), *(microseconds(row.get(name)) for name in names)))
     head = ("batch, median µs", "copy in", "compute (events)", "copy out", "launch and wait", "chained launches")
-    gaps = [
-        (name, *(microseconds(row[key]) for key in _QUANTILES), str(row["samples"]))
-        for name, row in (part(result, "cadence") or {}).items()
-        if row
-    ]
-    release = get(result, "artifacts", "latency", "cadence")
-    if release:
-        gap = f"{get(result, 'artifacts', 'latency', 'cadence_ms'):g} ms (the release's)"
-        gaps.append((gap, *(microseconds(release[key]) for key in _QUANTILES), str(release["samples"])))
     return [
         *table(head, rows),
         "",
@@ -253,8 +244,22 @@ def parts_of_latency(result: dict[str, Any]) -> list[str]:
         f"graph takes {microseconds(part(result, 'kernels', 'floor_chained_ms'))} µs. *Events* include what lies "
         "between the two events on the stream.",
         "",
-        *table(("idle gap before each", "p50", "p95", "p99", "p99 bound", "max", "samples"), gaps),
+        *idle_gaps(result),
     ]
+
+
+def idle_gaps(result: dict[str, Any]) -> list[str]:
+    """Latency after idle gaps, the shortest first; what keeps the GPU warm in between below the idle ones."""
+    measured = [*(part(result, "cadence") or []), *result.get("gaps", [])]
+    rows = []
+    for gap in sorted(measured, key=lambda gap: (gap["keep_warm_ms"] is not None, gap["gap_ms"])):
+        series, warm = gap["series"], gap["keep_warm_ms"]
+        name = f"{gap['gap_ms']:g} ms" + ("" if warm is None else f", an inference every {warm:g} ms in between")
+        bound = "none" if gap["bounded"] is None else f"p{100 * gap['bounded']:g} < {microseconds(gap['bound_ms'])}"
+        quantiles = (microseconds(series[key]) for key in ("p50_ms", "p95_ms", "p99_ms", "max_ms"))
+        rows.append((name, *quantiles, bound, str(series["samples"])))
+    head = ("idle gap before each, µs", "p50", "p95", "p99", "max", "bound, 99 % confidence", "samples")
+    return table(head, rows)
 
 
 def scenarios(result: dict[str, Any]) -> list[str]:

@@ -41,7 +41,7 @@ def result() -> dict[str, Any]:
         },
         "artifacts": {
             "engine": {"hardware": {"gpu": "NVIDIA H200"}, "precision": "fp16"},
-            "latency": {"back_to_back": row(0.021, 0.026), "cadence": None, "cadence_ms": 5.0},
+            "latency": {"back_to_back": row(0.021, 0.026), "gaps": []},
             "export": {"max_abs_error": 2e-4}, "parity": None, "comparison": None, "gate": None, "checkpoint": None,
             "prepared": None,
         },

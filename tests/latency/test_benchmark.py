@@ -32,7 +32,7 @@ from gate5.latency.quantiles import quantile, upper_bound, upper_rank
 from gate5.latency.report import LatencyReport
 from gate5.latency.thread import Quiet, quiet
 
-CONFIG = LatencyConfig(iterations=1000, warmup=20, blocks=4, cadence_ms=0.5, cadence_iterations=20)
+CONFIG = LatencyConfig(iterations=1000, warmup=20, blocks=4, cadence_ms=0.5, gaps_ms=(), cadence_iterations=20)
 
 
 class Recorder:
@@ -72,7 +72,7 @@ def test_report() -> None:
     report = benchmark.run(OBSERVATIONS)
     assert report.samples == 1000 == len(benchmark.samples["back_to_back"])
     assert report.cadence is not None
-    assert report.cadence.samples == 20 == len(benchmark.samples["cadence"])
+    assert report.cadence.samples == 20 == len(benchmark.samples["gap 0.5 ms"])
     assert (benchmark.samples["back_to_back"] > 0).all()
     ordered = np.sort(benchmark.samples["back_to_back"])
     assert report.max_ms == ordered[-1]

@@ -16,7 +16,9 @@ from gate5.evaluation import EvaluationReporter, Reference
 from gate5.export import ExportReport, WorstSample
 from gate5.gate.judge import judge
 from gate5.io import canonical
-from gate5.latency.report import LatencyReport, Series
+from gate5.latency.gaps import Gap, GapSeries
+from gate5.latency.report import LatencyReport
+from gate5.latency.series import Series
 from gate5.parity.engine import ParityReport
 from gate5.plant.base import Box, Constraint, Float32, Scenario, Step, Variable
 from gate5.workspace.artifacts import DirectoryWorkspace, Workspace
@@ -150,14 +152,20 @@ def _samples() -> dict[str, Any]:
     rng = np.random.default_rng(1)
     fast = rng.lognormal(np.log(0.02), 0.1, 5000)
     fast[rng.integers(0, 5000, 20)] *= 20
-    return {"back_to_back": fast, "cadence": rng.lognormal(np.log(0.035), 0.1, 500)}
+    return {
+        "back_to_back": fast,
+        "gap 1 ms": rng.lognormal(np.log(0.03), 0.1, 500),
+        "gap 5 ms": rng.lognormal(np.log(0.035), 0.1, 60),
+    }
 
 
 def _latency(samples: dict[str, Any]) -> LatencyReport:
-    series = {name: Series.of((values * 1e6).astype(np.int64), 0.99) for name, values in samples.items()}
+    spent = {name: (values * 1e6).astype(np.int64) for name, values in samples.items()}
+    gaps = [Gap(1.0, 500), Gap(5.0, 60)]
     block = {"p50_ms": 0.02, "p99_ms": 0.03, "max_ms": 0.4, "involuntary_switches": 1.0}
     return LatencyReport(
-        back_to_back=series["back_to_back"], cadence=series["cadence"], confidence=0.99, cadence_ms=5.0,
+        back_to_back=Series.of(spent["back_to_back"], 0.99), period_s=5.0, confidence=0.99,
+        gaps=tuple(GapSeries.of(gap, spent[gap.name], 0.99) for gap in gaps),
         blocks=(block, block), split=None, nonfinite=0, timer_ms=1e-4,
         conditions={"cpu": 1, "policy": "SCHED_OTHER"}, device_before=None, device_after=None,
         engine={"backend": "onnxruntime"}, machine={"cpu": "a CPU"},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -110,9 +110,21 @@ class LatencyConfig(Section):
 
     iterations: int = Field(20_000, ge=1000, description="timed inferences back to back")
     warmup: int = Field(2_000, ge=0, description="inferences before the first timed one")
-    cadence_ms: float = Field(5.0, gt=0, description="idle gap between the inferences of the second series")
+    gaps_ms: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (1.0, 5.0), description="idle gaps before an inference that are measured beside the largest one"
+    )
+    cadence_ms: float | None = Field(
+        None, gt=0, description="the largest idle gap; null: the plant's own control period, up to `cadence_cap_ms`"
+    )
+    cadence_cap_ms: float = Field(20.0, gt=0, description="the largest idle gap that a run can afford")
+    cadence_seconds: float = Field(10.0, gt=0, description="how long one gap may be measured, in seconds")
     cadence_iterations: int = Field(
-        1_000, ge=0, description="timed inferences of the second series; too few for a bound of p99: Gate 5 says no"
+        1_000,
+        ge=0,
+        description="timed inferences of each gap at most; with too few for a bound of p99 that rule is not met",
+    )
+    keep_warm_ms: float | None = Field(
+        None, gt=0, description="measure the largest gap again with an inference this often in between; null: do not"
     )
     blocks: int = Field(10, ge=1, description="the back-to-back series is taken in this many blocks")
     confidence: float = Field(0.99, gt=0.5, lt=1, description="of the upper bound of p99")

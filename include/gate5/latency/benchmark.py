@@ -1,8 +1,8 @@
 """``LatencyBenchmark``: how long an inference takes, host to host, one real observation at a time.
 
-Two series. *Back to back*: inferences follow each other; the SLA is judged on the upper confidence bound of its p99.
-*Cadence*: an idle gap before each, as at the plant, because caches and clocks cool down in it. Every sample counts,
-those that other processes disturbed too; what disturbed them is recorded beside.
+*Back to back*: inferences follow each other; the SLA is judged on the upper confidence bound of its p99. *With idle
+gaps* before each, as at the plant (see ``gaps``). Every sample counts, those that other processes disturbed too; what
+disturbed them is recorded beside.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from gate5.config.models import LatencyConfig
 from gate5.errors import EngineError
+from gate5.latency import gaps as idle_gaps
 from gate5.latency.quantiles import quantile
-from gate5.latency.report import LatencyReport, Series
+from gate5.latency.report import LatencyReport
+from gate5.latency.series import Series
 from gate5.latency.thread import Counters, Quiet, ordinary, quiet
 from gate5.provenance import machine
 
@@ -48,11 +50,18 @@ class LatencyBenchmark:
     """Times an engine in the thread that calls ``run``.
 
     Attributes:
-        samples: after ``run``, milliseconds per inference: ``back_to_back`` and ``cadence``.
+        samples: after ``run``, milliseconds per inference: ``back_to_back`` and one series for each gap.
     """
 
-    def __init__(self, engine: Engine, config: LatencyConfig) -> None:
-        self.engine, self.config = engine, config
+    def __init__(self, engine: Engine, config: LatencyConfig, *, period_s: float | None = None) -> None:
+        """See the class.
+
+        Args:
+            engine: what is timed.
+            config: how often, and after which gaps.
+            period_s: the plant's control period in seconds, which is the largest gap if the configuration affords it.
+        """
+        self.engine, self.config, self.period_s = engine, config, period_s
         self.samples: dict[str, NDArray[np.float64]] = {}
 
     def run(self, observations: Float32) -> LatencyReport:
@@ -74,17 +83,20 @@ class LatencyBenchmark:
             pace = self._pace(thread, typical, switches)
             back_to_back, blocks, actions = self._back_to_back(rows, thread, pace)
             middle = Counters.now(thread.cpu)
-            cadence = self._cadence(rows)
+            gaps, idle = idle_gaps.plan(self.config, self.period_s), list[Int64]()
+            for gap in gaps:
+                idle.append(idle_gaps.measure(self.engine.infer, rows, self.engine.info.act_dim, gap))
             end = Counters.now(thread.cpu)
             timer_ms = _timer_ns() / 1e6
         split = self._split(rows)
-        self.samples = {"back_to_back": back_to_back / 1e6, "cadence": cadence / 1e6}
+        self.samples = {"back_to_back": back_to_back / 1e6}
+        self.samples |= {gap.name: spent / 1e6 for gap, spent in zip(gaps, idle, strict=True)}
         confidence = self.config.confidence
         return LatencyReport(
             back_to_back=Series.of(back_to_back, confidence),
-            cadence=Series.of(cadence, confidence) if len(cadence) else None,
+            gaps=tuple(idle_gaps.GapSeries.of(gap, spent, confidence) for gap, spent in zip(gaps, idle, strict=True)),
+            period_s=self.period_s,
             confidence=confidence,
-            cadence_ms=self.config.cadence_ms,
             blocks=tuple(blocks),
             split=split,
             nonfinite=int(np.count_nonzero(~np.isfinite(actions))),
@@ -97,7 +109,7 @@ class LatencyBenchmark:
                 "burst": pace.burst,
                 "rest_ms": 1e3 * pace.rest_s,
                 "back_to_back": start.until(middle),
-                "cadence": middle.until(end),
+                "gaps": middle.until(end),
             },
             device_before=before,
             device_after=state() if state else None,
@@ -166,19 +178,6 @@ class LatencyBenchmark:
             begin = clock()
             infer(row, out)
             spent[index] = clock() - begin
-
-    def _cadence(self, rows: list[Float32]) -> Int64:
-        total, gap = self.config.cadence_iterations, self.config.cadence_ms / 1e3
-        infer, clock, many = self.engine.infer, time.perf_counter_ns, len(rows)
-        spent = np.zeros(total, np.int64)
-        out = np.full((1, self.engine.info.act_dim), np.nan, np.float32)
-        for index in range(total):
-            time.sleep(gap)
-            row = rows[index % many]
-            begin = clock()
-            infer(row, out)
-            spent[index] = clock() - begin
-        return spent
 
     def _split(self, rows: list[Float32]) -> dict[str, float] | None:
         measure = getattr(self.engine, "split", None)

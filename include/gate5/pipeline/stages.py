@@ -201,7 +201,7 @@ def benchmark(workspace: Workspace, config: ReleaseConfig) -> BenchmarkResult:
 
     def body(tracker: Tracker) -> dict[str, Any]:
         with _engine(tracker, config) as built:
-            measured = LatencyBenchmark(built, config.latency)
+            measured = LatencyBenchmark(built, config.latency, period_s=open_plant(config.plant).dt_s)
             report = measured.run(_observations(tracker))
         tracker.write("latency.npz", _pack(**{name: np.asarray(v, np.float32) for name, v in measured.samples.items()}))
         tracker.write_json("latency.json", report.to_dict())

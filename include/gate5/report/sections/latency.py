@@ -14,8 +14,8 @@ from gate5.report.html import Markup, figure, table, tag
 from gate5.report.sections.plain import flat_facts
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
-_NAMES = {"back_to_back": "back to back", "cadence": "at the cadence"}
-_ELSEWHERE = ("back_to_back", "cadence", "blocks")
+_NAMES = {"back_to_back": "back to back"}
+_ELSEWHERE = ("back_to_back", "gaps", "blocks")
 _SPLIT = ("copy", "compute", "h2d", "d2h", "inference")
 
 
@@ -40,7 +40,7 @@ def section(artifacts: Artifacts) -> Markup:
         parts.append(_charts(series, metrics, sla))
     else:
         parts.append(tag("p", "Missing: the raw samples (latency.npz).", class_="soft"))
-    parts += [_conditions(report), _blocks(report)]
+    parts += [_gaps(report), _conditions(report), _blocks(report)]
     return tag("section", parts, id="latency")
 
 
@@ -55,6 +55,48 @@ def _quantiles(series: Arrays, metrics: dict[str, float | None], sla: float | No
     bound = figure(metrics.get("latency.p99_upper_ms"), 4, "ms")
     text = f"Milliseconds. Upper confidence bound of p99: {bound}; the SLA allows < {figure(sla, 4, 'ms')}"
     return table(header, rows, numeric=range(1, 8), caption=text)
+
+
+def _gaps(report: LatencyReport) -> Markup | None:
+    """The curve over idle gaps, and how far the largest is from the plant's own period."""
+    if not report.gaps:
+        return None
+    rows = []
+    for gap in report.gaps:
+        warm = "" if gap.keep_warm_ms is None else f", an inference every {gap.keep_warm_ms:g} ms in between"
+        bound = "too few samples" if gap.bounded is None else f"p{100 * gap.bounded:g} {figure(gap.bound_ms, 4)}"
+        series = gap.series
+        numbers = (figure(value, 4) for value in (series.p50_ms, series.p95_ms, series.p99_ms, series.max_ms))
+        rows.append([f"{gap.gap_ms:g} ms{warm}", f"{series.samples:,}", *numbers, bound])
+    header = ("idle gap before each", "samples", "p50", "p95", "p99", "max", "upper bound of")
+    largest = report.largest_gap
+    period = report.period_s
+    told = "Milliseconds."
+    if largest is not None and period is not None and largest.gap_ms < 1e3 * period:
+        told += (
+            f" The plant asks once in {period:g} s; the largest gap measured is {largest.gap_ms:g} ms, so that nothing "
+            "is claimed beyond it."
+        )
+    inner = table(header, rows, numeric=range(1, 6), caption=told)
+    idle = [gap for gap in report.gaps if gap.keep_warm_ms is None]
+    if len(idle) < 2:
+        return inner
+    x = np.array([gap.gap_ms for gap in idle])
+    curves = [
+        Series(name, kind, x, np.array([getattr(gap.series, key) for gap in idle]))
+        for name, kind, key in (("p50", "c1", "p50_ms"), ("p99", "c2", "p99_ms"))
+    ]
+    chart = Chart(
+        title="Latency after an idle gap",
+        unit="ms",
+        series=curves,
+        x_name="idle gap, ms",
+        log_x=True,
+        log_y=True,
+        height=200.0,
+        summary="Median and p99 of the latency for each idle gap; the table has the numbers.",
+    )
+    return tag("div", [inner, draw(chart)])
 
 
 def _conditions(report: LatencyReport) -> Markup:
