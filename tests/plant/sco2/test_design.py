@@ -85,6 +85,6 @@ def test_a_colder_inlet_brings_the_compressor_nearer_to_surge() -> None:
 def test_more_flow_lowers_the_effectiveness_of_the_recuperator() -> None:
     cycle = design.cycle(Parameters(), ArrayOps())
     flows = np.array([45.0, 95.0, 125.0])
-    effectiveness = cycle.recuperator_effectiveness(cycle.flow_factor(flows))
+    effectiveness = cycle.recuperator_effectiveness(cycle.flow_factor(flows), 1.0)
     assert np.all(np.diff(effectiveness) < 0)
     assert effectiveness[1] == pytest.approx(0.92)

@@ -20,6 +20,7 @@ class Health(NamedTuple):
     precooler: Any
     turbine: Any
     compressor: Any
+    recuperator: Any = 1.0
 
 
 class Compression(NamedTuple):
@@ -138,9 +139,10 @@ class Cycle:
         """Metal to CO2, ``NTU / (1 + NTU)``."""
         return self.z.heater_ntu / (self.z.heater_ntu + factor)
 
-    def recuperator_effectiveness(self, factor: Any) -> Any:
+    def recuperator_effectiveness(self, factor: Any, health: Any) -> Any:
         """Balanced counterflow: ``NTU / (1 + NTU)``."""
-        return self.z.recuperator_ntu / (self.z.recuperator_ntu + factor)
+        ntu = self.z.recuperator_ntu * health
+        return ntu / (ntu + factor)
 
     def precooler_effectiveness(self, factor: Any, valve: Any, health: Any) -> Any:
         """CO2 side against the coolant's inlet; conductance with coolant flow^0.75."""

@@ -106,7 +106,7 @@ def evaluate(cycle: Cycle, x: State, u: Inputs, health: Health) -> Outputs:
     (h_pinch_cold,), (h_coolant,) = ops.lookup_each(co2.low_pt, low, t2, u.coolant)
     (h_pinch_hot,) = ops.lookup(co2.high_pt, high, t4)
     most = ops.minimum(e.outlet_h - h_pinch_cold, h_pinch_hot - c.outlet_h)
-    q_hot = cycle.recuperator_effectiveness(factor) * most
+    q_hot = cycle.recuperator_effectiveness(factor, health.recuperator) * most
     h5 = e.outlet_h - q_hot
     t5 = ops.lookup(co2.low_ph, low, h5)[0]
     cooled = h5 - cycle.precooler_effectiveness(factor, coolant_valve, health.precooler) * (h5 - h_coolant)

@@ -14,10 +14,12 @@ from gate5.errors import PlantError
 from gate5.io import canonical
 from gate5.plant.base import Box, Constraint, Float32, Scenario, Step, Variable
 from gate5.plant.declared import with_limits
+from gate5.plant.disturbance import ActuatorTravel, Disturbance, Signal, check_numbers
 from gate5.plant.sco2.batch import ArrayBatch, FloatBatch
 from gate5.plant.sco2.declarations import ACTION, CONSTRAINTS, OBSERVATION, VARIABLES
+from gate5.plant.sco2.instruments import SIGNALS, TRAVELS
 from gate5.plant.sco2.parameters import ACTUATORS, DT_S, Parameters
-from gate5.plant.sco2.scenarios import SCENARIOS, Course, draw
+from gate5.plant.sco2.scenarios import SCENARIOS, Course, disturbances, draw, drawn
 
 _LOW = OBSERVATION.low.astype(np.float64)[:, None]
 _HIGH = OBSERVATION.high.astype(np.float64)[:, None]
@@ -71,6 +73,28 @@ class SCO2Plant:
     def variables(self) -> tuple[Variable, ...]:
         return VARIABLES
 
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        return SIGNALS
+
+    @property
+    def actuators(self) -> tuple[ActuatorTravel, ...]:
+        return TRAVELS
+
+    def disturbances(self, scenario: str) -> tuple[Disturbance, ...]:
+        """The numbers of a scenario's episodes with their ranges.
+
+        Raises:
+            PlantError: there is no such scenario.
+        """
+        _check_scenario(scenario)
+        return disturbances(scenario)
+
+    def drawn(self, scenario: str, seed: int) -> dict[str, float]:
+        """The numbers that the episode of a seed draws."""
+        _check_scenario(scenario)
+        return drawn(scenario, int(seed))
+
     def baseline_gains(self) -> dict[str, Any] | None:
         """The tuned PID gains shipped for this plant, or ``None`` where the file is missing."""
         if not _GAINS.exists():
@@ -82,19 +106,31 @@ class SCO2Plant:
         """Start one episode of ``scenario`` per seed; see ``Plant.reset``."""
         return self.reset_mixed([scenario] * len(seeds), seeds)
 
-    def reset_mixed(self, names: Sequence[str], seeds: Sequence[int]) -> Float32:
+    def reset_mixed(
+        self, names: Sequence[str], seeds: Sequence[int], numbers: Sequence[Mapping[str, float]] | None = None
+    ) -> Float32:
         """Start one episode per pair of scenario and seed, all in one batch.
 
+        Args:
+            numbers: for each episode, what replaces the numbers that it would draw (``disturbances``).
+
         Raises:
-            PlantError: a scenario that does not exist, no seed at all, or not as many names as seeds.
+            PlantError: a scenario that does not exist, no seed at all, not as many names as seeds, or a number that is
+                not declared or out of its range.
         """
-        courses = _draw(names, seeds)
+        courses = _draw(names, seeds, numbers)
         self._batch = (FloatBatch if len(courses) == 1 else ArrayBatch)(self._parameters, courses, self._constraints)
         self._count = len(courses)
         return self._observe(self._batch)
 
-    def reset_some(self, indices: Sequence[int], names: Sequence[str], seeds: Sequence[int]) -> Float32:
-        """Start new episodes in some places of the running batch.
+    def reset_some(
+        self,
+        indices: Sequence[int],
+        names: Sequence[str],
+        seeds: Sequence[int],
+        numbers: Sequence[Mapping[str, float]] | None = None,
+    ) -> Float32:
+        """Start new episodes in some places of the running batch; see ``reset_mixed``.
 
         Returns:
             Their first observations, float32 ``[len(indices), obs_dim]``.
@@ -109,7 +145,7 @@ class SCO2Plant:
                 f"{len(names)} scenarios for the places {places} of a batch of {self._count}: "
                 "give one scenario and one seed for each place of the batch."
             )
-        batch.restart(places, _draw(names, seeds))
+        batch.restart(places, _draw(names, seeds, numbers))
         return self._observe(batch)[places]
 
     def step(self, action: Float32) -> Step:
@@ -144,18 +180,30 @@ class SCO2Plant:
         return np.ascontiguousarray(bounded.T, dtype=np.float32)
 
 
-def _draw(names: Sequence[str], seeds: Sequence[int]) -> list[Course]:
+def _draw(
+    names: Sequence[str], seeds: Sequence[int], numbers: Sequence[Mapping[str, float]] | None = None
+) -> list[Course]:
     if len(names) != len(seeds) or not len(seeds):
         raise PlantError(f"{len(names)} scenarios and {len(seeds)} seeds: give one seed for each, at least one.")
+    if numbers is not None and len(numbers) != len(seeds):
+        raise PlantError(f"{len(numbers)} sets of numbers for {len(seeds)} episodes: give one for each.")
     for name in names:
-        if name not in SCENARIOS:
-            close = difflib.get_close_matches(str(name), SCENARIOS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(SCENARIOS)}."
-            raise PlantError(f"The sCO2 plant has no scenario {name!r}: {hint}")
+        _check_scenario(name)
     for seed in seeds:
         if int(seed) < 0:
             raise PlantError(f"The seed {seed} is negative; seeds are whole numbers from 0.")
-    return [draw(name, int(seed)) for name, seed in zip(names, seeds, strict=True)]
+    if numbers is None:
+        return [draw(name, int(seed)) for name, seed in zip(names, seeds, strict=True)]
+    for name, given in zip(names, numbers, strict=True):
+        check_numbers(given, disturbances(name), "sco2", name)
+    return [draw(name, int(seed), given) for name, seed, given in zip(names, seeds, numbers, strict=True)]
+
+
+def _check_scenario(name: str) -> None:
+    if name not in SCENARIOS:
+        close = difflib.get_close_matches(str(name), SCENARIOS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(SCENARIOS)}."
+        raise PlantError(f"The sCO2 plant has no scenario {name!r}: {hint}")
 
 
 def _with_options(options: dict[str, Any]) -> Parameters:

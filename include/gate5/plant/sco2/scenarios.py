@@ -6,14 +6,17 @@ actuator. Each course is drawn and computed for its own seed alone, so that it i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gate5.plant.base import Scenario
+from gate5.plant.disturbance import Disturbance
 from gate5.plant.sco2.cycle import Health
+from gate5.plant.sco2.numbers import NUMBERS, Draws
 from gate5.plant.sco2.parameters import DT_S, RATED_MW
 
 Array = NDArray[np.float64]
@@ -54,71 +57,114 @@ class Course:
     start: Start
 
 
-def draw(scenario: str, seed: int) -> Course:
-    """The course of one episode."""
-    phase = SCENARIOS[scenario].phase
-    rng = np.random.default_rng([int(seed), phase, 10])
+def draw(scenario: str, seed: int, given: Mapping[str, float] | None = None) -> Course:
+    """The course of one episode; ``given`` replaces numbers that it would draw, by name (``disturbances``)."""
+    return _course(scenario, Draws(_generator(scenario, seed), given or {}))
+
+
+@functools.cache
+def disturbances(scenario: str) -> tuple[Disturbance, ...]:
+    """The numbers of a scenario's episodes: what they draw, and what they leave at its nominal value."""
+    draws = Draws(_generator(scenario, 0), {"knots": NUMBERS["knots"].high})
+    _course(scenario, draws)
+    return tuple(NUMBERS[name] for name in draws.used)
+
+
+def drawn(scenario: str, seed: int) -> dict[str, float]:
+    """The numbers that an episode draws."""
+    draws = Draws(_generator(scenario, seed), {})
+    _course(scenario, draws)
+    return {name: value for name, value in draws.used.items() if NUMBERS[name].role == "drawn"}
+
+
+def _generator(scenario: str, seed: int) -> np.random.Generator:
+    return np.random.default_rng([int(seed), SCENARIOS[scenario].phase, 10])
+
+
+def _course(scenario: str, draws: Draws) -> Course:
     steps = SCENARIOS[scenario].steps
     t: Array = np.linspace(0.0, steps * DT_S, steps + 1)
-    health = Health(
-        heater=rng.uniform(0.94, 1.0),
-        precooler=rng.uniform(0.92, 1.0),
-        turbine=rng.uniform(0.985, 1.0),
-        compressor=rng.uniform(0.985, 1.0),
-    )
-    inputs = _calm(rng, t)
-    start = Start(RATED_MW, 0.0, rng.uniform(7.57, 7.63), rng.uniform(32.85, 33.15), 700.0)
-    start = _COURSES[scenario](rng, t, inputs, start)
+    heater, precooler = draws("heater_health"), draws("precooler_health")
+    turbine, compressor = draws("turbine_health"), draws("compressor_health")
+    inputs = _calm(draws, t)
+    start = Start(RATED_MW, 0.0, draws("start_low_pressure"), draws("start_inlet"), 700.0)
+    start = _COURSES[scenario](draws, t, inputs, start)
     inputs[:, 1] = np.append(np.diff(inputs[:, 0]), 0.0) * (60.0 / DT_S)
     if scenario == "emergency_trip":
         inputs[:, 1] = 0.0  # a trip announces itself to nobody
+    elif scenario != "cold_startup":
+        _trip(inputs, t, draws("trip_after"))
+    inputs[:, 4] *= draws("heat_input")
+    health = Health(
+        heater=heater * draws("heater_conductance"),
+        precooler=precooler * draws("precooler_conductance"),
+        turbine=turbine * draws("turbine_efficiency"),
+        compressor=compressor * draws("compressor_efficiency"),
+        recuperator=draws("recuperator_conductance"),
+    )
+    start = Start(
+        start.power,
+        start.flow,
+        start.p_low + draws("start_pressure_offset"),
+        start.inlet_c + draws("start_inlet_offset"),
+        start.turbine_c + draws("start_turbine_offset"),
+    )
     return Course(inputs, health, start)
 
 
-def _calm(rng: np.random.Generator, t: Array) -> Array:
+def _trip(inputs: Array, t: Array, begin: float) -> None:
+    """A turbine trip besides the scenario, from ``begin`` on; NaN: none."""
+    tripped = t >= begin
+    if tripped.any():
+        inputs[tripped, 7] = 1.0
+        inputs[tripped, :2] = 0.0
+        inputs[:, 2] -= np.maximum(t - begin, 0.0) / 60.0
+
+
+def _calm(draws: Draws, t: Array) -> Array:
     """Rated set-points, and an exhaust and a coolant that wander a little."""
     inputs = np.zeros((t.size, 8))
     inputs[:, 0] = RATED_MW
     inputs[:, 2] = 700.0
-    inputs[:, 3] = 900.0 + rng.uniform(-20.0, 20.0) + _wander(rng, t, 6.0)
-    inputs[:, 4] = 1.0 + rng.uniform(-0.03, 0.03) + _wander(rng, t, 0.01)
-    inputs[:, 5] = 18.0 + rng.uniform(-2.0, 2.0) + _wander(rng, t, 0.3)
+    inputs[:, 3] = 900.0 + draws("exhaust_offset") + _wander(draws, "exhaust", t, 6.0)
+    inputs[:, 4] = 1.0 + draws("exhaust_flow_offset") + _wander(draws, "exhaust_flow", t, 0.01)
+    inputs[:, 5] = 18.0 + draws("coolant_offset") + _wander(draws, "coolant", t, 0.3)
     inputs[:, 6] = 1.0
     return inputs
 
 
-def _wander(rng: np.random.Generator, t: Array, amplitude: float) -> Array:
+def _wander(draws: Draws, what: str, t: Array, amplitude: float) -> Array:
     """Two slow sines of random period and phase, zero at the start."""
     total = np.zeros_like(t)
-    for share in (0.6, 0.4):
-        period, phase = rng.uniform(200.0, 900.0), rng.uniform(0.0, 2.0 * np.pi)
+    for i, share in ((1, 0.6), (2, 0.4)):
+        period, phase = draws(f"{what}_period_{i}"), draws(f"{what}_phase_{i}")
         total += share * (np.sin(2.0 * np.pi * t / period + phase) - np.sin(phase))
     return amplitude * total
 
 
-def _steady_state(rng: np.random.Generator, t: Array, inputs: Array, start: Start) -> Start:
+def _steady_state(draws: Draws, t: Array, inputs: Array, start: Start) -> Start:
     return start
 
 
-def _load_following(rng: np.random.Generator, t: Array, inputs: Array, start: Start) -> Start:
-    knots = int(rng.integers(4, 7))
+def _load_following(draws: Draws, t: Array, inputs: Array, start: Start) -> Start:
+    knots = draws.whole("knots", float(draws.rng.integers(4, 7)))
     times = np.linspace(0.0, t[-1], knots + 1)
-    times[1:-1] += rng.uniform(-40.0, 40.0, knots - 1)
-    values = np.concatenate([[1.0], rng.uniform(0.7, 1.3, knots)])
+    times[1:-1] += [draws(f"knot_shift_{i}") for i in range(1, knots)]
+    values = [1.0, *(draws(f"knot_{i}") for i in range(1, knots + 1))]
     inputs[:, 0] = RATED_MW * np.interp(t, times, values)
     return start
 
 
-def _ambient_disturbance(rng: np.random.Generator, t: Array, inputs: Array, start: Start) -> Start:
-    swing = rng.choice((-1.0, 1.0)) * rng.uniform(8.0, 10.0)
+def _ambient_disturbance(draws: Draws, t: Array, inputs: Array, start: Start) -> Start:
+    swing = draws.sign("coolant_sign", draws.rng.choice((-1.0, 1.0))) * draws("coolant_swing")
     inputs[:, 5] += swing * np.sin(2.0 * np.pi * t / 3600.0)
     inputs[:, 5] = np.clip(inputs[:, 5], 8.0, 28.0)
     return start
 
 
-def _eaf_transients(rng: np.random.Generator, t: Array, inputs: Array, start: Start) -> Start:
-    share = rng.uniform(0.18, 0.24)
-    begin = rng.uniform(300.0, 720.0)
+def _eaf_transients(draws: Draws, t: Array, inputs: Array, start: Start) -> Start:
+    share = draws("furnace_share")
+    begin = draws("furnace_begin")
     furnace = np.interp(t, begin + np.cumsum([0.0, 900.0, 1800.0, 300.0]), [200.0, 1200.0, 1200.0, 200.0])
     mixed = (1.0 - share) * inputs[:, 3] + share * _buffered(furnace, 300.0)
     inputs[:, 3] = mixed
@@ -127,24 +173,24 @@ def _eaf_transients(rng: np.random.Generator, t: Array, inputs: Array, start: St
     return Start(float(inputs[0, 0]), 0.0, start.p_low, start.inlet_c, float(min(700.0, mixed[0] - 45.0)))
 
 
-def _load_rejection(rng: np.random.Generator, t: Array, inputs: Array, start: Start) -> Start:
-    begin = rng.uniform(120.0, 300.0)
-    inputs[:, 0] = np.interp(t, [begin, begin + 30.0], [RATED_MW, RATED_MW * rng.uniform(0.48, 0.55)])
+def _load_rejection(draws: Draws, t: Array, inputs: Array, start: Start) -> Start:
+    begin = draws("rejection_begin")
+    inputs[:, 0] = np.interp(t, [begin, begin + 30.0], [RATED_MW, RATED_MW * draws("rejection_load")])
     return start
 
 
-def _cold_startup(rng: np.random.Generator, t: Array, inputs: Array, start: Start) -> Start:
-    cold = rng.uniform(195.0, 205.0)
+def _cold_startup(draws: Draws, t: Array, inputs: Array, start: Start) -> Start:
+    cold = draws("start_cold")
     inputs[:, 2] = np.interp(t, [0.0, 1800.0], [cold, 700.0])
-    inputs[:, 3] -= np.interp(t, [0.0, rng.uniform(1080.0, 1320.0)], [600.0, 0.0])
-    admitted = rng.uniform(420.0, 540.0)
+    inputs[:, 3] -= np.interp(t, [0.0, draws("exhaust_rise")], [600.0, 0.0])
+    admitted = draws("admission")
     inputs[:, 6] = t >= admitted
     inputs[:, 0] = np.interp(t, [admitted + 120.0, admitted + 2520.0], [0.0, RATED_MW])
-    return Start(np.nan, 45.0, rng.uniform(7.08, 7.12), start.inlet_c, cold)
+    return Start(np.nan, 45.0, draws("start_low_pressure_cold"), start.inlet_c, cold)
 
 
-def _emergency_trip(rng: np.random.Generator, t: Array, inputs: Array, start: Start) -> Start:
-    begin = rng.uniform(120.0, 240.0)
+def _emergency_trip(draws: Draws, t: Array, inputs: Array, start: Start) -> Start:
+    begin = draws("trip_begin")
     tripped = t >= begin
     inputs[:, 7] = tripped
     inputs[tripped, 0] = 0.0
@@ -163,7 +209,7 @@ def _buffered(values: Array, tau_s: float) -> Array:
     return out
 
 
-_COURSES: dict[str, Callable[[np.random.Generator, Array, Array, Start], Start]] = {
+_COURSES: dict[str, Callable[[Draws, Array, Array, Start], Start]] = {
     "steady_state": _steady_state,
     "load_following": _load_following,
     "ambient_disturbance": _ambient_disturbance,

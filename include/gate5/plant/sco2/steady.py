@@ -69,7 +69,7 @@ def _around(cycle: Cycle, o: Operation, flow: Array, health: Health) -> dict[str
         e.outlet_h - co2.low_pt.at(low, t2)[0],
         co2.high_pt.at(high, t4)[0] - c.outlet_h,
     )
-    recuperated = cycle.recuperator_effectiveness(factor) * most
+    recuperated = cycle.recuperator_effectiveness(factor, health.recuperator) * most
     return {
         "p_high": p_high, "high": high, "low": low, "h1": h1, "h3": h3, "h_in": c.outlet_h + recuperated,
         "h5": e.outlet_h - recuperated, "recuperated": recuperated, "factor": factor, "turbine": e.power,
