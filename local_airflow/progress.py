@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gate5.errors import WorkspaceError
-from gate5.pipeline import results
+from gate5.pipeline.line import result_type
+from gate5.workspace import contents
 from gate5.workspace.address import find_run_workspace
 from gate5.workspace.records import read_record
 
@@ -18,15 +19,8 @@ ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 WORDS = {"success": "done", "awaiting_input": "waiting", "up_for_retry": "to retry"}
 #: Nothing to tell a person: the branch not taken, and what comes after a failure.
 SILENT = {"skipped", "removed", "upstream_failed"}
-RESULTS: dict[str, type[results.StageResult]] = {
-    "resolve": results.ResolveResult,
-    "export": results.ExportResult,
-    "build": results.BuildResult,
-    "verify": results.VerifyResult,
-    "benchmark": results.BenchmarkResult,
-    "evaluate": results.EvaluateResult,
-    "compare": results.CompareResult,
-}
+#: The stages whose result is told; the gate's table comes at the end.
+TOLD = {stage.name: stage for stage in contents.measuring()}
 #: A task's log line is shown at most this often.
 EVERY_S = 3.0
 
@@ -62,13 +56,13 @@ class Progress:
 
     def _result(self, task: dict[str, Any]) -> str:
         stage = task["task_id"]
-        if task["state"] != "success" or stage not in RESULTS or _nameless(task):
+        if task["state"] != "success" or stage not in TOLD or _nameless(task):
             return ""
         record = f"{stage}-{task['rendered_map_index']}" if stage == "evaluate" else stage
         workspace = find_run_workspace(self.dag_id, self.run_id)
         try:
             found = read_record(workspace, record) if workspace else None
-            return "" if found is None else RESULTS[stage].from_dict(found["result"]).line()
+            return "" if found is None else result_type(TOLD[stage]).from_dict(found["result"]).line()
         except (WorkspaceError, TypeError):
             return ""
 

@@ -14,11 +14,19 @@ import numpy as np
 
 from benchmarks.policy_arrays import extract
 from gate5.config.models import ReleaseConfig
-from gate5.pipeline import stages
+from gate5.pipeline import line, stages
+from gate5.workspace import contents
 from gate5.workspace.artifacts import Workspace, open_workspace
 
 ARRAYS = "policy_arrays.npz"
-DOCUMENTS = ("checkpoint", "export", "engine/engine", "parity", "latency", "comparison", "gate")
+_NAMES = [stage.name for stage in contents.STAGES]
+#: What is measured on the GPU; ``prepare`` does what comes before.
+MEASURED = contents.STAGES[_NAMES.index("build") : _NAMES.index("gate") + 1]
+DOCUMENTS = tuple(
+    file.name.removesuffix(".json")
+    for file in contents.files(contents.STAGES[: _NAMES.index("gate") + 1])
+    if file.name.endswith(".json") and "{" not in file.name and file.name != "config.json"
+)
 Guard = Callable[[str, Callable[[], Any]], None]
 
 
@@ -37,20 +45,17 @@ def prepare(folder: Path, checkpoint: str, config: ReleaseConfig, machine: dict[
 def run_stages(workspace: Workspace, config: ReleaseConfig, guard: Guard) -> None:
     """Build to gate, each by ``guard(name, run)``."""
 
-    def run(name: str, *more: str) -> Callable[[], Any]:
+    def run(stage: contents.Stage, scenario: str | None) -> Callable[[], Any]:
         def body() -> Any:
-            result = getattr(stages, name)(workspace, config, *more)
+            (result,) = line.run(stage, workspace, config, scenario)
             print(result.line(), file=sys.stderr, flush=True)
             return result.to_dict()
 
         return body
 
-    for name in ("build", "verify", "benchmark"):
-        guard(name, run(name))
-    for scenario in stages.scenarios(config):
-        guard(f"evaluate {scenario}", run("evaluate", scenario))
-    for name in ("compare", "gate"):
-        guard(name, run(name))
+    for stage in MEASURED:
+        for scenario in stages.scenarios(config) if stage.per_scenario else [None]:
+            guard(stage.name if scenario is None else f"{stage.name} {scenario}", run(stage, scenario))
 
 
 def artifacts(workspace: Workspace) -> dict[str, Any]:
@@ -64,12 +69,12 @@ def artifacts(workspace: Workspace) -> dict[str, Any]:
 
 def forget(workspace: Path) -> None:
     """Remove what an earlier measurement left, so that nothing of it can be taken for this one's."""
-    for stage in ("build", "verify", "benchmark", "compare", "gate"):
-        (workspace / "records" / f"{stage}.json").unlink(missing_ok=True)
-    for record in (workspace / "records").glob("evaluate-*.json"):
-        record.unlink()
-    for name in ("engine/engine", "parity", "latency", "comparison", "gate"):
-        (workspace / f"{name}.json").unlink(missing_ok=True)
+    for stage in MEASURED:
+        for record in (workspace / "records").glob(f"{stage.record('*')}.json"):
+            record.unlink()
+        for file in stage.writes:
+            if file.name.endswith(".json") and "{" not in file.name:
+                (workspace / file.name).unlink(missing_ok=True)
 
 
 class Parts:

@@ -10,13 +10,13 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import select
 
 from gate5.workspace.address import find_run_workspace
+from gate5.workspace.contents import STAGES
 
-ORDER = (
-    "resolve", "export", "build", "verify", "benchmark", "scenarios", "evaluate", "compare", "gate", "report",
-    "decide", "approval", "promote", "reject",
-)  # fmt: skip
+#: The tasks of a run in the order in which they come: the stages, and what Airflow has beside them.
+_BEFORE = {"evaluate": "scenarios", "promote": "approval"}
+ORDER = tuple(task for stage in STAGES for task in (_BEFORE.get(stage.name), stage.name) if task is not None)
 #: Tasks that say nothing to the reader of a report.
-HIDDEN = {"scenarios", "decide"}
+HIDDEN = {"scenarios"}
 ENDED = {"success", "failed"}
 
 

@@ -57,7 +57,7 @@ def test_without_a_gpu_one_sentence_and_exit_2(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "include")))},
         check=False,
     )
     assert done.returncode == 2, done.stderr

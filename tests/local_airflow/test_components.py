@@ -95,7 +95,7 @@ def test_a_wrong_configuration_is_told_before_airflow_starts(tmp_path: Path, arg
     done = subprocess.run(
         [sys.executable, "-m", "local_airflow.release", "--checkpoint", "x", "--home", "airflow", *arguments],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "include")))},
         capture_output=True,
         text=True,
         check=False,

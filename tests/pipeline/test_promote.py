@@ -11,6 +11,7 @@ from gate5.config.models import ReleaseConfig
 from gate5.errors import InputError
 from gate5.gate.judge import judge
 from gate5.pipeline import promote
+from gate5.pipeline.results import GateResult
 from gate5.workspace.artifacts import DirectoryWorkspace, Workspace
 from gate5.workspace.records import Tracker, run_stage
 from tests.support.scenarios import SCENARIOS
@@ -28,13 +29,13 @@ def judged(path: Path, config: ReleaseConfig, scenarios: tuple[str, ...] = SCENA
         metrics |= {f"evaluation.{name}.rl.violations": 0.0, f"evaluation.{name}.difference.high": 99.0}
         metrics |= {f"evaluation.{name}.rl.engine_episodes": 99.0, f"evaluation.{name}.baseline.episodes": 99.0}
 
-    def body(tracker: Tracker) -> dict[str, Any]:
+    def body(tracker: Tracker) -> GateResult:
         report = judge(config.gate.rules, metrics, scenarios, config.gate.sla_p99_ms)
         assert report.passed
         tracker.write_json("gate.json", report.to_dict())
-        return {}
+        return GateResult(workspace.uri, report.verdict, [])
 
-    run_stage(workspace, config, "gate", body)
+    run_stage(workspace, config, "gate", GateResult, body)
     return workspace
 
 

@@ -12,9 +12,10 @@ from gate5 import engine
 from gate5.config.models import ReleaseConfig, StoreConfig
 from gate5.engine import BuiltEngine
 from gate5.pipeline import stages
+from gate5.pipeline.results import ExportResult
 from gate5.store import timing_caches
 from gate5.workspace.artifacts import DirectoryWorkspace
-from gate5.workspace.records import run_stage
+from gate5.workspace.records import Tracker, run_stage
 
 PLACE = "NVIDIA H200-sm9.0-tensorrt-8.5.3.1"
 
@@ -93,11 +94,11 @@ def test_a_build_offers_the_cache_of_the_build_before(
     for name in ("first", "second"):
         workspace = DirectoryWorkspace(tmp_path / name)
 
-        def export(tracker: Any) -> dict[str, Any]:
+        def export(tracker: Tracker) -> ExportResult:
             tracker.write("policy.onnx", b"graph")
-            return {}
+            return ExportResult(tracker.workspace.uri, tracker.outputs["policy.onnx"], 0.0, 1)
 
-        run_stage(workspace, config, "export", export)
+        run_stage(workspace, config, "export", ExportResult, export)
         stages.build(workspace, config)
     assert offered == [None, b"cache after none"]
     assert timing_caches.fetch(store, PLACE) == b"cache after cache after none"

@@ -16,6 +16,7 @@ from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError, OperationError
 from gate5.io.paths import resolve_path
 from gate5.pipeline.results import GateResult
+from gate5.workspace import contents
 from gate5.workspace.artifacts import Workspace, open_workspace
 
 DEFAULT_CONFIG = "config/release.yaml"
@@ -73,26 +74,19 @@ def _resolve(arguments: argparse.Namespace) -> Outcome:
     return stages.resolve(workspace, load_config(arguments), from_here(arguments.checkpoint)), 0
 
 
-def _stage(name: str) -> Callable[[argparse.Namespace], Outcome]:
+def _stage(stage: contents.Stage) -> Callable[[argparse.Namespace], Outcome]:
     def run(arguments: argparse.Namespace) -> Outcome:
-        from gate5.pipeline import stages
+        from gate5.pipeline import line
 
         workspace = open_workspace(from_here(arguments.workspace))
-        return getattr(stages, name)(workspace, _run_config(workspace, arguments)), 0
+        config = _run_config(workspace, arguments)
+        scenario = arguments.scenario if stage.per_scenario else None
+        results = line.run(stage, workspace, config, scenario)
+        if not stage.per_scenario or scenario is not None:
+            return results[0], 0
+        return {"evaluations": [r.to_dict() for r in results], "text": "\n".join(r.line() for r in results)}, 0
 
     return run
-
-
-def _evaluate(arguments: argparse.Namespace) -> Outcome:
-    from gate5.pipeline import stages
-
-    workspace = open_workspace(from_here(arguments.workspace))
-    config = _run_config(workspace, arguments)
-    names = [arguments.scenario] if arguments.scenario else stages.scenarios(config)
-    results = [stages.evaluate(workspace, config, name) for name in names]
-    if arguments.scenario:
-        return results[0], 0
-    return {"evaluations": [r.to_dict() for r in results], "text": "\n".join(r.line() for r in results)}, 0
 
 
 def verdict_code(result: GateResult) -> int:
@@ -251,18 +245,23 @@ def _add_candidate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", metavar="URL", help="Airflow's address (default: $AIRFLOW_URL or the local one)")
 
 
+#: Stages whose command does more than to carry them out: what it calls, and its arguments.
+_SPECIAL = {
+    "resolve": (_resolve, _add_checkpoint),
+    "gate": (_gate, _nothing),
+    "promote": (_promote, _add_approval),
+}
+
+
+def _of_stage(stage: contents.Stage) -> Command:
+    ordinary = (_stage(stage), _add_scenario if stage.per_scenario else _nothing)
+    run, configure = _SPECIAL.get(stage.name, ordinary)
+    return Command(stage.name, stage.title, run, configure)
+
+
 CONFIG = frozenset({"config"})
 COMMANDS: tuple[Command, ...] = (
-    Command("resolve", "find, read and hash the checkpoint; freeze the configuration", _resolve, _add_checkpoint),
-    Command("export", "write the whole policy function as ONNX and compare it", _stage("export")),
-    Command("build", "build the engine for this machine", _stage("build")),
-    Command("verify", "compare the engine with the ONNX graph", _stage("verify")),
-    Command("benchmark", "time the engine host to host", _stage("benchmark")),
-    Command("evaluate", "let engine and PID drive the plant's scenarios", _evaluate, _add_scenario),
-    Command("compare", "put the scenarios together", _stage("compare")),
-    Command("gate", "judge by Gate 5's rules", _gate),
-    Command("report", "render the HTML report", _stage("report")),
-    Command("promote", "publish a candidate that passed", _promote, _add_approval),
+    *(_of_stage(stage) for stage in contents.STAGES if stage.command),
     Command("release", "all stages in one process", _release, _add_release, CONFIG),
     Command("history", "a channel's releases, newest first", _history, _add_channel, CONFIG),
     Command("rollback", "put an earlier release back", _rollback, _add_rollback, CONFIG),

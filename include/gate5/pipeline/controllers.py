@@ -61,7 +61,7 @@ def reference(tracker: Tracker, config: ReleaseConfig) -> Reference:
 
         return Reference(f"PyTorch {torch.__version__}, FP32", TorchController(candidate(tracker, config).module))
     profile = config.engine.profile
-    built = engine.build(tracker.read("policy.onnx", by="export"), EngineConfig(backend="onnxruntime", profile=profile))
+    built = engine.build(tracker.read("policy.onnx"), EngineConfig(backend="onnxruntime", profile=profile))
     loaded = engine.load(built.blob, built.metadata)
     version = loaded.info.versions.get("onnxruntime", "")
     return Reference(f"ONNX graph, ONNX Runtime {version}, FP32", engine.EngineController(loaded))
@@ -69,7 +69,7 @@ def reference(tracker: Tracker, config: ReleaseConfig) -> Reference:
 
 def _kept(tracker: Tracker, folder: str) -> CheckpointFiles:
     return CheckpointFiles(
-        policy=tracker.read(f"{folder}/policy.zip", by="resolve"),
-        vecnormalize=tracker.find(f"{folder}/vecnormalize.pkl", by="resolve"),
+        policy=tracker.read(f"{folder}/policy.zip"),
+        vecnormalize=tracker.find(f"{folder}/vecnormalize.pkl"),
         uri=tracker.workspace.uri,
     )

@@ -16,25 +16,15 @@ from gate5.gate.report import GateReport
 from gate5.io import canonical
 from gate5.pipeline import stages
 from gate5.pipeline.results import PromoteResult, RejectResult
+from gate5.workspace import contents
 from gate5.workspace.artifacts import Workspace
 from gate5.workspace.records import Tracker, read_record, run_stage
 
-#: Which stage wrote what goes into a release.
-FILES = {
-    "checkpoint.json": "resolve",
-    "config.json": "resolve",
-    "policy.onnx": "export",
-    "export.json": "export",
-    "engine/policy.engine": "build",
-    "engine/engine.json": "build",
-    "parity.json": "verify",
-    "latency.json": "benchmark",
-    "comparison.json": "compare",
-    "gate.json": "gate",
-}
+#: What of a run goes into its release, beside the golden inputs.
+FILES = tuple(file.name for file in contents.files(contents.STAGES) if file.released)
 
 #: The files that make a candidate the same candidate, whatever was measured on it this time.
-IDENTITY = ("config.json", "policy.onnx", "engine/policy.engine")
+IDENTITY = tuple(file.name for file in contents.files() if file.identity)
 
 GOLDEN_INPUTS = 64
 
@@ -70,7 +60,7 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     if config.release.approval == "required" and not approved_by:
         raise InputError("release.approval is `required`, but nobody has approved: give --approved-by NAME.")
     tracker = Tracker(workspace, config.sha256)
-    verdict = GateReport.from_dict(tracker.read_json("gate.json", by="gate"))
+    verdict = GateReport.from_dict(tracker.read_json("gate.json"))
     if not verdict.passed:
         reason = verdict.reasons[0] if verdict.reasons else "no reason was recorded"
         raise InputError(f"Gate 5 said {verdict.verdict} ({reason}): only a candidate that passes is promoted.")
@@ -79,9 +69,9 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
             f"The verdict in the workspace {workspace.uri} was made under other rules than those of this run: judge it "
             f"again with `gate5 gate --workspace {workspace.uri}`."
         )
-    files = {name: tracker.read(name, by=stage) for name, stage in FILES.items()}
+    recorded = {file.name for entry in contents.STAGES if entry.recorded for file in entry.writes}
+    files = {name: tracker.read(name) if name in recorded else workspace.read(name) for name in FILES}
     files["golden.npz"] = _golden(tracker, config)
-    files["report.html"] = workspace.read("report.html")
     opened = store.open_store(config.store)
     release = store.publish(opened, files, _provenance(tracker, config, verdict, approved_by), identity=IDENTITY)
     promotion = store.promote(
@@ -115,22 +105,22 @@ def reject(workspace: Workspace, config: ReleaseConfig, reasons: Sequence[str] =
         reasons: further ones, such as a person's refusal.
     """
 
-    def body(tracker: Tracker) -> dict[str, Any]:
-        verdict = GateReport.from_dict(tracker.read_json("gate.json", by="gate"))
-        result = RejectResult(workspace.uri, verdict.verdict, [*reasons, *verdict.reasons]).to_dict()
-        tracker.write_json("rejection.json", result)
+    def body(tracker: Tracker) -> RejectResult:
+        verdict = GateReport.from_dict(tracker.read_json("gate.json"))
+        result = RejectResult(workspace.uri, verdict.verdict, [*reasons, *verdict.reasons])
+        tracker.write_json("rejection.json", result.to_dict())
         return result
 
-    return RejectResult.from_dict(run_stage(workspace, config, "reject", body, list(reasons))[0])
+    return run_stage(workspace, config, "reject", RejectResult, body, list(reasons))
 
 
 def _golden(tracker: Tracker, config: ReleaseConfig) -> bytes:
     """Observations and what the released engine answers; an edge replays them before it trusts an engine."""
-    metadata = tracker.read_json("engine/engine.json", by="build")
-    with np.load(io.BytesIO(tracker.read("observations.npz", by="export")), allow_pickle=False) as data:
+    metadata = tracker.read_json("engine/engine.json")
+    with np.load(io.BytesIO(tracker.read("observations.npz")), allow_pickle=False) as data:
         every = data["obs"]
     obs = np.ascontiguousarray(every[:: max(1, len(every) // GOLDEN_INPUTS)][:GOLDEN_INPUTS])
-    blob = tracker.read("engine/policy.engine", by="build")
+    blob = tracker.read("engine/policy.engine")
     with engine.load(blob, metadata, threads=config.engine.threads) as loaded:
         action = np.concatenate([loaded.infer(obs[i : i + 1]) for i in range(len(obs))])
     buffer = io.BytesIO()
@@ -141,9 +131,9 @@ def _golden(tracker: Tracker, config: ReleaseConfig) -> bytes:
 def _provenance(
     tracker: Tracker, config: ReleaseConfig, verdict: GateReport, approved_by: str | None
 ) -> dict[str, Any]:
-    checkpoint = tracker.read_json("checkpoint.json", by="resolve")
+    checkpoint = tracker.read_json("checkpoint.json")
     resolved = (read_record(tracker.workspace, "resolve") or {})["result"]
-    metadata = tracker.read_json("engine/engine.json", by="build")
+    metadata = tracker.read_json("engine/engine.json")
     return {
         "plant": config.plant.id.rpartition(":")[2],
         "checkpoint": {

@@ -9,9 +9,10 @@ from typing import Any
 
 from gate5.config.models import ReleaseConfig
 from gate5.errors import InputError
-from gate5.pipeline import promote, stages
+from gate5.pipeline import line, promote, stages
 from gate5.pipeline.results import PromoteResult, RejectResult, StageResult
-from gate5.workspace.artifacts import open_workspace
+from gate5.workspace import contents
+from gate5.workspace.artifacts import Workspace, open_workspace
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,12 @@ def release(
     promote.check_store(config)
     space = open_workspace(workspace or time.strftime("var/workspaces/cli-%Y%m%d-%H%M%S"))
 
-    def done(name: str, result: StageResult, begun: float) -> None:
-        say(f"{name:<10} {time.monotonic() - begun:6.1f} s  {result.line()}")
-
-    for name, stage in _steps(config, checkpoint):
-        begun = time.monotonic()
-        done(name, stage(space), begun)
+    for entry in contents.measuring():
+        names: list[str | None] = [*stages.scenarios(config)] if entry.per_scenario else [None]
+        for name in names:
+            begun = time.monotonic()
+            result = _carried_out(entry, space, config, checkpoint, name)
+            say(f"{entry.name:<10} {time.monotonic() - begun:6.1f} s  {result.line()}")
     verdict = stages.gate(space, config)
     say(stages.gate_report(space).table())
     report = stages.report(space, config)
@@ -88,16 +89,10 @@ def release(
     return ReleaseOutcome(space.uri, report.path, verdict.verdict, code, None, rejected)
 
 
-def _steps(config: ReleaseConfig, checkpoint: str) -> list[tuple[str, Callable[..., StageResult]]]:
-    def evaluation(name: str) -> Callable[..., StageResult]:
-        return lambda space: stages.evaluate(space, config, name)
-
-    return [
-        ("resolve", lambda space: stages.resolve(space, config, checkpoint)),
-        ("export", lambda space: stages.export(space, config)),
-        ("build", lambda space: stages.build(space, config)),
-        ("verify", lambda space: stages.verify(space, config)),
-        ("benchmark", lambda space: stages.benchmark(space, config)),
-        *[("evaluate", evaluation(name)) for name in stages.scenarios(config)],
-        ("compare", lambda space: stages.compare(space, config)),
-    ]
+def _carried_out(
+    entry: contents.Stage, space: Workspace, config: ReleaseConfig, checkpoint: str, scenario: str | None
+) -> StageResult:
+    if entry.name == "resolve":  # the only stage that takes something from outside
+        return stages.resolve(space, config, checkpoint)
+    (result,) = line.run(entry, space, config, scenario)
+    return result

@@ -98,7 +98,7 @@ def resolve(workspace: Workspace, config: ReleaseConfig, source: str) -> Resolve
     scenarios(config)
     other = controllers.fetch_baseline(config, plant)
 
-    def body(tracker: Tracker) -> dict[str, Any]:
+    def body(tracker: Tracker) -> ResolveResult:
         controllers.keep(tracker, "checkpoint", files)
         if other is not None:
             controllers.keep(tracker, "baseline", other)
@@ -114,7 +114,7 @@ def resolve(workspace: Workspace, config: ReleaseConfig, source: str) -> Resolve
             parameters=sum(int(p.numel()) for p in checkpoint.module.parameters()),
             policy_sha256=checkpoint.policy_sha256,
             vecnormalize_sha256=checkpoint.vecnormalize_sha256,
-        ).to_dict()
+        )
 
     given = {
         "source": files.uri,
@@ -122,13 +122,13 @@ def resolve(workspace: Workspace, config: ReleaseConfig, source: str) -> Resolve
         "vecnormalize": checkpoint.vecnormalize_sha256,
         "baseline": None if other is None else [sha256(part or b"") for part in (other.policy, other.vecnormalize)],
     }
-    return ResolveResult.from_dict(run_stage(workspace, config, "resolve", body, given)[0])
+    return run_stage(workspace, config, "resolve", ResolveResult, body, given)
 
 
 def export(workspace: Workspace, config: ReleaseConfig) -> ExportResult:
     """Write the whole policy function as ONNX and compare it with the policy on closed-loop observations."""
 
-    def body(tracker: Tracker) -> dict[str, Any]:
+    def body(tracker: Tracker) -> ExportResult:
         checkpoint = controllers.candidate(tracker, config)
         plant = open_plant(config.plant)
         drivers: list[Controller] = [TorchController(checkpoint.module)]
@@ -140,22 +140,20 @@ def export(workspace: Workspace, config: ReleaseConfig) -> ExportResult:
         tracker.write("observations.npz", _pack(obs=observations))
         tracker.write("policy.onnx", onnx)
         tracker.write_json("export.json", report.to_dict())
-        return ExportResult(
-            workspace.uri, tracker.outputs["policy.onnx"], report.max_abs_error, report.compared
-        ).to_dict()
+        return ExportResult(workspace.uri, tracker.outputs["policy.onnx"], report.max_abs_error, report.compared)
 
     given = {"plant": open_plant(config.plant).name}  # an FMU's name has its hash
-    return ExportResult.from_dict(run_stage(workspace, config, "export", body, given)[0])
+    return run_stage(workspace, config, "export", ExportResult, body, given)
 
 
 def build(workspace: Workspace, config: ReleaseConfig) -> BuildResult:
     """Build the engine for this machine's hardware from the ONNX graph."""
     backend = engine.choose_backend(config.engine)
 
-    def body(tracker: Tracker) -> dict[str, Any]:
+    def body(tracker: Tracker) -> BuildResult:
         place = engine.timing_place(backend)
         cache = workspace.find("engine/timing.cache") or timing_caches.fetch(config.store, place)
-        built = engine.build(tracker.read("policy.onnx", by="export"), config.engine, timing_cache=cache)
+        built = engine.build(tracker.read("policy.onnx"), config.engine, timing_cache=cache)
         tracker.write("engine/policy.engine", built.blob)
         tracker.write_json("engine/engine.json", built.metadata)
         if built.timing_cache is not None:
@@ -170,46 +168,44 @@ def build(workspace: Workspace, config: ReleaseConfig) -> BuildResult:
             device=info.device,
             engine_sha256=tracker.outputs["engine/policy.engine"],
             size=len(built.blob),
-        ).to_dict()
+        )
 
-    return BuildResult.from_dict(run_stage(workspace, config, "build", body, {"backend": backend})[0])
+    return run_stage(workspace, config, "build", BuildResult, body, {"backend": backend})
 
 
 def verify(workspace: Workspace, config: ReleaseConfig) -> VerifyResult:
     """Compare the built engine with the ONNX graph: closed-loop, random, extreme inputs; batches; repeatability."""
 
-    def body(tracker: Tracker) -> dict[str, Any]:
+    def body(tracker: Tracker) -> VerifyResult:
         plant = open_plant(config.plant)
         space = plant.observation_space
         with _engine(tracker, config) as built:
             report = compare_engine(
                 built,
-                tracker.read("policy.onnx", by="export"),
+                tracker.read("policy.onnx"),
                 _observations(tracker),
                 space.low,
                 space.high,
                 config.parity,
             )
         tracker.write_json("parity.json", report.to_dict())
-        return VerifyResult(workspace.uri, report.max_abs_error, report.nonfinite, report.compared).to_dict()
+        return VerifyResult(workspace.uri, report.max_abs_error, report.nonfinite, report.compared)
 
-    return VerifyResult.from_dict(run_stage(workspace, config, "verify", body)[0])
+    return run_stage(workspace, config, "verify", VerifyResult, body)
 
 
 def benchmark(workspace: Workspace, config: ReleaseConfig) -> BenchmarkResult:
     """Time the engine host to host, one real observation at a time."""
 
-    def body(tracker: Tracker) -> dict[str, Any]:
+    def body(tracker: Tracker) -> BenchmarkResult:
         with _engine(tracker, config) as built:
             measured = LatencyBenchmark(built, config.latency, period_s=open_plant(config.plant).dt_s)
             report = measured.run(_observations(tracker))
         tracker.write("latency.npz", _pack(**{name: np.asarray(v, np.float32) for name, v in measured.samples.items()}))
         tracker.write_json("latency.json", report.to_dict())
-        return BenchmarkResult(
-            workspace.uri, report.p50_ms, report.p99_ms, report.p99_upper_ms, config.gate.sla_p99_ms
-        ).to_dict()
+        return BenchmarkResult(workspace.uri, report.p50_ms, report.p99_ms, report.p99_upper_ms, config.gate.sla_p99_ms)
 
-    return BenchmarkResult.from_dict(run_stage(workspace, config, "benchmark", body)[0])
+    return run_stage(workspace, config, "benchmark", BenchmarkResult, body)
 
 
 def evaluate(workspace: Workspace, config: ReleaseConfig, scenario: str) -> EvaluateResult:
@@ -217,7 +213,7 @@ def evaluate(workspace: Workspace, config: ReleaseConfig, scenario: str) -> Eval
     if scenario not in scenarios(config):
         raise PlantError(f"No scenario {scenario!r} in this release; it covers {', '.join(scenarios(config))}.")
 
-    def body(tracker: Tracker) -> dict[str, Any]:
+    def body(tracker: Tracker) -> EvaluateResult:
         plant = open_plant(config.plant)
         reporter = EvaluationReporter(plant, config.evaluation)
         with _engine(tracker, config) as built:
@@ -229,19 +225,18 @@ def evaluate(workspace: Workspace, config: ReleaseConfig, scenario: str) -> Eval
             )
         tracker.write_json(f"evaluation/{scenario}.json", row.to_dict())
         tracker.write(f"evaluation/{scenario}.npz", _pack(**reporter.trajectories(scenario)))
-        return _evaluate_result(workspace, row).to_dict()
+        return _evaluate_result(workspace, row)
 
     given = {"plant": open_plant(config.plant).name}
-    return EvaluateResult.from_dict(run_stage(workspace, config, f"evaluate-{scenario}", body, given)[0])
+    return run_stage(workspace, config, f"evaluate-{scenario}", EvaluateResult, body, given)
 
 
 def compare(workspace: Workspace, config: ReleaseConfig) -> CompareResult:
     """Put the scenarios' rows together into one ``EvaluationReport``."""
 
-    def body(tracker: Tracker) -> dict[str, Any]:
+    def body(tracker: Tracker) -> CompareResult:
         rows = [
-            ScenarioComparison.from_dict(tracker.read_json(f"evaluation/{name}.json", by=f"evaluate-{name}"))
-            for name in scenarios(config)
+            ScenarioComparison.from_dict(tracker.read_json(f"evaluation/{name}.json")) for name in scenarios(config)
         ]
         report = EvaluationReporter(open_plant(config.plant), config.evaluation).report(rows)
         tracker.write_json("comparison.json", report.to_dict())
@@ -259,23 +254,23 @@ def compare(workspace: Workspace, config: ReleaseConfig) -> CompareResult:
             better=[name for name, (low, _) in bounds.items() if low is not None and low > 0],
             worse=[name for name, (_, high) in bounds.items() if high is not None and high < 0],
             baseline=report.scenarios[0].baseline_name,
-        ).to_dict()
+        )
 
-    return CompareResult.from_dict(run_stage(workspace, config, "compare", body)[0])
+    return run_stage(workspace, config, "compare", CompareResult, body)
 
 
 def gate(workspace: Workspace, config: ReleaseConfig) -> GateResult:
     """Judge the measurements by Gate 5's rules. A measurement that is missing is never a pass."""
 
-    def body(tracker: Tracker) -> dict[str, Any]:
-        rows = EvaluationReport.from_dict(tracker.read_json("comparison.json", by="compare"))
+    def body(tracker: Tracker) -> GateResult:
+        rows = EvaluationReport.from_dict(tracker.read_json("comparison.json"))
         metrics = _metrics(tracker) | rows.metrics()
         notes = violation_notes(rows)
         verdict = judge(config.gate.rules, metrics, scenarios(config), config.gate.sla_p99_ms, notes)
         tracker.write_json("gate.json", verdict.to_dict())
-        return GateResult(workspace.uri, verdict.verdict, list(verdict.reasons)).to_dict()
+        return GateResult(workspace.uri, verdict.verdict, list(verdict.reasons))
 
-    return GateResult.from_dict(run_stage(workspace, config, "gate", body)[0])
+    return run_stage(workspace, config, "gate", GateResult, body)
 
 
 def report(workspace: Workspace, config: ReleaseConfig) -> ReportResult:
@@ -295,15 +290,15 @@ def gate_report(workspace: Workspace) -> GateReport:
 
 def _metrics(tracker: Tracker) -> dict[str, float | None]:
     metrics: dict[str, float | None] = {}
-    metrics |= ExportReport.from_dict(tracker.read_json("export.json", by="export")).metrics()
-    metrics |= ParityReport.from_dict(tracker.read_json("parity.json", by="verify")).metrics()
-    metrics |= LatencyReport.from_dict(tracker.read_json("latency.json", by="benchmark")).metrics()
+    metrics |= ExportReport.from_dict(tracker.read_json("export.json")).metrics()
+    metrics |= ParityReport.from_dict(tracker.read_json("parity.json")).metrics()
+    metrics |= LatencyReport.from_dict(tracker.read_json("latency.json")).metrics()
     return metrics
 
 
 def _engine(tracker: Tracker, config: ReleaseConfig) -> engine.Engine:
-    metadata = tracker.read_json("engine/engine.json", by="build")
-    return engine.load(tracker.read("engine/policy.engine", by="build"), metadata, threads=config.engine.threads)
+    metadata = tracker.read_json("engine/engine.json")
+    return engine.load(tracker.read("engine/policy.engine"), metadata, threads=config.engine.threads)
 
 
 def _evaluate_result(workspace: Workspace, row: ScenarioComparison) -> EvaluateResult:
@@ -331,7 +326,7 @@ def _evaluate_result(workspace: Workspace, row: ScenarioComparison) -> EvaluateR
 
 
 def _observations(tracker: Tracker) -> Any:
-    with np.load(io.BytesIO(tracker.read("observations.npz", by="export")), allow_pickle=False) as data:
+    with np.load(io.BytesIO(tracker.read("observations.npz")), allow_pickle=False) as data:
         return data["obs"]
 
 

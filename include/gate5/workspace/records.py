@@ -8,14 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from gate5 import __version__
 from gate5.config.models import ReleaseConfig
 from gate5.errors import WorkspaceError
 from gate5.io import canonical
 from gate5.io.files import sha256
+from gate5.workspace import contents
 from gate5.workspace.artifacts import Workspace
+
+
+class Result(Protocol):
+    """What a stage returns: plain JSON types and back."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+    @classmethod
+    def from_dict(cls: type[R], data: dict[str, Any]) -> R: ...
+
+
+R = TypeVar("R", bound=Result)
 
 
 @dataclass
@@ -33,13 +46,18 @@ class Tracker:
     outputs: dict[str, str] = field(default_factory=dict)
     _records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def find(self, name: str, by: str) -> bytes | None:
+    def find(self, name: str, by: str | None = None) -> bytes | None:
         """The bytes of an artifact that stage ``by`` wrote, or ``None`` where that stage wrote none.
+
+        Args:
+            name: of the artifact.
+            by: the record of the stage that wrote it; ``None``: the one that ``contents`` names.
 
         Raises:
             WorkspaceError: the stage has not run, ran under another configuration or on older inputs than there are
                 now, or the artifact is not what it wrote.
         """
+        by = by or contents.writer(name)
         expected = self._current(by, name)["outputs"].get(name)
         self.inputs[name] = {"by": by, "sha256": expected}
         if expected is None:
@@ -77,15 +95,17 @@ class Tracker:
     def _again(self, stage: str) -> str:
         return f"run `gate5 {stage.partition('-')[0]} --workspace {self.workspace.uri}`"
 
-    def read(self, name: str, by: str) -> bytes:
+    def read(self, name: str, by: str | None = None) -> bytes:
         """Like ``find``, but an artifact that the stage did not write is an error."""
         data = self.find(name, by)
         if data is None:
-            raise WorkspaceError(f"The stage {by} wrote no {name} into the workspace {self.workspace.uri}.")
+            raise WorkspaceError(
+                f"The stage {by or contents.writer(name)} wrote no {name} into the workspace {self.workspace.uri}."
+            )
         return data
 
-    def read_json(self, name: str, by: str) -> Any:
-        """A JSON artifact that stage ``by`` wrote."""
+    def read_json(self, name: str, by: str | None = None) -> Any:
+        """A JSON artifact of an earlier stage."""
         return canonical.loads(self.read(name, by))
 
     def write(self, name: str, data: bytes) -> None:
@@ -118,22 +138,28 @@ def run_stage(
     workspace: Workspace,
     config: ReleaseConfig,
     stage: str,
-    body: Callable[[Tracker], dict[str, Any]],
+    kind: type[R],
+    body: Callable[[Tracker], R],
     given: Any = None,
-) -> tuple[dict[str, Any], bool]:
-    """Run ``body`` unless its record says that the same has been done; returns (result, whether it was already done).
+) -> R:
+    """The result of ``body``, or the recorded one where the same has been done before.
 
     Args:
         stage: the record's name (``evaluate-load_rejection``).
-        body: does the work through the tracker and returns the result as plain JSON types.
+        kind: the class of the result.
+        body: does the work through the tracker.
         given: anything else that the outcome depends on, as plain JSON types (a scenario, a source's hash).
+
+    Raises:
+        WorkspaceError: an input is missing or stale, or the stage read or wrote what ``contents`` does not say of it.
     """
     key = canonical.digest({"config": config.plain(), "gate5": __version__, "given": given})
     record = read_record(workspace, stage)
     if record is not None and record["key"] == key and _unchanged(workspace, record):
-        return dict(record["result"]), True
+        return kind.from_dict(dict(record["result"]))
     tracker = Tracker(workspace, config.sha256)
-    result = body(tracker)
+    result = body(tracker).to_dict()
+    contents.check(stage, tracker.inputs, tracker.outputs)
     workspace.write_json(
         f"records/{stage}.json",
         {
@@ -145,7 +171,7 @@ def run_stage(
             "result": result,
         },
     )
-    return result, False
+    return kind.from_dict(result)
 
 
 def _unchanged(workspace: Workspace, record: dict[str, Any]) -> bool:

@@ -7,8 +7,8 @@ from itertools import groupby
 from gate5.gate.report import GateReport, RuleResult, shown
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, code, figure, table, tag
+from gate5.workspace import contents
 
-STAGES = ("resolve", "export", "build", "verify", "benchmark", "evaluate", "compare", "gate", "promote")
 _WORDS = {
     "pass": "This candidate passed Gate 5.",
     "fail": "This candidate was refused by Gate 5.",
@@ -38,13 +38,14 @@ def progress(artifacts: Artifacts) -> Markup:
     """Which stages are done and which are missing."""
     done = artifacts.done()
     rows = []
-    for stage in STAGES:
-        if stage == "evaluate":
-            seen = [name.removeprefix("evaluate-") for name in done if name.startswith("evaluate-")]
-            rows.append((stage, f"done for {', '.join(seen)}" if seen else "missing"))
-        else:
-            rows.append((stage, "done" if stage in done else "missing"))
-    return table(("stage", "state"), rows, caption="Stages of this run so far")
+    for stage in contents.STAGES:
+        if stage.per_scenario:
+            seen = [name.removeprefix(f"{stage.name}-") for name in done if name.startswith(f"{stage.name}-")]
+            rows.append((stage.name, stage.title, f"done for {', '.join(seen)}" if seen else "missing"))
+        elif stage.command and stage.name != "report":
+            there = stage.name in done or (stage.writes[0].name in artifacts.names and not stage.recorded)
+            rows.append((stage.name, stage.title, "done" if there else "missing"))
+    return table(("stage", "what it does", "state"), rows, caption="Stages of this run so far")
 
 
 def rules(artifacts: Artifacts) -> Markup:

@@ -1,0 +1,184 @@
+"""The house: rooms in an order, no import upwards, no circle; the line of stages and the table of operators are whole.
+
+Read from the source (``ast``), imports inside functions and under ``TYPE_CHECKING`` included: an arrow is an arrow
+whenever it is followed.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from gate5.config.models import RuleConfig
+from gate5.config.operators import OPERATORS
+from gate5.gate.judge import judge
+from gate5.pipeline import line
+from gate5.pipeline.results import StageResult
+from gate5.workspace import contents
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: From the roof down. A room may import from the floors below its own.
+FLOORS = (
+    ("benchmarks", "cli", "local_airflow", "dags"),
+    ("train", "pipeline"),
+    ("report",),
+    ("export",),
+    ("control", "evaluation", "latency", "parity", "edge", "plugins"),
+    ("plant", "engine", "store", "workspace", "gate"),
+    ("checkpoint", "config"),
+    ("io",),
+    ("errors", "provenance"),
+)
+FLOOR = {room: len(FLOORS) - index for index, rooms in enumerate(FLOORS) for room in rooms}
+#: Rooms outside include/gate5, by what their modules are imported as.
+PREFIXES = {
+    "benchmarks": "benchmarks",
+    "local_airflow": "local_airflow",
+    "gate5_dag": "dags",
+    "gate5_plugin": "plugins",
+}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the project by its full name."""
+    found = {}
+    for folder in (ROOT / "include", ROOT / "dags", ROOT / "plugins"):
+        for path in folder.rglob("*.py"):
+            found[_name(path.relative_to(folder))] = path
+    for folder in (ROOT / "benchmarks", ROOT / "local_airflow"):
+        for path in folder.rglob("*.py"):
+            found[_name(path.relative_to(ROOT))] = path
+    return found
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def room(module: str) -> str | None:
+    """The room of a module; ``None``: the root of the package, which belongs to none."""
+    first, *rest = module.split(".")
+    if first == "gate5":
+        return rest[0] if rest else None
+    return PREFIXES.get(first, "dags" if first.startswith("policy_") else None)
+
+
+def imports(module: str, path: Path) -> Iterator[tuple[str, int]]:
+    """Modules of the project that a module imports, with the line."""
+    known = modules()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            target = name if name in known else name.rpartition(".")[0]
+            if target in known and target != module:
+                yield target, getattr(node, "lineno", 0)
+
+
+@cache
+def arrows() -> tuple[tuple[str, str, str], ...]:
+    """(module, imported module, place) for every import within the project."""
+    return tuple(
+        (module, target, f"{path.relative_to(ROOT)}:{number}")
+        for module, path in modules().items()
+        for target, number in imports(module, path)
+    )
+
+
+def test_every_room_has_its_floor() -> None:
+    """A new folder has to be given its place before anything is built in it."""
+    assert {found for module in modules() if (found := room(module))} - set(FLOOR) == set()
+
+
+def test_imports_go_down() -> None:
+    wrong = []
+    for module, target, place in arrows():
+        above, below = room(module), room(target)
+        if above is None or below is None or above == below:
+            continue
+        if FLOOR[above] <= FLOOR[below]:
+            wrong.append(f"{place}: {above} imports {below} ({target})")
+    assert wrong == []
+
+
+def test_no_circle_of_modules() -> None:
+    """At import time: what a function imports when it runs may close a circle only within its own room."""
+    graph: dict[str, set[str]] = {}
+    for module, path in modules().items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        at_once = {n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))}
+        lines = {node.lineno for node in at_once}
+        graph[module] = {target for target, number in imports(module, path) if number in lines}
+    state: dict[str, int] = {}
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        if state.get(module) == 2:
+            return
+        assert state.get(module) != 1, f"a circle of imports: {' -> '.join((*trail, module))}"
+        state[module] = 1
+        for target in sorted(graph[module]):
+            visit(target, (*trail, module))
+        state[module] = 2
+
+    for module in graph:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("stage", contents.STAGES, ids=lambda stage: stage.name)
+def test_every_stage_has_its_function_and_its_result(stage: contents.Stage) -> None:
+    parameters = list(inspect.signature(line.function(stage)).parameters)
+    assert parameters[:2] == ["workspace", "config"]
+    assert ("scenario" in parameters) == stage.per_scenario
+    kind = line.result_type(stage)
+    assert issubclass(kind, StageResult)
+    assert kind is not StageResult
+
+
+def test_every_stage_function_is_in_the_line() -> None:
+    """A function of a stage's shape in the module of stages that the line does not know would never run."""
+    module = importlib.import_module("gate5.pipeline.stages")
+    shaped = {
+        name
+        for name, value in vars(module).items()
+        if inspect.isfunction(value)
+        and value.__module__ == module.__name__
+        and list(inspect.signature(value).parameters)[:2] == ["workspace", "config"]
+    }
+    assert shaped == {stage.name for stage in contents.STAGES if stage.path.startswith("gate5.pipeline.stages:")}
+
+
+def test_the_dag_has_a_task_for_every_stage_that_calls_its_function() -> None:
+    tree = ast.parse((ROOT / "dags" / "policy_release.py").read_text(encoding="utf-8"))
+    tasks = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list}
+    for stage in contents.STAGES:
+        assert stage.name in tasks, f"dags/policy_release.py has no task {stage.name}"
+        module, _, function = stage.path.partition(":")
+        called = {ast.unparse(node) for node in ast.walk(tasks[stage.name]) if isinstance(node, ast.Attribute)}
+        assert f"{module.rpartition('.')[2]}.{function}" in called, f"the task {stage.name} does not call {stage.path}"
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_operator_is_admitted_judged_and_shown(name: str) -> None:
+    rule = RuleConfig.model_validate({"name": "r", "metric": "m", "op": name, "threshold": 1.0})
+    outcomes = set()
+    for value in (0.0, 1.0, 2.0):
+        (result,) = judge([rule], {"m": value}, [], 1.0).rules
+        assert result.margin is not None
+        holds = OPERATORS[name].holds(value, 1.0)
+        assert result.outcome == ("pass" if holds else "fail")
+        # The margin says the same as the comparison, on the good side of the threshold and off it.
+        assert result.margin >= 0 if holds else result.margin <= 0
+        outcomes.add(result.outcome)
+        assert name in judge([rule], {"m": value}, [], 1.0).table()
+    assert outcomes == {"pass", "fail"}, "an operator that never fails is none"
