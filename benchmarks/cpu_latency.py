@@ -30,7 +30,7 @@ from gate5.engine import build, load
 from gate5.engine.base import Float32
 from gate5.evaluation.observations import collect_observations
 from gate5.export import ONNXExporter
-from gate5.latency.report import Series
+from gate5.latency.series import Series
 from gate5.latency.thread import ordinary, quiet
 from gate5.plant.registry import open_plant
 

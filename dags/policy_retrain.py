@@ -102,10 +102,10 @@ def announce(
 def policy_retrain() -> None:
     """Wire the steps."""
     candidate = train()
-    checked = quick_check(candidate)
-    earlier = find_earlier(candidate)
+    checked = quick_check(candidate)  # type: ignore[arg-type]  # an XComArg stands for its value
+    earlier = find_earlier(candidate)  # type: ignore[arg-type]
     checked >> earlier
-    announce(candidate, earlier)
+    announce(candidate, earlier)  # type: ignore[arg-type]
 
 
 policy_retrain()

@@ -130,7 +130,8 @@ def _summary(model: type[BaseModel]) -> str:
 
 
 def _type(field: FieldInfo) -> str:
-    choices = next((item.json_schema["enum"] for item in field.metadata if isinstance(item, WithJsonSchema)), None)
+    schemas = [item.json_schema or {} for item in field.metadata if isinstance(item, WithJsonSchema)]
+    choices = next((schema["enum"] for schema in schemas if "enum" in schema), None)
     text = " or ".join(f"`{choice}`" for choice in choices) if choices else _named(field.annotation)
     limits = [
         f"{SIGNS[name]} {_cell(str(getattr(item, name)))}"

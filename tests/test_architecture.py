@@ -1,4 +1,4 @@
-"""The house: rooms in an order, no import upwards, no circle; the line of stages and the table of operators are whole.
+"""The house: rooms in an order, no import upwards, no circle; line of stages, operators and backends are whole.
 
 Read from the source (``ast``), imports inside functions and under ``TYPE_CHECKING`` included: an arrow is an arrow
 whenever it is followed.
@@ -9,14 +9,21 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from gate5.config.models import RuleConfig
+from gate5.config.backends import BACKENDS
+from gate5.config.models import EngineConfig, RuleConfig
 from gate5.config.operators import OPERATORS
+from gate5.engine.backends import backend, ranked
+from gate5.engine.kind import Backend
 from gate5.gate.judge import judge
 from gate5.pipeline import line
 from gate5.pipeline.results import StageResult
@@ -166,6 +173,53 @@ def test_the_dag_has_a_task_for_every_stage_that_calls_its_function() -> None:
         module, _, function = stage.path.partition(":")
         called = {ast.unparse(node) for node in ast.walk(tasks[stage.name]) if isinstance(node, ast.Attribute)}
         assert f"{module.rpartition('.')[2]}.{function}" in called, f"the task {stage.name} does not call {stage.path}"
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_every_backend_is_registered_whole(name: str) -> None:
+    found = backend(name)
+    assert isinstance(found, Backend)
+    assert found.name == name, "a backend is called as its module"
+    assert found.title
+    assert found.judge in ("onnx", "onnxruntime")
+    assert found.judge != found.package, "a library that is compared with itself agrees"
+    assert found.missing() is None or isinstance(found.missing(), str)
+    assert EngineConfig.model_validate({"backend": name}).backend == name
+    assert len({other.rank for other in ranked()}) == len(BACKENDS), "`auto` has to have one answer"
+
+
+DUMMY = """
+from gate5.engine.base import BuiltEngine
+from gate5.engine.kind import Backend
+
+class Dummy(Backend):
+    name, title, rank, package = "dummy", "Dummy", 99, "json"
+    def missing(self): return None
+    def build(self, onnx, config, *, timing_cache=None):
+        import hashlib
+        known = {"backend": "dummy", "precision": "fp32", "obs_dim": 1, "act_dim": 1, "batch_max": 1, "versions": {}}
+        return BuiltEngine(onnx, {**known, "onnx_sha256": "", "blob_sha256": hashlib.sha256(onnx).hexdigest()})
+    def load(self, blob, metadata, *, threads=1): return ("opened", blob)
+
+BACKEND = Dummy()
+"""
+USE = """
+from gate5 import engine
+from gate5.config.models import ReleaseConfig
+config = ReleaseConfig.parse({"engine": {"backend": "dummy"}, "release": {"require_backend": "dummy"}})
+built = engine.build(b"graph", config.engine)
+assert engine.load(built.blob, built.metadata) == ("opened", b"graph")
+assert engine.choose_backend(ReleaseConfig().engine) == "dummy", "auto takes the one of the highest rank"
+"""
+
+
+def test_another_backend_is_one_new_file(tmp_path: Path) -> None:
+    """Nothing else has to be told: the configuration admits it, `auto` finds it, build and load reach it."""
+    shutil.copytree(ROOT / "include" / "gate5", tmp_path / "gate5", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "gate5" / "engine" / "backends" / "dummy.py").write_text(DUMMY)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", USE], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", OPERATORS)

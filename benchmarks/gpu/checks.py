@@ -34,9 +34,9 @@ from benchmarks.gpu.timing import EmptyGraph, repeat
 from benchmarks.policy_arrays import extract
 from benchmarks.results import ROOT
 from gate5.config.models import EngineConfig, LatencyConfig, ParityConfig
-from gate5.engine import build, load, onnxruntime_engine
+from gate5.engine import build, load
 from gate5.engine.base import BuiltEngine, Engine, Float32
-from gate5.engine.tensorrt import plans
+from gate5.engine.tensorrt.before_10 import plans
 from gate5.engine.tensorrt.chained import chained_ms
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import Gate5Error
@@ -124,7 +124,7 @@ class Check:
     def paths(self, batches: tuple[int, ...] = BATCHES, label: str = "") -> dict[str, Any]:
         """Each way to run the engine in turn, ONNX Runtime on one CPU thread, and the floor, by batch size."""
         found: dict[str, Any] = {}
-        plain = onnxruntime_engine.build(self.onnx, EngineConfig(backend="onnxruntime"))
+        plain = build(self.onnx, EngineConfig(backend="onnxruntime"))
         for batch in batches:
             engines: dict[str, Engine] = {path: self.open(path) for path in ("graph", "stream", "copies")}
             engines["onnxruntime"] = load(plain.blob, plain.metadata)

@@ -13,7 +13,8 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from gate5.errors import Gate5Error
 from gate5.workspace.address import find_run_workspace
 from gate5_plugin.pages import message_page, run_page, status_json
-from gate5_plugin.status import RunStatus, run_status
+from gate5_plugin.run import RunStatus
+from gate5_plugin.status import run_status
 
 # The report runs its charts' scripts, but with an origin of its own (`sandbox` without `allow-same-origin`) and without
 # any network: nothing in it can act on Airflow with the reader's login.

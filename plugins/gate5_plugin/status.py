@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from airflow.models.dagrun import DagRun
@@ -11,57 +10,19 @@ from sqlalchemy import select
 
 from gate5.workspace.address import find_run_workspace
 from gate5.workspace.contents import STAGES
+from gate5_plugin.run import RunStatus, Stage
 
 #: The tasks of a run in the order in which they come: the stages, and what Airflow has beside them.
 _BEFORE = {"evaluate": "scenarios", "promote": "approval"}
 ORDER = tuple(task for stage in STAGES for task in (_BEFORE.get(stage.name), stage.name) if task is not None)
 #: Tasks that say nothing to the reader of a report.
 HIDDEN = {"scenarios"}
-ENDED = {"success", "failed"}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One task of the run; ``state`` is Airflow's, ``waiting`` where it has none yet."""
-
-    name: str
-    state: str
-
-
-@dataclass(frozen=True)
-class RunStatus:
-    """A run as the tab shows it.
-
-    Attributes:
-        state: the run's state in Airflow.
-        release: whether it is a gate5 release at all.
-        stages: its tasks in the order in which they run; skipped ones are left out.
-        has_report: whether the workspace holds a report by now.
-    """
-
-    state: str
-    release: bool
-    stages: tuple[Stage, ...]
-    has_report: bool
-
-    @property
-    def final(self) -> bool:
-        return self.state in ENDED
-
-    @property
-    def missing(self) -> list[str]:
-        """The stages that are not done."""
-        return [stage.name for stage in self.stages if stage.state != "success"]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types for the page's script."""
-        return {
-            "state": self.state,
-            "final": self.final,
-            "has_report": self.has_report,
-            "stages": [{"name": stage.name, "state": stage.state} for stage in self.stages],
-            "missing": self.missing,
-        }
+_COLUMNS: tuple[Any, ...] = (
+    TaskInstance.task_id,
+    TaskInstance.map_index,
+    TaskInstance.state,
+    TaskInstance.rendered_map_index,
+)
 
 
 def run_status(session: Any, dag_id: str, run_id: str) -> RunStatus | None:
@@ -73,11 +34,7 @@ def run_status(session: Any, dag_id: str, run_id: str) -> RunStatus | None:
     run = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
     if run is None:
         return None
-    tasks = session.execute(
-        select(TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state, TaskInstance.rendered_map_index).where(
-            TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id
-        )
-    ).all()
+    tasks = session.execute(select(*_COLUMNS).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)).all()
     known = [task for task in tasks if task.task_id in ORDER]
     known.sort(key=lambda task: (ORDER.index(task.task_id), task.map_index))
     stages = tuple(

@@ -195,7 +195,7 @@ def fits(parameters: list[tuple[str, bool]], node: ast.Call) -> bool:
 def main(folder: Path) -> dict[str, Any]:
     uses: list[str] = []
     problems: list[str] = []
-    for file in sorted(folder.glob("*.py")):
+    for file in sorted(folder.rglob("*.py")):
         walker = Walker(file.name)
         walker.visit(ast.parse(file.read_text(encoding="utf-8")))
         uses += walker.uses

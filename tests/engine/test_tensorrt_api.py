@@ -128,7 +128,7 @@ FAULTS = {
 def test_a_new_use_without_a_check_fails(surface: Callable[[Path], Any], tmp_path: Path, fault: str) -> None:
     """The checker itself: each of these would ship unnoticed, ``BuilderFlag.FP16`` as a silent FP32 engine."""
     line, word, versions = FAULTS[fault]
-    for file in SOURCE.glob("*.py"):
+    for file in SOURCE.rglob("*.py"):
         shutil.copy(file, tmp_path)
     names = "trt, builder, config, network, profile, context, engine, stream"
     (tmp_path / "new.py").write_text(f"def use({names}):\n    {line}\n")
@@ -140,7 +140,7 @@ def test_a_new_use_without_a_check_fails(surface: Callable[[Path], Any], tmp_pat
 
 def test_only_compat_asks_for_versions() -> None:
     """Names that differ by version are in one file."""
-    for file in SOURCE.glob("*.py"):
+    for file in SOURCE.rglob("*.py"):
         if file.name != "compat.py":
             text = file.read_text(encoding="utf-8")
             assert "has(trt" not in text, file.name

@@ -11,6 +11,7 @@ from typing import Any
 from gate5 import __version__
 from gate5.config.models import EngineConfig, ReleaseConfig
 from gate5.engine import choose_backend
+from gate5.engine.backends import backend as backend_of
 from gate5.errors import ConfigError, EngineError, Gate5Error
 from gate5.io.paths import resolve_path
 from gate5.store import open_store
@@ -117,9 +118,10 @@ def _backend(settings: EngineConfig, findings: list[Finding]) -> tuple[str | Non
         backend = choose_backend(settings)
     except Gate5Error as error:
         return None, str(error)
-    runtime = next(finding for finding in findings if finding.name == "ONNX Runtime")
-    if backend == "onnxruntime" and not runtime.there:
-        return None, f"ONNX Runtime is {runtime.found}; {runtime.remedy}."
+    title = backend_of(backend).title
+    library = next((finding for finding in findings if finding.name == title), None)
+    if library is not None and not library.there:
+        return None, f"{title} is {library.found}; {library.remedy}."
     return backend, None
 
 

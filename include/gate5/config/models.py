@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from gate5.config.backends import BackendChoice, BackendName
 from gate5.config.operators import OperatorName
 from gate5.config.text import explain, override, read_yaml
 from gate5.errors import ConfigError
@@ -82,7 +83,7 @@ class ProfileConfig(Section):
 class EngineConfig(Section):
     """How the engine is built and run."""
 
-    backend: Literal["auto", "tensorrt", "onnxruntime"] = Field(
+    backend: BackendChoice = Field(
         "auto", description="`auto`: TensorRT where it and a GPU are there, else ONNX Runtime on the CPU"
     )
     precision: Literal["fp16", "fp32", "bf16"] = Field("fp16", description="TensorRT only; ONNX Runtime runs FP32")
@@ -251,9 +252,7 @@ class ReleaseSection(Section):
     channel: str = Field(
         "production", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="the log of releases that plants follow"
     )
-    require_backend: Literal["tensorrt", "onnxruntime"] | None = Field(
-        None, description="refuse an engine of another backend on this channel"
-    )
+    require_backend: BackendName | None = Field(None, description="refuse an engine of another backend on this channel")
     approval: Literal["none", "required"] = Field(
         "none", description="`required`: a person decides between Gate 5 and the promotion"
     )

@@ -46,7 +46,7 @@ OPERATORS: Mapping[str, Operator] = {
 
 def _known(name: str) -> str:
     if name not in OPERATORS:
-        raise ValueError(f"{name!r} is no comparison: use one of {', '.join(map(repr, OPERATORS))}")
+        raise ValueError(f"it must be one of {', '.join(map(repr, OPERATORS))}")
     return name
 
 

@@ -1,7 +1,7 @@
 """Engines: what runs the policy at the plant.
 
-``choose_backend`` says which, ``build`` makes one from an ONNX graph, ``load`` opens it, ``EngineController`` lets it
-drive a plant.
+``choose_backend`` says which of ``backends``, ``build`` makes one from an ONNX graph, ``load`` opens it, and
+``EngineController`` lets it drive a plant.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from gate5.config.backends import AUTO, BACKENDS
 from gate5.config.models import EngineConfig
-from gate5.engine import onnxruntime_engine
+from gate5.engine.backends import backend, ranked
 from gate5.engine.base import BuiltEngine, Engine, EngineController, EngineInfo
 from gate5.errors import ConfigError, EngineError, IntegrityError
 
@@ -20,44 +21,36 @@ _KEYS = ("backend", "precision", "obs_dim", "act_dim", "batch_max", "onnx_sha256
 
 
 def choose_backend(config: EngineConfig) -> str:
-    """``tensorrt`` or ``onnxruntime``: what ``auto`` comes to on this machine.
+    """The backend's name: what ``auto`` comes to on this machine.
 
     Raises:
-        ConfigError: ``tensorrt`` is demanded and this machine cannot run it; the text says what is missing.
+        ConfigError: the backend that is demanded cannot be had here, or none can; the text says what is missing.
     """
-    if config.backend == "onnxruntime":
-        return "onnxruntime"
-    from gate5.engine.tensorrt.available import missing
-
-    lacks = missing()
-    if lacks is None:
-        return "tensorrt"
-    if config.backend == "tensorrt":
+    if config.backend != AUTO:
+        lacks = backend(config.backend).missing()
+        if lacks is None:
+            return config.backend
+        where = "run this on a GPU worker (docs/gpu.md), or " if backend(config.backend).needs_gpu else ""
         raise ConfigError(
-            f"engine.backend is 'tensorrt', but {lacks}; run this on a GPU worker (docs/gpu.md), "
-            "or set engine.backend: auto or onnxruntime."
+            f"engine.backend is {config.backend!r}, but {lacks}; {where}set engine.backend to auto or another of "
+            f"{', '.join(BACKENDS)}."
         )
-    return "onnxruntime"
+    lacking = []
+    for found in ranked():
+        lacks = found.missing()
+        if lacks is None:
+            return found.name
+        lacking.append(f"{found.title}: {lacks}")
+    raise ConfigError(f"No backend can be had on this machine ({'; '.join(lacking)}).")
 
 
-def timing_place(backend: str) -> str | None:
+def timing_place(name: str) -> str | None:
     """The GPU and TensorRT version whose timing caches a build here can use; ``None`` where there is no such thing.
 
     Args:
-        backend: what ``choose_backend`` gave.
+        name: what ``choose_backend`` gave.
     """
-    if backend != "tensorrt":
-        return None
-    import tensorrt
-
-    from gate5.engine.tensorrt.gpu import Gpu
-
-    gpu = Gpu()
-    try:
-        found = gpu.identity()
-    finally:
-        gpu.release()
-    return f"{found['gpu']}-sm{found['compute_capability']}-tensorrt-{tensorrt.__version__}"
+    return backend(name).timing_place()
 
 
 def build(onnx: bytes, config: EngineConfig, *, timing_cache: bytes | None = None) -> BuiltEngine:
@@ -72,11 +65,7 @@ def build(onnx: bytes, config: EngineConfig, *, timing_cache: bytes | None = Non
         ConfigError: the backend cannot be had here.
         EngineError: the backend refuses the graph, or the engine is not what was asked for.
     """
-    if choose_backend(config) == "tensorrt":
-        from gate5.engine.tensorrt.builder import TensorRTExporter
-
-        return TensorRTExporter(config).build(onnx, timing_cache=timing_cache)
-    return onnxruntime_engine.build(onnx, config)
+    return backend(choose_backend(config)).build(onnx, config, timing_cache=timing_cache)
 
 
 def load(blob: bytes, metadata: dict[str, Any], *, threads: int = 1) -> Engine:
@@ -99,10 +88,6 @@ def load(blob: bytes, metadata: dict[str, Any], *, threads: int = 1) -> Engine:
             f"The engine's bytes have the SHA-256 {found}, but its metadata says {metadata['blob_sha256']}: "
             "the file is damaged or belongs to another engine; build it again."
         )
-    if metadata["backend"] == "tensorrt":
-        from gate5.engine.tensorrt.runtime import TensorRTEngine
-
-        return TensorRTEngine.open(blob, metadata)
-    if metadata["backend"] == "onnxruntime":
-        return onnxruntime_engine.ONNXRuntimeEngine(blob, metadata, threads)
-    raise EngineError(f"The engine's backend is {metadata['backend']!r}; this gate5 knows tensorrt and onnxruntime.")
+    if metadata["backend"] not in BACKENDS:
+        raise EngineError(f"The engine's backend is {metadata['backend']!r}; this gate5 knows {', '.join(BACKENDS)}.")
+    return backend(metadata["backend"]).load(blob, metadata, threads=threads)

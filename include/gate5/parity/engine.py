@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gate5.config.backends import BACKENDS
 from gate5.config.models import ParityConfig
+from gate5.engine.backends import backend as backend_of
 from gate5.errors import ConfigError, EngineError
 from gate5.io.canonical import number
 from gate5.parity.difference import Difference, WorstSample, difference
@@ -133,7 +135,8 @@ def compare_engine(
 
 def _reference(onnx: bytes, obs: Float32, backend: str) -> tuple[Float32, str]:
     """The graph's actions by another implementation than the engine's: a library agrees with itself."""
-    judge, run = ("onnx", _by_onnx) if backend == "onnxruntime" and len(obs) else ("onnxruntime", _by_onnxruntime)
+    judge = backend_of(backend).judge if len(obs) and backend in BACKENDS else "onnxruntime"
+    run = {"onnx": _by_onnx, "onnxruntime": _by_onnxruntime}[judge]
     try:
         return run(onnx, obs)
     except ImportError as error:

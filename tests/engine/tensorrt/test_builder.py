@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from gate5.config.models import EngineConfig, ProfileConfig
-from gate5.engine.tensorrt import builder, compat, plans
+from gate5.engine.tensorrt import builder, compat
+from gate5.engine.tensorrt.before_10 import plans
 from gate5.engine.tensorrt.builder import TensorRTExporter, parts_of
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import ConfigError, EngineError

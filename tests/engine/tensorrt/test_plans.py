@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate5.engine.tensorrt import trial
-from gate5.engine.tensorrt.plans import pack, unpack
+from gate5.engine.tensorrt.before_10.plans import pack, unpack
 from gate5.errors import EngineError
 
 PLANS = st.binary(min_size=1, max_size=300).filter(lambda plan: not plan.startswith(b"PK"))

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from gate5.config.models import EngineConfig
-from gate5.engine.tensorrt import plans, trial
+from gate5.engine.tensorrt import trial
+from gate5.engine.tensorrt.before_10 import plans
 from gate5.engine.tensorrt.builder import TensorRTExporter
 
 

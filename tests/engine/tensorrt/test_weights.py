@@ -10,8 +10,8 @@ import pytest
 from onnx import numpy_helper
 
 from gate5.engine.precision import lower_body
-from gate5.engine.tensorrt.fused import fused
-from gate5.engine.tensorrt.weights import linear_layers, stored_precision
+from gate5.engine.tensorrt.before_10.fused import fused
+from gate5.engine.tensorrt.before_10.weights import linear_layers, stored_precision
 
 PADDING = b"\x7f" * 5
 

@@ -13,8 +13,9 @@ import numpy as np
 from gate5.config.models import EngineConfig, ProfileConfig
 from gate5.engine.base import BuiltEngine
 from gate5.engine.precision import lower_body
-from gate5.engine.tensorrt import compat, frames, plans
-from gate5.engine.tensorrt.fused import fused
+from gate5.engine.tensorrt import compat
+from gate5.engine.tensorrt.before_10 import frames, plans
+from gate5.engine.tensorrt.before_10.fused import fused
 from gate5.engine.tensorrt.gpu import Gpu
 from gate5.engine.tensorrt.plan_builder import Plan, PlanBuilder, Profile
 from gate5.engine.tensorrt.runtime import TensorRTEngine

@@ -8,8 +8,8 @@ from typing import Any
 
 from gate5.config.models import EngineConfig
 from gate5.engine.tensorrt import compat
+from gate5.engine.tensorrt.before_10.weights import linear_layers, stored_precision
 from gate5.engine.tensorrt.inspector import layers, precision_of
-from gate5.engine.tensorrt.weights import linear_layers, stored_precision
 from gate5.errors import EngineError
 
 _LOG = logging.getLogger("gate5.engine.tensorrt")

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from gate5.engine.base import ConfinedEngine, EngineInfo, Float32
-from gate5.engine.tensorrt import compat, frames, plans, trial
+from gate5.engine.tensorrt import compat, trial
 from gate5.engine.tensorrt import gpu as gpu_module
+from gate5.engine.tensorrt.before_10 import frames, plans
 from gate5.engine.tensorrt.chained import chained_ms
 from gate5.engine.tensorrt.gpu import Gpu
 from gate5.engine.tensorrt.slot import Slot

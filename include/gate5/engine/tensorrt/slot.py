@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from gate5.engine.base import Float32
-from gate5.engine.tensorrt import arrival, frames
+from gate5.engine.tensorrt import arrival
+from gate5.engine.tensorrt.before_10 import frames
 from gate5.engine.tensorrt.gpu import Gpu
 from gate5.engine.tensorrt.graph import CudaGraph, driver_module
 from gate5.errors import EngineError

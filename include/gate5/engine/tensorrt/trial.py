@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-from gate5.engine.tensorrt import plans
+from gate5.engine.tensorrt.before_10 import plans
 from gate5.errors import EngineError
 
 _TIMEOUT_S = 120

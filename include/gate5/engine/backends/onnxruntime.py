@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from gate5.config.models import EngineConfig
-from gate5.engine.base import BuiltEngine, ConfinedEngine, EngineInfo, Float32
+from gate5.engine.base import BuiltEngine, ConfinedEngine, Engine, EngineInfo, Float32
+from gate5.engine.kind import Backend
 from gate5.errors import EngineError
 from gate5.provenance import cpu_name
 
@@ -152,3 +153,26 @@ def _versions() -> dict[str, str]:
     import onnxruntime
 
     return {"onnxruntime": str(onnxruntime.__version__)}
+
+
+class ONNXRuntime(Backend):
+    """The embedded default, where there is no GPU."""
+
+    name: ClassVar[str] = "onnxruntime"
+    title: ClassVar[str] = "ONNX Runtime"
+    rank: ClassVar[int] = 10
+    package: ClassVar[str] = "onnxruntime"
+    judge: ClassVar[str] = "onnx"
+
+    def missing(self) -> str | None:
+        """Nothing, as far as a configuration goes: where onnxruntime is not installed, the build says so."""
+        return None
+
+    def build(self, onnx: bytes, config: EngineConfig, *, timing_cache: bytes | None = None) -> BuiltEngine:
+        return build(onnx, config)
+
+    def load(self, blob: bytes, metadata: dict[str, Any], *, threads: int = 1) -> Engine:
+        return ONNXRuntimeEngine(blob, metadata, threads)
+
+
+BACKEND = ONNXRuntime()

@@ -1,0 +1,49 @@
+"""TensorRT on the GPU of this machine; see ``gate5.engine.tensorrt``."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from gate5.config.models import EngineConfig
+from gate5.engine.base import BuiltEngine, Engine
+from gate5.engine.kind import Backend
+
+
+class TensorRT(Backend):
+    """TensorRT 8.5, 10 and 11."""
+
+    name: ClassVar[str] = "tensorrt"
+    title: ClassVar[str] = "TensorRT"
+    rank: ClassVar[int] = 30
+    package: ClassVar[str] = "tensorrt"
+    needs_gpu: ClassVar[bool] = True
+
+    def missing(self) -> str | None:
+        from gate5.engine.tensorrt.available import missing
+
+        return missing()
+
+    def build(self, onnx: bytes, config: EngineConfig, *, timing_cache: bytes | None = None) -> BuiltEngine:
+        from gate5.engine.tensorrt.builder import TensorRTExporter
+
+        return TensorRTExporter(config).build(onnx, timing_cache=timing_cache)
+
+    def load(self, blob: bytes, metadata: dict[str, Any], *, threads: int = 1) -> Engine:
+        from gate5.engine.tensorrt.runtime import TensorRTEngine
+
+        return TensorRTEngine.open(blob, metadata)
+
+    def timing_place(self) -> str | None:
+        import tensorrt
+
+        from gate5.engine.tensorrt.gpu import Gpu
+
+        gpu = Gpu()
+        try:
+            found = gpu.identity()
+        finally:
+            gpu.release()
+        return f"{found['gpu']}-sm{found['compute_capability']}-tensorrt-{tensorrt.__version__}"
+
+
+BACKEND = TensorRT()

@@ -1,0 +1,46 @@
+"""What a backend is: how to know whether it can be had, how to build an engine with it and how to open one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from gate5.config.models import EngineConfig
+from gate5.engine.base import BuiltEngine, Engine
+
+
+class Backend(ABC):
+    """One way to run a policy.
+
+    Attributes:
+        name: as in ``engine.backend``; the name of its module in ``gate5.engine.backends``.
+        title: for a reader.
+        rank: ``auto`` takes the backend of the highest rank that can be had.
+        package: what it imports, for ``gate5 doctor``.
+        judge: the library that runs the exported graph when this backend's engine is compared with it; another one than
+            the backend's own, because a library agrees with itself.
+        needs_gpu: whether its engines are built and run on a GPU.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    rank: ClassVar[int]
+    package: ClassVar[str]
+    judge: ClassVar[str] = "onnxruntime"
+    needs_gpu: ClassVar[bool] = False
+
+    @abstractmethod
+    def missing(self) -> str | None:
+        """What stands between this machine and an engine, as half a sentence; ``None``: nothing."""
+
+    @abstractmethod
+    def build(self, onnx: bytes, config: EngineConfig, *, timing_cache: bytes | None = None) -> BuiltEngine:
+        """Build an engine from an exported graph; see ``gate5.engine.build``."""
+
+    @abstractmethod
+    def load(self, blob: bytes, metadata: dict[str, Any], *, threads: int = 1) -> Engine:
+        """Open a built engine in this thread; see ``gate5.engine.load``."""
+
+    def timing_place(self) -> str | None:
+        """The hardware and version whose timing caches a build here can use; ``None``: there is no such thing."""
+        return None
