@@ -41,6 +41,7 @@ FLOORS = (
     ("plant", "engine", "store", "workspace", "gate"),
     ("checkpoint", "config"),
     ("io",),
+    ("seeds",),
     ("errors", "provenance"),
 )
 FLOOR = {room: len(FLOORS) - index for index, rooms in enumerate(FLOORS) for room in rooms}

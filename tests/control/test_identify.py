@@ -11,8 +11,9 @@ import pytest
 from gate5.control import PIDBaseline, PIDController, parse_gains, read_gains
 from gate5.control.closed_loop import pairs, quick, worst_margins
 from gate5.control.identify import Model, fit, identify, naive
+from gate5.control.population import Population
 from gate5.control.search import Search
-from gate5.control.tune import Population, Tunable, objective, tune
+from gate5.control.tune import Tunable, tune, worth
 from gate5.io import canonical
 
 
@@ -74,14 +75,16 @@ def test_the_search_finds_a_known_optimum_and_repeats_itself() -> None:
 
 def test_a_population_is_its_members_one_by_one(tank: Any) -> None:
     space, actions = tank.observation_space, tank.action_space
-    gains = [tank.baseline_gains() for _ in range(2)]
-    gains[1]["channels"][0]["loops"][0]["kp"] = 0.2
+    plain = [tank.baseline_gains() for _ in range(2)]
+    plain[1]["channels"][0]["loops"][0]["kp"] = 0.2
+
+    gains = [parse_gains(g) for g in plain]
 
     def make(g: Any) -> PIDBaseline:
         return PIDBaseline.from_gains(g, space.names, actions.low, actions.high, actions.names)
 
     names, seeds = pairs(tank, 2, 3)
-    both = quick(tank, Population([make(g) for g in gains], len(seeds)), names * 2, seeds * 2)
+    both = quick(tank, Population(tank, gains), names * 2, seeds * 2)
     single = [quick(tank, make(g), names, seeds).returns for g in gains]
     np.testing.assert_array_equal(both.returns, np.concatenate(single))
     assert single[0].tolist() != single[1].tolist()
@@ -99,7 +102,7 @@ def test_tuning_leaves_zeros_and_the_structure_alone_and_improves(tank: Any) -> 
     def value(gains: Any) -> float:
         space, actions = tank.observation_space, tank.action_space
         pid = PIDBaseline(gains, space.names, actions.low, actions.high, actions.names)
-        return objective(tank, quick(tank, pid, *pairs(tank, 4, 321)))
+        return worth(tank, quick(tank, pid, *pairs(tank, 4, 321)))
 
     assert value(better) > value(start)
 
@@ -109,7 +112,7 @@ def test_the_objective_pays_for_violations_and_for_grazing(tank: Any, constant: 
     good = quick(tank, constant(0.0), names, seeds)
     bad = quick(tank, constant(1.0), names, seeds)
     assert bad.violations.sum() > 0
-    assert objective(tank, bad) < objective(tank, good) - 10.0
+    assert worth(tank, bad) < worth(tank, good) - 10.0
     assert worst_margins(tank, bad)["leak"]["overflow"] < 0
 
 

@@ -44,7 +44,9 @@ def good_metrics() -> dict[str, float | None]:
         metrics[f"evaluation.{name}.rl.violations"] = 0.0
         metrics[f"evaluation.{name}.rl.engine_episodes"] = 50.0
         metrics[f"evaluation.{name}.baseline.episodes"] = 50.0
-        metrics[f"evaluation.{name}.difference.high"] = 1.0
+        metrics[f"evaluation.{name}.difference.low_percent"] = 0.1
+        metrics[f"evaluation.{name}.term.essential_inferior"] = 0.0
+        metrics[f"evaluation.{name}.term.other_inferior"] = 0.0
     return metrics
 
 
@@ -187,7 +189,7 @@ class TestVerdict:
         assert metric in report.reasons[0]
 
     def test_worse_than_pid_is_shown_but_has_no_say(self) -> None:
-        report = judged(good_metrics() | {"evaluation.eaf_transients.difference.high": -4.0})
+        report = judged(good_metrics() | {"evaluation.eaf_transients.difference.low_percent": -4.0})
         assert report.verdict == "pass"
         assert "eaf_transients" in report.advice[0]
 
@@ -263,10 +265,10 @@ class TestReport:
         changes: dict[str, float | None] = {
             "latency.p99_upper_ms": None,
             "parity.onnx.max_abs_error": 1.0,
-            "evaluation.steady_state.difference.high": -1.0,
+            "evaluation.steady_state.difference.low_percent": -1.0,
         }
         assert judged(good_metrics() | changes).metrics() == {
-            "gate.rules": 6.0 + 3 * 7,
+            "gate.rules": 6.0 + 5 * 7,
             "gate.vetoes_failed": 1.0,
             "gate.vetoes_missing": 1.0,
             "gate.advisories_not_passed": 1.0,

@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def general(metric: str) -> str:
     """A metric's name with the plant's own names replaced, as the document writes it."""
     metric = re.sub(r"^evaluation\.(hold|ramp|gust)\.", "evaluation.SCENARIO.", metric)
-    metric = metric.replace(".baseline.", ".rl.").replace(".temperature.", ".VARIABLE.")
+    metric = re.sub(r"(SCENARIO)\.baseline\.", r"\1.rl.", metric).replace(".temperature.", ".VARIABLE.")
+    metric = re.sub(r"\.term\.(\w+)\.", ".term.TERM.", metric)
     return re.sub(r"\.constraint\.\w+\.", ".constraint.NAME.", metric)
 
 

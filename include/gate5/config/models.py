@@ -144,6 +144,18 @@ class EvaluationConfig(Section):
         0.95, gt=0.5, lt=1, description="of the paired interval and of the violation probability's upper bound"
     )
     bootstrap: int = Field(2_000, ge=100, description="resamples of the paired interval")
+    margins: dict[str, float] = Field(
+        default_factory=dict,
+        description="by term of the objective: how much worse than the baseline counts as no worse; none: the plant's",
+    )
+
+    @field_validator("margins")
+    @classmethod
+    def _not_negative(cls, value: dict[str, float]) -> dict[str, float]:
+        for name, margin in value.items():
+            if not margin >= 0:
+                raise ValueError(f"the margin of {name!r} is {margin:g}: give 0 or more")
+        return value
 
     @field_validator("scenarios")
     @classmethod
@@ -212,8 +224,12 @@ def _default_rules() -> tuple[RuleConfig, ...]:
              why="Every scenario is compared with the PID baseline."),
         rule(name="emergency_trip_shown", metric="evaluation.emergency_trip.rl.engine_episodes", op=">=", threshold=1,
              why="The emergency trip was driven by the engine that is to be released."),
-        rule(name="not_worse_than_pid", metric="evaluation.*.difference.high", op=">=", threshold=0, veto=False,
-             why="The interval of (policy - PID) return reaches zero or lies above it."),
+        rule(name="not_worse_than_pid", metric="evaluation.*.difference.low_percent", op=">=", threshold=-0.05,
+             veto=False, why="The whole interval of (policy - PID) lies above -0.05 % of the PID's return."),
+        rule(name="no_term_worse_than_pid", metric="evaluation.*.term.essential_inferior", op="==", threshold=0,
+             veto=False, why="Power, turbine inlet, heat and casing: none beyond its margin worse than the PID's."),
+        rule(name="no_other_term_worse", metric="evaluation.*.term.other_inferior", op="==", threshold=0, veto=False,
+             why="Nor is any other term of the objective."),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ class Channel:
 
     def __init__(self, gains: ChannelGains, index: int, dt_s: float, names: list[str], low: float, high: float) -> None:
         self.index = index
-        self._bias = gains.bias
+        self.bias: Any = gains.bias
         self._low, self._high = max(gains.low, low), min(gains.high, high)
         if not self._low < self._high:
             raise ConfigError(
@@ -27,26 +27,26 @@ class Channel:
                 f"which leaves nothing of the plant's {low} to {high}."
             )
         self._most = None if gains.rate is None else gains.rate * dt_s
-        self._feedforward = [_Curve(table, names) for table in gains.feedforward]
-        self._loops = [_Loop(loop, dt_s, names) for loop in gains.loops]
+        self.feedforward = [_Curve(table, names) for table in gains.feedforward]
+        self.loops = [_Loop(loop, dt_s, names) for loop in gains.loops]
         self.reset(1)
 
     def reset(self, batch: int) -> None:
-        for loop in self._loops:
+        for loop in self.loops:
             loop.pid.reset(batch)
         self._last: Float64 = np.full(batch, np.nan)
         self._main: Float64 = np.zeros(batch)
 
     def propose(self, obs: Float64) -> Float64:
-        main = np.full(obs.shape[0], self._bias)
-        for curve in self._feedforward:
+        main = np.full(obs.shape[0], self.bias)
+        for curve in self.feedforward:
             main = main + curve(obs)
-        for loop in self._loops:
+        for loop in self.loops:
             if loop.select == "add":
                 main = main + loop.propose(obs)
         self._main = main
         output = np.clip(main, self._low, self._high)
-        for loop in self._loops:
+        for loop in self.loops:
             if loop.select == "min":
                 output = np.minimum(output, loop.propose(obs))
             elif loop.select == "max":
@@ -58,7 +58,7 @@ class Channel:
         return limited
 
     def track(self, applied: Float64) -> None:
-        for loop in self._loops:
+        for loop in self.loops:
             loop.pid.track(applied, self._main if loop.select == "add" else None)
         self._last = np.array(applied)
 
@@ -69,7 +69,8 @@ class _Loop:
     def __init__(self, gains: LoopGains, dt_s: float, names: list[str]) -> None:
         self.select = gains.select
         self._measured = _observation_index(gains.measurement, names)
-        self._setpoint = gains.setpoint
+        self.setpoint: Any = gains.setpoint
+        self.follows = isinstance(gains.setpoint, str)
         self._wanted = _observation_index(gains.setpoint, names) if isinstance(gains.setpoint, str) else -1
         self._schedule = [_Curve(table, names) for table in gains.schedule]
         self.pid = PIDController(
@@ -81,7 +82,7 @@ class _Loop:
         scale: Float64 = np.ones(obs.shape[0])
         for curve in self._schedule:
             scale = scale * curve(obs)
-        setpoint: Any = self._setpoint if self._wanted < 0 else obs[:, self._wanted]
+        setpoint: Any = obs[:, self._wanted] if self.follows else self.setpoint
         return self.pid.propose(obs[:, self._measured], setpoint, scale=scale)
 
 
@@ -91,11 +92,20 @@ class _Curve:
     def __init__(self, table: Table, names: list[str]) -> None:
         self._index = _observation_index(table.observation, names)
         self._x: NDArray[np.float64] = np.array([x for x, _ in table.points])
-        self._y: NDArray[np.float64] = np.array([y for _, y in table.points])
+        self.y: NDArray[np.float64] = np.array([y for _, y in table.points])  # or [B, points], a row per episode
 
     def __call__(self, obs: Float64) -> Float64:
-        value = np.interp(obs[:, self._index], self._x, self._y)
-        return np.asarray(np.where(np.isfinite(value), value, self._y[0]), dtype=np.float64)
+        at = obs[:, self._index]
+        if self.y.ndim == 1:
+            value = np.interp(at, self._x, self.y)
+            return np.asarray(np.where(np.isfinite(value), value, self.y[0]), dtype=np.float64)
+        if self._x.size == 1:
+            return self.y[:, 0]
+        rows = np.arange(at.size)
+        i = np.clip(np.searchsorted(self._x, at, side="right") - 1, 0, self._x.size - 2)
+        share = np.clip((at - self._x[i]) / (self._x[i + 1] - self._x[i]), 0.0, 1.0)
+        value = self.y[rows, i] + share * (self.y[rows, i + 1] - self.y[rows, i])
+        return np.asarray(np.where(np.isfinite(value), value, self.y[:, 0]), dtype=np.float64)
 
 
 def _observation_index(name: str, names: list[str]) -> int:

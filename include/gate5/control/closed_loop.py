@@ -1,4 +1,4 @@
-"""``quick``: all scenarios in one batch, for tuning and training; a release is judged by ``gate5.evaluation``."""
+"""``quick``: many episodes of all scenarios, for tuning and training; a release is judged by ``gate5.evaluation``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gate5.plant.base import Controller, Float64, Plant
+from gate5.plant.base import Controller, Float64, Plant, objective
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class QuickScore:
         margins: smallest margin over time, ``[constraints, B]``, ``inf`` where a constraint never applied, ``-inf``
             where its value was not finite.
         costs: sum of what the caller's ``cost`` said.
+        terms: mean over the steps of each term that the plant declares, ``[terms, B]``.
     """
 
     scenarios: tuple[str, ...]
@@ -29,6 +30,7 @@ class QuickScore:
     violations: Float64
     margins: Float64
     costs: Float64
+    terms: Float64
 
     def by_scenario(self, values: Float64) -> dict[str, Float64]:
         """Split ``[B]`` (or ``[n, B]``) by scenario, in the order in which scenarios appear."""
@@ -38,8 +40,9 @@ class QuickScore:
     def part(self, rows: slice) -> QuickScore:
         """Some of the episodes."""
         return QuickScore(
-            self.scenarios[rows], self.returns[rows], self.violations[rows], self.margins[:, rows], self.costs[rows]
-        )
+            self.scenarios[rows], self.returns[rows], self.violations[rows], self.margins[:, rows], self.costs[rows],
+            self.terms[:, rows],
+        )  # fmt: skip
 
 
 def quick(
@@ -49,7 +52,7 @@ def quick(
     seeds: Sequence[int],
     cost: Callable[[Mapping[str, Float64]], Float64] | None = None,
 ) -> QuickScore:
-    """Drive one episode per pair of scenario and seed, all in one batch.
+    """Drive one episode per pair of scenario and seed; a scenario's episodes are one batch.
 
     Args:
         plant: a ``Plant`` that also has ``reset_mixed``.
@@ -57,16 +60,41 @@ def quick(
         scenarios, seeds: one of each per episode.
         cost: of a step, ``[B]``, from the plant's variables.
     """
+    names = np.array(scenarios)
+    parts = {}
+    for name in dict.fromkeys(scenarios):
+        where = np.flatnonzero(names == name)
+        parts[name] = where, _drive(plant, controller, name, [seeds[i] for i in where.tolist()], cost)
+    order = np.argsort(np.concatenate([where for where, _ in parts.values()]))
+
+    def joined(what: str) -> Float64:
+        return np.concatenate([getattr(score, what) for _, score in parts.values()], axis=-1)[..., order]
+
+    return QuickScore(tuple(scenarios), *(joined(f) for f in ("returns", "violations", "margins", "costs", "terms")))
+
+
+def _drive(
+    plant: Any,
+    controller: Controller,
+    scenario: str,
+    seeds: Sequence[int],
+    cost: Callable[[Mapping[str, Float64]], Float64] | None,
+) -> QuickScore:
     batch = len(seeds)
-    obs = plant.reset_mixed(scenarios, seeds)
+    obs = plant.reset_mixed([scenario] * batch, seeds)
     controller.reset(batch)
+    declared = objective(plant)
     live = np.ones(batch, dtype=np.bool_)
-    returns, violations, costs = np.zeros(batch), np.zeros(batch), np.zeros(batch)
+    returns, violations, costs, steps = (np.zeros(batch) for _ in range(4))
     margins = np.full((len(plant.constraints), batch), np.inf)
-    for _ in range(max(plant.scenarios[name].steps for name in scenarios)):
+    terms = np.zeros((len(declared), batch))
+    for _ in range(plant.scenarios[scenario].steps):
         action, _ = controller.predict(obs)
         step = plant.step(action)
+        steps += live
         returns += np.where(live, step.reward, 0.0)
+        for row, term in enumerate(declared):
+            terms[row] += np.where(live, step.variables[term.variable], 0.0)
         if cost is not None:
             costs += np.where(live, cost(step.variables), 0.0)
         broken = (live & step.solver_failed).astype(np.float64)
@@ -79,7 +107,7 @@ def quick(
         obs, live = step.obs, live & ~(step.terminated | step.truncated)
         if not live.any():
             break
-    return QuickScore(tuple(scenarios), returns, violations, margins, costs)
+    return QuickScore((scenario,) * batch, returns, violations, margins, costs, terms / steps)
 
 
 def pairs(plant: Plant, episodes: int, seed: int) -> tuple[list[str], list[int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -52,9 +54,12 @@ class PIDController:
             raise ConfigError(f"A PID controller's low limit {low} is not below its high limit {high}.")
         if dt_s <= 0:
             raise ConfigError(f"A PID controller's control step must be positive, but it is {dt_s} s.")
-        self.kp, self.ki, self.kd, self.dt_s = kp, ki, kd, dt_s
+        self.dt_s = dt_s
+        self.kp: Any = kp  # an array [B] where each episode has its own
+        self.ki: Any = ki
+        self.kd: Any = kd
         self.setpoint_weight, self.low, self.high, self.bias = setpoint_weight, low, high, bias
-        self.tracking_s = max(tracking_s, dt_s)
+        self.tracking_s: Any = max(tracking_s, dt_s)
         self._keep = derivative_filter_s / (derivative_filter_s + dt_s)
         self._most = None if rate is None else rate * dt_s
         self.reset()

@@ -48,7 +48,7 @@ class PIDBaseline:
                 f"The PID gains must drive each of the plant's {len(self.action_low)} actions once, "
                 f"but their channels are {[c.action for c in gains.channels]}."
             )
-        self._channels = [
+        self.channels = [
             Channel(channel, index, gains.dt_s, self._names, self.action_low[index], self.action_high[index])
             for channel, index in zip(gains.channels, order, strict=True)
         ]
@@ -69,7 +69,7 @@ class PIDBaseline:
 
     def reset(self, batch: int = 1) -> None:
         """Forget the past; ``batch`` episodes start."""
-        for channel in self._channels:
+        for channel in self.channels:
             channel.reset(batch)
 
     def predict(self, obs: Float32) -> tuple[Float32, None]:
@@ -87,14 +87,14 @@ class PIDBaseline:
                 f"An observation has {columns.shape[-1]} components, but the PID gains are for {len(self._names)}."
             )
         action = np.empty((columns.shape[0], len(self.action_low)))
-        for channel in self._channels:
+        for channel in self.channels:
             action[:, channel.index] = channel.propose(columns)
         return action.reshape(*values.shape[:-1], -1).astype(np.float32)
 
     def track(self, action: Float32) -> None:
         """Say which actions the plant received; they may be another controller's (imitation learning)."""
         applied = np.atleast_2d(np.asarray(action, dtype=np.float64))
-        for channel in self._channels:
+        for channel in self.channels:
             channel.track(applied[:, channel.index])
 
 

@@ -20,32 +20,15 @@ from gate5.control.closed_loop import QuickScore, pairs, quick, worst_margins
 from gate5.control.gains import Gains, parse_gains, read_gains
 from gate5.control.identify import identify, naive
 from gate5.control.pid import PIDBaseline
+from gate5.control.population import Population
 from gate5.control.search import Search
 from gate5.io import canonical
 from gate5.io.files import write_atomically
-from gate5.plant.base import Float32, Float64, Plant
-
-SEARCH_SEED, REPORT_SEED, STEP_TEST_SEED = 1_000_000, 2_000_000, 900_000
+from gate5.plant.base import Float64, Plant
+from gate5.seeds import seeds_of
 
 # Distance from a limit, in its unit, below which the search pays: a tuning that grazes a limit is not a good one.
 BUFFERS = {"C": 0.2, "MPa": 0.05, "MW": 0.3, "C/min": 0.4, "1": 0.03}
-
-
-class Population:
-    """Several controllers, each driving its own part of the batch."""
-
-    def __init__(self, members: Sequence[PIDBaseline], episodes: int) -> None:
-        self._members, self._episodes = members, episodes
-
-    def reset(self, batch: int) -> None:
-        """Forget the past; ``batch`` is the number of members times their episodes."""
-        for member in self._members:
-            member.reset(self._episodes)
-
-    def predict(self, obs: Float32) -> tuple[Float32, None]:
-        """Each member's actions for its own rows."""
-        n = self._episodes
-        return np.concatenate([m.predict(obs[i * n : (i + 1) * n])[0] for i, m in enumerate(self._members)]), None
 
 
 class Tunable:
@@ -84,7 +67,7 @@ class Tunable:
         return parse_gains(self.plain)
 
 
-def objective(plant: Plant, score: QuickScore) -> float:
+def worth(plant: Plant, score: QuickScore) -> float:
     """Mean over scenarios of the reward per step, in hundredths, less the price of violations and thin margins."""
     reward = [float(r.mean()) / plant.scenarios[n].steps for n, r in score.by_scenario(score.returns).items()]
     violating = [float((v > 0).mean()) for v in score.by_scenario(score.violations).values()]
@@ -97,12 +80,14 @@ def objective(plant: Plant, score: QuickScore) -> float:
     return 100.0 * float(np.mean(reward)) - 20.0 * float(np.mean(violating)) - 0.3 * thin
 
 
-def tune(plant: Any, structure: Gains, *, generations: int, population: int, episodes: int, seed: int) -> Gains:
-    """The best candidate of the search; all are judged on the same seeds, so that they are compared fairly."""
-    tunable = Tunable(structure)
-    search = Search(tunable.size, sigma=0.5, population=population, seed=seed)
-    names, seeds = pairs(plant, episodes, SEARCH_SEED)
-    best, best_value = structure, evaluate(plant, [structure], names, seeds)[0]
+def tune(
+    plant: Any, start: Gains, *, generations: int, population: int, episodes: int, seed: int, sigma: float = 0.5
+) -> Gains:
+    """The best candidate of one search; all are judged on the same seeds, so that they are compared fairly."""
+    tunable = Tunable(start)
+    search = Search(tunable.size, sigma=sigma, population=population, seed=seed)
+    names, seeds = pairs(plant, episodes, seeds_of("tuning", seed).start)
+    best, best_value = start, evaluate(plant, [start], names, seeds)[0]
     for generation in range(generations):
         candidates = [tunable.at(x) for x in search.ask()] + [tunable.at(search.mean)]
         values = evaluate(plant, candidates, names, seeds)
@@ -114,18 +99,47 @@ def tune(plant: Any, structure: Gains, *, generations: int, population: int, epi
     return best
 
 
+def tune_until(
+    plant: Any, start: Gains, rounds: int, target: float, **numbers: Any
+) -> tuple[Gains, list[dict[str, Any]]]:
+    """Fresh searches, each from the best before it and on new seeds, until one gains less than ``target`` everywhere.
+
+    A search's result is kept where it is better on the checking seeds, which no search uses.
+
+    Returns:
+        The gains, and what each search gained: by scenario, in hundredths of the reward per step.
+    """
+    best, history = start, []
+    for round_ in range(rounds):
+        found = tune(plant, best, seed=round_, sigma=0.5 if round_ == 0 else 0.25, **numbers)
+        names, seeds = pairs(plant, 24, seeds_of("tuning", 99).start)
+        before, after = (quick(plant, Population(plant, [g]), names, seeds) for g in (best, found))
+        gained = {
+            name: 100.0 * float((a - b).mean()) / plant.scenarios[name].steps
+            for (name, a), b in zip(
+                after.by_scenario(after.returns).items(), before.by_scenario(before.returns).values(), strict=True
+            )
+        }
+        kept = worth(plant, after) > worth(plant, before)
+        history.append({"search": round_ + 1, "kept": kept, "gained": gained})
+        best = found if kept else best
+        _say(f"search {round_ + 1}: {'kept' if kept else 'not kept'}, gained {gained}")
+        if max(gained.values()) < target:
+            break
+    return best, history
+
+
 def evaluate(plant: Any, candidates: Sequence[Gains], names: list[str], seeds: list[int]) -> Float64:
     """The objective of each candidate, all driven in one batch."""
     n = len(seeds)
-    controller = Population([_controller(plant, g) for g in candidates], n)
-    whole = quick(plant, controller, names * len(candidates), seeds * len(candidates))
+    whole = quick(plant, Population(plant, candidates), names * len(candidates), seeds * len(candidates))
     parts = (whole.part(slice(i * n, (i + 1) * n)) for i in range(len(candidates)))
-    return np.array([objective(plant, part) for part in parts])
+    return np.array([worth(plant, part) for part in parts])
 
 
 def summary(plant: Any, gains: Gains, episodes: int) -> dict[str, Any]:
     """What a set of gains does on the reporting seeds, by scenario."""
-    score = quick(plant, _controller(plant, gains), *pairs(plant, episodes, REPORT_SEED))
+    score = quick(plant, _controller(plant, gains), *pairs(plant, episodes, seeds_of("report").start))
     margins = worst_margins(plant, score)
     violations, returns = score.by_scenario(score.violations), score.by_scenario(score.returns)
     rows = {
@@ -138,7 +152,7 @@ def summary(plant: Any, gains: Gains, episodes: int) -> dict[str, Any]:
         }
         for name in returns
     }
-    return {"objective": objective(plant, score), "scenarios": rows}
+    return {"objective": worth(plant, score), "scenarios": rows}
 
 
 def table(record: dict[str, Any]) -> str:
@@ -176,18 +190,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--record", type=Path, help="JSON: models of the step tests and the scores")
     parser.add_argument("--plant", default="sco2")
     parser.add_argument("--scenario", default="steady_state", help="the calm scenario for the step tests")
-    parser.add_argument("--generations", type=int, default=60)
+    parser.add_argument("--start", type=Path, help="JSON: gains to go on from, in place of the structure's numbers")
+    parser.add_argument("--searches", type=int, default=10, help="fresh searches, at most")
+    parser.add_argument("--target", type=float, default=0.02, help="stop where a search gains less in every scenario")
+    parser.add_argument("--generations", type=int, default=50, help="of one search")
     parser.add_argument("--population", type=int, default=24)
     parser.add_argument("--episodes", type=int, default=6, help="of each scenario, per candidate")
     parser.add_argument("--report-episodes", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     plant = open_plant(PlantConfig(id=options.plant))
     structure = read_gains(options.structure)
-    models = identify(plant, structure, options.scenario, STEP_TEST_SEED)
-    best = tune(
-        plant, structure, generations=options.generations, population=options.population, episodes=options.episodes,
-        seed=options.seed,
+    models = identify(plant, structure, options.scenario, seeds_of("tuning", 98).start)
+    best, history = tune_until(
+        plant, read_gains(options.start) if options.start else structure, options.searches, options.target,
+        generations=options.generations, population=options.population, episodes=options.episodes,
     )  # fmt: skip
     command = "python -m gate5.control.tune " + " ".join(sys.argv[1:] if arguments is None else arguments)
     write_atomically(options.out, canonical.dumps({**best.model_dump(mode="json"), "about": {"command": command}}))
@@ -196,7 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.record is not None:
         record = {
             "command": command, "models": [m.to_dict() for m in models], "report_episodes": options.report_episodes,
-            "first_report_seed": REPORT_SEED, "scores": scores,
+            "searches": history,
+            "first_report_seed": seeds_of("report").start, "scores": scores,
         }  # fmt: skip
         write_atomically(options.record, canonical.dumps(record))
         write_atomically(options.record.with_suffix(".md"), table(record).encode())

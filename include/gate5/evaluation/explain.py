@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gate5.evaluation.report import EvaluationReport
 from gate5.evaluation.results import ConstraintResult, ControllerResult
+from gate5.evaluation.terms import term_notes
 
 SHOWN = 3
 _METRICS = ("violations", "violating_episodes", "violation_probability_upper")
@@ -27,6 +28,7 @@ def violation_notes(report: EvaluationReport) -> dict[str, str]:
             if constraint.violations:
                 start = f"evaluation.{row.scenario}.rl.constraint.{constraint.name}"
                 notes[f"{start}.violations"] = notes[f"{start}.smallest_margin"] = _broken(constraint, row.rl.episodes)
+        notes |= term_notes(row.scenario, row.terms)
     return notes
 
 

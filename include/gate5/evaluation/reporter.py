@@ -19,7 +19,9 @@ from gate5.evaluation.recording import Progress, Recording
 from gate5.evaluation.report import EvaluationReport
 from gate5.evaluation.results import ControllerResult, Difference, EngineEffect, ScenarioComparison
 from gate5.evaluation.statistics import effect_size, mean, paired_bootstrap
-from gate5.plant.base import Controller, Plant
+from gate5.evaluation.terms import compare_terms, per_episode
+from gate5.plant.base import Controller, Plant, objective
+from gate5.plant.declared import closest
 
 TRACE_STEPS = 60
 
@@ -46,6 +48,13 @@ class EvaluationReporter:
         self.scenarios = tuple(config.scenarios) if config.scenarios is not None else tuple(env.scenarios)
         for name in self.scenarios:
             self._check(name)
+        terms = [term.name for term in objective(env)]
+        for name in config.margins:
+            if name not in terms:
+                raise PlantError(
+                    f"evaluation.margins names the term {name!r}, which the objective of {env.name} does not have: "
+                    f"{closest(name, terms)}"
+                )
         self._arrays: dict[str, dict[str, NDArray[Any]]] = {}
         self.evaluator = (evaluator_factory or Evaluator)(env, config.confidence)
 
@@ -144,6 +153,15 @@ class EvaluationReporter:
             baseline=other,
             difference=None if other is None else self._difference(rl, other),
             trace=trace(tape if second is None else second),
+            terms=compare_terms(
+                self.plant,
+                per_episode(self.plant, tape),
+                None if second is None else per_episode(self.plant, second),
+                self.config.margins,
+                confidence=self.config.confidence,
+                resamples=self.config.bootstrap,
+                seed=self.config.seed,
+            ),
         )
 
     def _effect(

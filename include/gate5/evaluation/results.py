@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gate5.evaluation.step_response import StepResponse, no_metrics
+from gate5.evaluation.terms import TermResult, term_metrics, terms_from
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,7 @@ class ScenarioComparison:
         trace: hashes of everything the plant reported after each further 60 steps: equal traces, same scenario.
         baseline_name: what a report calls the baseline; empty without one.
         reference: the engine against a reference form of the policy; ``None``: not compared.
+        terms: the objective's terms apart; empty in documents that are older than they are.
     """
 
     plant: str
@@ -243,6 +245,7 @@ class ScenarioComparison:
     trace: tuple[str, ...]
     baseline_name: str = "PID"
     reference: EngineEffect | None = None
+    terms: tuple[TermResult, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -256,6 +259,7 @@ class ScenarioComparison:
             "baseline": None if self.baseline is None else self.baseline.to_dict(),
             "difference": None if self.difference is None else asdict(self.difference),
             "reference": None if self.reference is None else asdict(self.reference),
+            "terms": [asdict(term) for term in self.terms],
         }
 
     @classmethod
@@ -272,6 +276,7 @@ class ScenarioComparison:
                 "baseline": None if baseline is None else ControllerResult.from_dict(baseline),
                 "difference": None if difference is None else Difference(**difference),
                 "reference": None if reference is None else EngineEffect(**reference),
+                "terms": terms_from(data.get("terms")),
             }
         )
 
@@ -286,6 +291,14 @@ class ScenarioComparison:
         if self.difference is not None:
             for name in ("mean", "low", "high", "effect_size"):
                 flat[f"{start}.difference.{name}"] = getattr(self.difference, name)
+            flat[f"{start}.difference.low_percent"] = self.low_percent()
         if self.reference is not None:
             flat |= {f"{start}.engine_effect.{name}": value for name, value in self.reference.metrics().items()}
+        flat |= {f"{start}.term.{name}": value for name, value in term_metrics(self.terms).items()}
         return flat
+
+    def low_percent(self) -> float | None:
+        """The low end of the difference in percent of the size of the baseline's return; ``None``: one is missing."""
+        low = None if self.difference is None else self.difference.low
+        size = None if self.baseline is None else self.baseline.return_mean
+        return None if low is None or not size else 100.0 * low / abs(size)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from gate5.plant.base import Box, Constraint, Controller, Plant, Scenario, Step, Variable
+from gate5.plant.base import Box, Constraint, Controller, Plant, Scenario, Step, Term, Variable, objective
 
-__all__ = ["Box", "Constraint", "Controller", "Plant", "Scenario", "Step", "Variable"]
+__all__ = ["Box", "Constraint", "Controller", "Plant", "Scenario", "Step", "Term", "Variable", "objective"]

@@ -89,6 +89,41 @@ class Variable:
 
 
 @dataclass(frozen=True)
+class Term:
+    """One part of what an operator pays for, as a rate that the plant reports at every step.
+
+    An episode's value is the mean of its variable over the steps; more is worse, except where ``reported_only``.
+
+    Attributes:
+        name: identifier, ``power_deviation``.
+        variable: which of the plant's variables it is.
+        unit: of the variable.
+        weight: cost in ``currency`` per hour at a value of one; 0: shown, but not part of the objective.
+        margin: non-inferiority: how much worse than the baseline, in the unit, still counts as no worse.
+        source: where the weight comes from, one sentence.
+        currency: of the weight.
+        reported_only: no cost, and more is better (a reward of another definition).
+        essential: a release that is worse in it is refused; of the others the report tells.
+    """
+
+    name: str
+    variable: str
+    unit: str
+    weight: float
+    margin: float
+    source: str = ""
+    title: str = ""
+    currency: str = "EUR"
+    reported_only: bool = False
+    essential: bool = False
+
+
+def objective(plant: Plant) -> tuple[Term, ...]:
+    """The terms that a plant declares (its attribute ``objective``); none: its reward is all there is."""
+    return tuple(getattr(plant, "objective", ()))
+
+
+@dataclass(frozen=True)
 class Step:
     """One control step of ``B`` episodes.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from gate5.errors import PlantError
-from gate5.plant.base import Float32, Plant
+from gate5.plant.base import Float32, Float64, Plant
 from gate5.plant.declared import closest
 
 #: How a signal comes about. ``measured``: an instrument; ``estimated``: from several instruments by a model;
@@ -34,7 +34,7 @@ class Signal:
         accuracy: largest lasting deviation that the instrument's class allows, in the variable's unit.
         noise: standard deviation of one reading, in the variable's unit.
         lag_s: time constant between process and reading (thermowell, filter), seconds.
-        terms: of a ``computed`` signal: other signals with their factors.
+        terms: of a ``computed`` signal: other signals with their factors; none: the plant's observer computes it.
         source: where the numbers come from.
     """
 
@@ -82,6 +82,25 @@ class Disturbance:
                 f"The disturbance {self.name!r} has the range {self.low:g} to {self.high:g}: give the lower end first, "
                 "both finite."
             )
+
+
+class Observing(Protocol):
+    """Computes signals from the readings of others, with a memory; what ``plant.observer()`` returns, if there is one.
+
+    Rows are the observation's components, float64 ``[obs_dim, episodes]``.
+    """
+
+    def reset(self, batch: int) -> None:
+        """Forget the past; ``batch`` episodes start."""
+        ...
+
+    def begin(self, places: Sequence[int], rows: Float64) -> Float64:
+        """The first readings of new episodes in some places of the batch."""
+        ...
+
+    def update(self, rows: Float64) -> Float64:
+        """The readings one control step later."""
+        ...
 
 
 class Disturbable(Plant, Protocol):

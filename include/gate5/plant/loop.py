@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gate5.plant.base import Float32, Float64
-from gate5.plant.disturbance import Disturbable
+from gate5.plant.disturbance import Disturbable, Observing
 from gate5.plant.perturbation import Perturbation
 
 #: Steps of noise that an episode draws at once.
@@ -37,8 +37,11 @@ class Instruments:
         self._computed = [
             (self._columns[s.name], [(self._columns[name], factor) for name, factor in s.terms])
             for s in signals.values()
-            if s.kind == "computed" and all(name in self._columns for name, _ in s.terms)
+            if s.kind == "computed" and s.terms and all(name in self._columns for name, _ in s.terms)
         ]
+        self._observer: Observing | None = getattr(plant, "observer", lambda: None)()
+        if self._observer is not None:
+            self._observer.reset(count)
         shape = (count, size)
         self._levels = {k: np.zeros(shape) for k in ("lag", "noise", "bias", "drift", "dropout", *_FAULTS)}
         self._from = {k: np.zeros(shape) for k in ("noise", "bias", "drift", "dropout", *_FAULTS)}
@@ -70,7 +73,11 @@ class Instruments:
         self._t[places] = 0
         self._slow[places] = self._shown[places] = true
         self._fill(places)
-        return self._readings(places)
+        readings = self._readings(places)
+        if self._observer is None:
+            return readings
+        observed = self._observer.begin(places.tolist(), readings.T.astype(np.float64))
+        return self._chosen(observed, readings, places)
 
     def read(self, true: Float32) -> Float32:
         """The readings one control step later; ``true`` float32 ``[B, n]``."""
@@ -84,7 +91,16 @@ class Instruments:
         due = np.flatnonzero(self._t % BLOCK == 0)
         if due.size:
             self._fill(due)
-        return self._readings(np.arange(self._t.size))
+        everywhere = np.arange(self._t.size)
+        readings = self._readings(everywhere)
+        if self._observer is None:
+            return readings
+        return self._chosen(self._observer.update(readings.T.astype(np.float64)), readings, everywhere)
+
+    def _chosen(self, observed: Float64, readings: Float32, places: NDArray[np.intp]) -> Float32:
+        """What the observer makes of perturbed readings; an episode without perturbation keeps the plant's own."""
+        touched = self._touched[places, None]
+        return np.ascontiguousarray(np.where(touched, observed.T, readings), dtype=np.float32)
 
     def _fill(self, places: NDArray[np.intp]) -> None:
         size = self._normal.shape[2]

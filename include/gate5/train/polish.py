@@ -114,7 +114,9 @@ def polish(
 def value(plant: Plant, score: QuickScore, reference: Mapping[str, float], shaping: Shaping) -> float:
     """Gain over the reference in percent, mean over scenarios plus the worst one, less violations and thin margins."""
     nets = score.by_scenario(score.returns - score.costs)
-    gains = [100.0 * (float(net.mean()) / reference[name] - 1.0) for name, net in nets.items()]
+    gains = [
+        100.0 * (float(net.mean()) - reference[name]) / max(abs(reference[name]), 1e-9) for name, net in nets.items()
+    ]
     violating = np.mean([float((v > 0).mean()) for v in score.by_scenario(score.violations).values()])
     thin = 0.0
     for margins in worst_margins(plant, score).values():

@@ -279,9 +279,13 @@ class Run:
 
 
 def rank(score: QuickScore, reference: Mapping[str, float]) -> tuple[float, float]:
-    """Fewer violations first, then the gain over the reference return: the mean over scenarios and the worst one."""
+    """Fewer violations first, then the gain over the reference return: the mean over scenarios and the worst one.
+
+    Gains are in percent of the size of the reference return, whose sign may be either.
+    """
     gains = [
-        float(returns.mean()) / reference[name] - 1.0 for name, returns in score.by_scenario(score.returns).items()
+        (float(returns.mean()) - reference[name]) / max(abs(reference[name]), 1e-9)
+        for name, returns in score.by_scenario(score.returns).items()
     ]
     return -float(score.violations.sum()), float(np.mean(gains)) + min(gains)
 

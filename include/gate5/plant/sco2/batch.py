@@ -13,9 +13,10 @@ from gate5.plant.sco2 import design, steady
 from gate5.plant.sco2.cycle import Cycle, Health
 from gate5.plant.sco2.declarations import CONSTRAINTS
 from gate5.plant.sco2.model import Inputs, Outputs, State, advance, evaluate
+from gate5.plant.sco2.objective import TERMINAL_REWARD, reward
 from gate5.plant.sco2.ops import ArrayOps, FloatOps
 from gate5.plant.sco2.parameters import ACTUATORS, Parameters
-from gate5.plant.sco2.report import TERMINAL_REWARD, report, reward
+from gate5.plant.sco2.report import report
 from gate5.plant.sco2.scenarios import Course
 
 _RANGES = tuple(a.high - a.low for a in ACTUATORS)
@@ -50,6 +51,7 @@ class ArrayBatch:
         self._over: Bool = np.zeros(count, dtype=np.bool_)
         self._health = _gather_health(courses)
         self._state = start(self._cycle, courses, self._health)
+        self._moved = np.zeros((len(ACTUATORS), count))
         self._pass()
 
     def restart(self, indices: Sequence[int], courses: Sequence[Course]) -> None:
@@ -67,6 +69,7 @@ class ArrayBatch:
             self._inputs[i, : course.inputs.shape[0]] = course.inputs
         self._t = _put(self._t, where, 0)
         self._over = _put(self._over, where, False)
+        self._moved = _put(self._moved, where, 0.0)
         self._pass()
 
     def step(self, wanted: Float64) -> Result:
@@ -91,14 +94,14 @@ class ArrayBatch:
         new = advance(self._cycle, old, self._outputs, inputs, actuators)
         if any_over:
             new = State(*(np.where(over, a, b) for a, b in zip(old, new, strict=True)))
-        self._state = new
+        moved = (new.actuators - old.actuators) / _RANGE
+        self._state, self._moved = new, np.where(over, self._moved, moved) if any_over else moved
         self._pass()
         failed = ~self._outputs.valid
         broken = failed
         for constraint in self._catastrophic:
             broken = broken | ~(constraint.margin(self.values[constraint.variable]) >= 0.0)
-        gained = reward(self.values, (new.actuators - old.actuators) / _RANGE, self._ops)
-        gained = np.where(broken, TERMINAL_REWARD, gained)
+        gained = np.where(broken, TERMINAL_REWARD, reward(self.values))
         if any_over:
             gained = np.where(over, 0.0, gained)
         truncated = (self._t >= self._steps) & ~broken
@@ -112,7 +115,7 @@ class ArrayBatch:
         with np.errstate(all="ignore"):
             inputs = self._read_inputs()
             self._outputs: Outputs = evaluate(self._cycle, self._state, inputs, self._health)
-            self.values: dict[str, Any] = report(self._state, inputs, self._outputs, self._ops)
+            self.values: dict[str, Any] = report(self._state, inputs, self._outputs, self._moved, self._ops)
 
 
 class FloatBatch:
@@ -138,6 +141,7 @@ class FloatBatch:
         self._t = 0
         self._over = False
         self._ended = (False, False, False)
+        self._moved = (0.0,) * len(ACTUATORS)
         self._pass()
 
     def step(self, wanted: Float64) -> Result:
@@ -150,11 +154,11 @@ class FloatBatch:
         action = [min(max(a, -1.0), 1.0) for a in wanted[0].tolist()]
         new = advance(self._cycle, old, self._outputs, inputs, self._ops.move(old.actuators, action))
         self._state = new
+        self._moved = tuple((b - a) / r for a, b, r in zip(old.actuators, new.actuators, _RANGES, strict=True))
         self._pass()
         failed = not self._outputs.valid
         broken = failed or any(_breaks(c.low, c.high, self.values[c.variable]) for c in self._catastrophic)
-        moved = [(b - a) / r for a, b, r in zip(old.actuators, new.actuators, _RANGES, strict=True)]
-        gained = TERMINAL_REWARD if broken else reward(self.values, moved, self._ops)
+        gained = TERMINAL_REWARD if broken else reward(self.values)
         truncated = self._t >= len(self._inputs) - 1 and not broken
         self._over, self._ended = broken or truncated, (broken, truncated, failed)
         return _single(gained, *self._ended)
@@ -175,7 +179,7 @@ class FloatBatch:
             self._outputs = evaluate(self._cycle, self._state, inputs, self._health)
         except (ZeroDivisionError, OverflowError):  # where an array has inf or NaN
             self._outputs = Outputs(*(float("nan") for _ in Outputs._fields))._replace(valid=False)
-        self.values = report(self._state, inputs, self._outputs, self._ops)
+        self.values = report(self._state, inputs, self._outputs, self._moved, self._ops)
 
 
 def start(cycle: Cycle, courses: Sequence[Course], health: Health) -> State:

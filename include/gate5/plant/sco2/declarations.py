@@ -60,6 +60,12 @@ VARIABLES = tuple(
         ("bypass_flow", "kg/s", "flow through the bypass"),
         ("turbine_efficiency", "1", "turbine isentropic efficiency"),
         ("compressor_efficiency", "1", "compressor isentropic efficiency"),
+        ("power_deviation", "MW", "net power off its set-point, either way"),
+        ("turbine_inlet_deviation", "C", "turbine inlet off its set-point, either way"),
+        ("creep_rate", "h/h", "creep life used beyond that at 700 C"),
+        ("fatigue_rate", "starts/h", "fatigue of the casing in cold starts"),
+        ("actuator_travel", "strokes/h", "travel of the four actuators"),
+        ("specification_reward", "1", "the specification's reward"),
     )
 )
 
@@ -88,49 +94,12 @@ CONSTRAINTS = (
                description="On the grid the plant does not draw power."),
     Constraint("turbine_metal_rate", "turbine_metal_rate", -2.0, 2.0, "C/min", applies="tripped",
                description="After a trip the casing cools and heats slowly."),
+    Constraint("turbine_metal_rate_start", "turbine_metal_rate", -20.0, 20.0, "C/min",
+               description="Start-up heats the casing no faster than its programme and a fifth; docs/plant.md."),
     Constraint("overspeed", "rotor_speed", None, 1.10, "1",
                description="The rotor stays below its overspeed limit."),
 )  # fmt: skip
 
-# Observed variables with the range of their sensors; a reading outside shows the end of the range.
-SENSORS: tuple[tuple[str, float, float], ...] = (
-    ("net_power", -10.0, 25.0),
-    ("net_power_setpoint", 0.0, 15.0),
-    ("net_power_setpoint_rate", -15.0, 15.0),
-    ("net_power_error", -25.0, 25.0),
-    ("turbine_inlet_temperature", 0.0, 1000.0),
-    ("turbine_inlet_temperature_setpoint", 0.0, 1000.0),
-    ("compressor_inlet_temperature", 0.0, 100.0),
-    ("compressor_inlet_density", 0.0, 1000.0),
-    ("low_pressure", 6.0, 10.0),
-    ("high_pressure", 6.0, 30.0),
-    ("mass_flow", 0.0, 150.0),
-    ("through_flow", 0.0, 200.0),
-    ("surge_margin", -1.0, 2.0),
-    ("compressor_speed", 0.0, 2.0),
-    ("turbine_metal_temperature", 0.0, 1000.0),
-    ("turbine_metal_rate", -100.0, 100.0),
-    ("rotor_speed", 0.0, 1.5),
-    ("heater_metal_temperature", 0.0, 1200.0),
-    ("exhaust_temperature", 0.0, 1300.0),
-    ("coolant_temperature", 0.0, 50.0),
-    ("heater_inlet_temperature", 0.0, 1000.0),
-    ("turbine_outlet_temperature", 0.0, 1000.0),
-    ("precooler_inlet_temperature", 0.0, 500.0),
-    ("damper", 0.0, 1.0),
-    ("flow_command", 40.0, 130.0),
-    ("pressure_command", 7.0, 9.0),
-    ("coolant_valve", 0.0, 2.5),
-    ("stop_valve", 0.0, 1.0),
-    ("breaker_closed", 0.0, 1.0),
-    ("tripped", 0.0, 1.0),
-)
-
-OBSERVATION = Box(
-    np.array([low for _, low, _ in SENSORS], dtype=np.float32),
-    np.array([high for _, _, high in SENSORS], dtype=np.float32),
-    tuple(name for name, _, _ in SENSORS),
-)
 ACTION = Box(
     np.full(len(ACTUATORS), -1.0, dtype=np.float32),
     np.full(len(ACTUATORS), 1.0, dtype=np.float32),

@@ -122,7 +122,25 @@ def evaluate(cycle: Cycle, x: State, u: Inputs, health: Health) -> Outputs:
     casing_rate = (t3 - x.casing) * pace
     breaker = ops.at_least(x.valve, 0.99)
     valid = ops.inside(
-        (x.p_low, x.p_high, x.inlet_h, c.outlet_h, h_in, h3, e.outlet_h, h5, x.metal, t2, t4, u.coolant, s3, e.flow)
+        (
+            x.p_low,
+            x.p_high,
+            x.inlet_h,
+            c.outlet_h,
+            h_in,
+            h3,
+            e.outlet_h,
+            h5,
+            x.metal,
+            t2,
+            t4,
+            u.coolant,
+            s3,
+            e.flow,
+            c.speed,
+            most,
+            h5 - h_coolant,
+        )
     )
     return Outputs(
         c.inlet_c, c.density, c.outlet_h, t2, h_in, t_in, h3, t3, e.outlet_h, t4, h5, t5, cooled,

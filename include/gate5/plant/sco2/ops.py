@@ -14,11 +14,14 @@ import numpy as np
 from gate5.plant.sco2.parameters import ACTUATORS
 from gate5.plant.sco2.properties import PressureAxis, Table
 
-# Where the tables cover every lookup of one property pass; outside, the solver has failed. The order is that of the
-# values given to ``inside`` in ``model.evaluate``.
+# Where the tables cover every lookup of one property pass and the components' equations mean something; outside, the
+# solver has failed. The last three: the compressor's speed over design (what its rotor can bear), and the heat that the
+# recuperator and the precooler could exchange, kJ/kg: below zero a pinch is crossed. The order is that of the values
+# given to ``inside`` in ``model.evaluate``.
 DOMAIN = (
     (6.6, 9.6), (6.6, 27.0), (200.0, 700.0), (200.0, 700.0), (200.0, 1500.0), (200.0, 1500.0), (200.0, 1500.0),
     (200.0, 1500.0), (60.0, 1100.0), (0.0, 240.0), (60.0, 1100.0), (0.0, 240.0), (1.6, 3.4), (0.5, 400.0),
+    (0.0, 1.5), (0.0, 1500.0), (0.0, 1500.0),
 )  # fmt: skip
 _LOW = np.array([low for low, _ in DOMAIN])[:, None]
 _HIGH = np.array([high for _, high in DOMAIN])[:, None]

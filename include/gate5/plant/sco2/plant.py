@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
@@ -12,17 +13,21 @@ import numpy as np
 
 from gate5.errors import PlantError
 from gate5.io import canonical
-from gate5.plant.base import Box, Constraint, Float32, Scenario, Step, Variable
+from gate5.plant.base import Box, Constraint, Float32, Scenario, Step, Term, Variable
 from gate5.plant.declared import with_limits
 from gate5.plant.disturbance import ActuatorTravel, Disturbance, Signal, check_numbers
 from gate5.plant.sco2.batch import ArrayBatch, FloatBatch
-from gate5.plant.sco2.declarations import ACTION, CONSTRAINTS, OBSERVATION, VARIABLES
-from gate5.plant.sco2.instruments import SIGNALS, TRAVELS
+from gate5.plant.sco2.declarations import ACTION, CONSTRAINTS, VARIABLES
+from gate5.plant.sco2.instruments import MEASURED_SIGNALS, SIGNALS, TRAVELS
+from gate5.plant.sco2.objective import TERMS
+from gate5.plant.sco2.observer import READINGS, Observer, layout
 from gate5.plant.sco2.parameters import ACTUATORS, DT_S, Parameters
 from gate5.plant.sco2.scenarios import SCENARIOS, Course, disturbances, draw, drawn
 
-_LOW = OBSERVATION.low.astype(np.float64)[:, None]
-_HIGH = OBSERVATION.high.astype(np.float64)[:, None]
+_FULL = layout("full")
+_LOW = _FULL.low.astype(np.float64)[:, None]
+_HIGH = _FULL.high.astype(np.float64)[:, None]
+_RAW = tuple(r.name for r in READINGS[: _FULL.size])
 _GAINS = Path(__file__).with_name("pid_gains.json")
 
 
@@ -32,6 +37,8 @@ class SCO2Plant:
     A batch of one runs in plain floats, a larger one in arrays; an episode is the same to the bit in either.
 
     Args:
+        observation: ``measured`` (what sensors, the control system and estimates from both give) or ``full``
+            (``gate5.plant.sco2.observer``).
         constraints: other limits for declared constraints, ``{"turbine_inlet_high": {"high": 705.0}}``.
         options: fields of ``Parameters``.
 
@@ -39,9 +46,15 @@ class SCO2Plant:
         PlantError: an option that ``Parameters`` does not have, or a constraint or limit that the plant does not have.
     """
 
-    def __init__(self, *, constraints: Any = None, **options: Any) -> None:
+    objective: tuple[Term, ...] = TERMS
+
+    def __init__(self, *, observation: Any = "full", constraints: Any = None, **options: Any) -> None:
+        if observation not in ("measured", "full"):
+            raise PlantError(f"The sCO2 plant's option 'observation' is {observation!r}; give measured or full.")
         self._constraints = CONSTRAINTS if constraints is None else with_limits(CONSTRAINTS, constraints, "sco2")
         self._parameters = _with_options(options)
+        self._layout = layout(observation)
+        self._observer = Observer(self._parameters) if observation == "measured" else None
         self._batch: ArrayBatch | FloatBatch | None = None
         self._count = 0
 
@@ -55,7 +68,7 @@ class SCO2Plant:
 
     @property
     def observation_space(self) -> Box:
-        return OBSERVATION
+        return self._layout
 
     @property
     def action_space(self) -> Box:
@@ -75,7 +88,7 @@ class SCO2Plant:
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        return SIGNALS
+        return SIGNALS if self._observer is None else MEASURED_SIGNALS
 
     @property
     def actuators(self) -> tuple[ActuatorTravel, ...]:
@@ -102,6 +115,10 @@ class SCO2Plant:
         gains: dict[str, Any] = canonical.loads(_GAINS.read_text(encoding="utf-8"))
         return gains
 
+    def observer(self) -> Observer | None:
+        """A new observer for whoever changes readings before a controller sees them; none in the layout ``full``."""
+        return None if self._observer is None else Observer(self._parameters)
+
     def reset(self, scenario: str, seeds: Sequence[int]) -> Float32:
         """Start one episode of ``scenario`` per seed; see ``Plant.reset``."""
         return self.reset_mixed([scenario] * len(seeds), seeds)
@@ -121,6 +138,9 @@ class SCO2Plant:
         courses = _draw(names, seeds, numbers)
         self._batch = (FloatBatch if len(courses) == 1 else ArrayBatch)(self._parameters, courses, self._constraints)
         self._count = len(courses)
+        if self._observer is not None:
+            self._observer = copy.copy(self._observer)  # a shallow copy of a plant is a second plant
+            self._observer.reset(self._count)
         return self._observe(self._batch)
 
     def reset_some(
@@ -146,7 +166,7 @@ class SCO2Plant:
                 "give one scenario and one seed for each place of the batch."
             )
         batch.restart(places, _draw(names, seeds, numbers))
-        return self._observe(batch)[places]
+        return self._observe(batch, places)
 
     def step(self, action: Float32) -> Step:
         """Advance every episode by one control step of 5 s; see ``Plant.step``."""
@@ -172,12 +192,16 @@ class SCO2Plant:
             raise PlantError("The plant has not been started: call reset first.")
         return self._batch
 
-    @staticmethod
-    def _observe(batch: ArrayBatch | FloatBatch) -> Float32:
-        """Sensor readings: inside their ranges, a missing value at the lower end."""
-        rows = batch.rows(OBSERVATION.names)
-        bounded = np.fmin(np.fmax(rows, _LOW), _HIGH)
-        return np.ascontiguousarray(bounded.T, dtype=np.float32)
+    def _observe(self, batch: ArrayBatch | FloatBatch, begun: list[int] | None = None) -> Float32:
+        """Sensor readings: inside their ranges, a missing value at the lower end; ``begun``: of new episodes alone."""
+        rows = batch.rows(_RAW)
+        if begun is not None:
+            rows = rows[:, begun]
+        if self._observer is None:
+            return np.ascontiguousarray(np.fmin(np.fmax(rows, _LOW), _HIGH).T, dtype=np.float32)
+        rows = np.concatenate([rows, np.zeros((len(READINGS) - len(_RAW), rows.shape[1]))])
+        rows = self._observer.update(rows) if begun is None else self._observer.begin(begun, rows)
+        return np.ascontiguousarray(rows.T, dtype=np.float32)
 
 
 def _draw(
@@ -207,7 +231,7 @@ def _check_scenario(name: str) -> None:
 
 
 def _with_options(options: dict[str, Any]) -> Parameters:
-    known = [f.name for f in dataclasses.fields(Parameters) if f.name != "design"] + ["constraints"]
+    known = [f.name for f in dataclasses.fields(Parameters) if f.name != "design"] + ["constraints", "observation"]
     for key, value in options.items():
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)

@@ -1,22 +1,23 @@
-"""What the plant reports at a step: every declared variable, and the reward."""
+"""What the plant reports at a step: every declared variable."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from gate5.plant.sco2.declarations import GENERATING_MW, LOADED_MW
 from gate5.plant.sco2.model import Inputs, Outputs, State
-from gate5.plant.sco2.parameters import ACTUATORS
-
-TERMINAL_REWARD = -100.0
+from gate5.plant.sco2.objective import rates
 
 
-def report(x: State, u: Inputs, y: Outputs, ops: Any) -> dict[str, Any]:
-    """Every declared variable, floats or arrays, in the order of ``VARIABLES``."""
+def report(x: State, u: Inputs, y: Outputs, moved: Any, ops: Any) -> dict[str, Any]:
+    """Every declared variable, floats or arrays, in the order of ``VARIABLES``.
+
+    Args:
+        moved: the four actuators' movement in this step, over their ranges.
+    """
     damper, flow_command, pressure_command, coolant_valve = x.actuators
     net = y.net_power * 1e-3
-    return {
+    values = {
         "net_power": net,
         "net_power_setpoint": u.setpoint,
         "net_power_setpoint_rate": u.setpoint_rate,
@@ -65,18 +66,4 @@ def report(x: State, u: Inputs, y: Outputs, ops: Any) -> dict[str, Any]:
         "turbine_efficiency": y.turbine_efficiency,
         "compressor_efficiency": y.compressor_efficiency,
     }
-
-
-def reward(values: Mapping[str, Any], moved: Any, ops: Any) -> Any:
-    """Tracking, efficiency and actuator movement as the specification weighs them.
-
-    ``max(0, 1 - ((W - W_set) / 10)^2) + 0.3 clip(eta / 0.40, 0, 2) - 0.1 mean((du / range)^2)``
-
-    Args:
-        moved: the four actuators' movement over their ranges.
-    """
-    miss = values["net_power_error"] * 0.1
-    tracking = ops.maximum(1.0 - miss * miss, 0.0)
-    efficiency = ops.minimum(ops.maximum(values["efficiency"] * 2.5, 0.0), 2.0)
-    a, b, c, d = moved
-    return tracking + 0.3 * efficiency - (0.1 / len(ACTUATORS)) * (a * a + b * b + c * c + d * d)
+    return values | rates(values, moved, ops)

@@ -9,6 +9,7 @@ from gate5.report.artifacts import Artifacts
 from gate5.report.forest import Row, forest
 from gate5.report.html import Markup, figure, table, tag, title, unit
 from gate5.report.sections.engine_effect import engine_effect
+from gate5.report.sections.objective import objective, overview
 from gate5.report.sections.trajectories import trajectories
 
 
@@ -19,7 +20,7 @@ def section(artifacts: Artifacts) -> Markup:
     if not rows:
         parts.append(tag("p", "Missing: no scenario has been evaluated yet.", class_="soft"))
     else:
-        parts += [_introduction(rows[0]), _overview(rows), _forest(rows)]
+        parts += [_introduction(rows[0]), _overview(rows), _forest(rows), overview(rows)]
     absent = _absent(artifacts)
     if rows and absent:
         parts.append(tag("p", f"Missing so far: {', '.join(absent)}.", class_="note"))
@@ -110,6 +111,7 @@ def _scenario(artifacts: Artifacts, row: ScenarioComparison) -> Markup:
         tag("summary", f"{row.phase}. {row.title} ", mark),
         tag("p", row.description, class_="soft"),
         tag("div", _numbers(row), class_="narrow"),
+        objective(row),
         engine_effect(row),
         _constraints(row),
         trajectories(row, artifacts.trajectories(row.scenario)),
