@@ -18,25 +18,28 @@ import pytest
 
 from gate5.cli.main import main
 from gate5.errors import CheckpointError, ConfigError
-from gate5.train import train
+from gate5.train import TrainingSettings, train
 from gate5.train.imitation import ImitationConfig
 from gate5.train.polish import PolishConfig
 from gate5.train.resume import STATE
 from gate5.train.settings import FROM_NOTHING, PPOConfig
-from gate5.workspace.artifacts import open_workspace
+from gate5.workspace.artifacts import Workspace, open_workspace
 from tests.support.s3_server import S3Server
 
 TINY = ImitationConfig(rounds=1, episodes=2, epochs=1, final_epochs=1, batch=256)
 SMALL = PPOConfig(envs=6, n_steps=64, batch_size=128, hidden=(16, 16), chunk=384)
 SEARCH = PolishConfig(generations=12, population=6, episodes=1, sigma=0.05)
 STEPS = 1500
+SETTINGS = TrainingSettings(
+    STEPS, seed=3, ppo=SMALL, imitate=TINY, polish=SEARCH, validation_episodes=4, report_episodes=2
+)
 PLANT = Path(__file__).parents[1] / "evaluation" / "conftest.py"
 
 #: Trains in a process of its own and says what it is at, so that the test can kill it there.
 CHILD = """
 import importlib.util, sys
 from pathlib import Path
-from gate5.train import train
+from gate5.train import TrainingSettings, train
 from gate5.train.imitation import ImitationConfig
 from gate5.train.polish import PolishConfig
 from gate5.train.settings import PPOConfig
@@ -45,13 +48,14 @@ plant, out, steps = sys.argv[1:]
 spec = importlib.util.spec_from_file_location("tank", plant)
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
-train(
-    module.Tank(), Path(out), steps=int(steps), seed=3, resume=True, report_episodes=2, validation_episodes=4,
+settings = TrainingSettings(
+    steps=int(steps), seed=3, report_episodes=2, validation_episodes=4,
     imitate=ImitationConfig(rounds=1, episodes=2, epochs=1, final_epochs=1, batch=256),
     ppo=PPOConfig(envs=6, n_steps=64, batch_size=128, hidden=(16, 16), chunk=384),
     polish=PolishConfig(generations=12, population=6, episodes=1, sigma=0.05),
-    progress=lambda text, share: print(text.split(",")[0], flush=True),
 )
+say = lambda text, share: print(text.split(",")[0], flush=True)
+train(module.Tank(), Path(out), settings, progress=say, resume=True)
 """
 
 
@@ -59,13 +63,17 @@ class Interrupted(Exception):  # noqa: N818 - stands for a kill
     """Ends a training at a chosen point."""
 
 
-def go(tank: Any, out: Path, **changes: Any) -> Any:
-    """The training of all tests here; returns its record."""
-    options: dict[str, Any] = {
-        "steps": STEPS, "seed": 3, "progress": False, "ppo": SMALL, "imitate": TINY, "polish": SEARCH,
-        "report_episodes": 2, "validation_episodes": 4,
-    }  # fmt: skip
-    train(tank, out, **{**options, **changes})
+def go(
+    tank: Any,
+    out: Path,
+    *,
+    resume: bool = False,
+    state: Workspace | None = None,
+    progress: Callable[[str, float], None] | bool = False,
+    **changes: Any,
+) -> Any:
+    """The training of all tests here, with some settings changed; returns its record."""
+    train(tank, out, replace(SETTINGS, **changes), progress=progress, resume=resume, state=state)
     return json.loads((out / "train.json").read_text())
 
 
@@ -236,11 +244,11 @@ def test_the_state_may_lie_in_s3_where_another_machine_goes_on(tank: Any, tmp_pa
 def test_the_command_resumes_and_refuses_another_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gate5.train import training
+    from gate5.train import settings
 
     monkeypatch.setenv("GATE5_HOME", str(tmp_path))
     small = replace(FROM_NOTHING, envs=4, n_steps=64, batch_size=64, chunk=256, hidden=(8,))
-    monkeypatch.setattr(training, "FROM_NOTHING", small)
+    monkeypatch.setattr(settings, "FROM_NOTHING", small)
     plant = ["--set", "plant.id=gymnasium:Pendulum-v1", "--set", "plant.options={steps: 40}"]
     command = ["train", str(tmp_path / "out"), "--no-imitation", "--seed", "1", "--resume", *plant, "--steps"]
     assert main([*command, "256"]) == 0

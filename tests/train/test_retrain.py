@@ -16,8 +16,8 @@ from gate5.config.models import ReleaseConfig
 from gate5.errors import CheckpointError, ConfigError
 from gate5.evaluation.evaluator import Evaluator
 from gate5.plant.sco2.plant import SCO2Plant
-from gate5.train import retrain
-from gate5.train.options import training_options
+from gate5.train import TrainingSettings, retrain
+from gate5.train.options import settings_of
 from tests.support.s3_server import S3Server
 
 ROOT = Path(__file__).parents[2]
@@ -197,10 +197,14 @@ def test_what_was_released_before_is_known(tmp_path: Path) -> None:
 def test_options_change_the_defaults_of_a_training() -> None:
     from gate5.train.settings import FROM_NOTHING, PPOConfig
 
-    made = training_options(True, {"ppo": {"hidden": [32, 32], "target_kl": None}, "polish": {"generations": 0}})
-    assert made["ppo"] == replace(PPOConfig(), hidden=(32, 32), target_kl=None)
-    assert made["polish"].generations == 0
-    assert training_options(False, {})["ppo"] == FROM_NOTHING
+    made = asked({"ppo": {"hidden": [32, 32], "target_kl": None}, "polish": {"generations": 0}})
+    assert made.ppo == replace(PPOConfig(), hidden=(32, 32), target_kl=None)
+    assert made.polish.generations == 0
+    assert asked({}, imitation=False).ppo == FROM_NOTHING
+
+
+def asked(options: dict[str, Any], **others: Any) -> TrainingSettings:
+    return settings_of(ReleaseConfig.parse({"retrain": {"options": options, **others}}), seed=1)
 
 
 @pytest.mark.parametrize(
@@ -218,5 +222,5 @@ def test_options_change_the_defaults_of_a_training() -> None:
 )
 def test_an_option_that_is_none_is_named(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        training_options(True, options)
+        asked(options)
     assert words in str(caught.value)

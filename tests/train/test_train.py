@@ -14,7 +14,7 @@ from gate5.control import PIDBaseline, open_baseline
 from gate5.control.closed_loop import pairs, quick
 from gate5.errors import ConfigError, PlantError
 from gate5.plant.base import Constraint
-from gate5.train import train
+from gate5.train import TrainingSettings, train
 from gate5.train.imitation import ImitationConfig
 from gate5.train.polish import PolishConfig
 from gate5.train.settings import PPOConfig
@@ -74,7 +74,12 @@ def test_imitation_drives_like_the_pid_and_the_checkpoint_is_stable_baselines(ta
 
     expert = open_baseline(BaselineConfig(), tank)
     assert isinstance(expert, PIDBaseline)
-    out = train(tank, tmp_path / "good", steps=0, seed=1, progress=False, ppo=SMALL, imitate=QUICK, polish=NO_SEARCH)
+    out = train(
+        tank,
+        tmp_path / "good",
+        TrainingSettings(steps=0, seed=1, ppo=SMALL, imitate=QUICK, polish=NO_SEARCH),
+        progress=False,
+    )
     record = json.loads((out / "train.json").read_text())
     assert [row["violations"] for row in record["held_out"]["policy"].values()] == [0, 0, 0]
     best = quick(tank, expert, *pairs(tank, 4, 77)).returns.mean()
@@ -93,7 +98,12 @@ def test_imitation_drives_like_the_pid_and_the_checkpoint_is_stable_baselines(ta
 
 def test_ppo_keeps_the_best_state_and_logs_every_chunk(tank: Any, tmp_path: Path) -> None:
     wild = PPOConfig(**{**SMALL.__dict__, "learning_rate": 0.3, "target_kl": 1e9, "clip_range": 0.9})
-    out = train(tank, tmp_path / "x", steps=1500, seed=1, progress=False, ppo=wild, imitate=QUICK, polish=NO_SEARCH)
+    out = train(
+        tank,
+        tmp_path / "x",
+        TrainingSettings(steps=1500, seed=1, ppo=wild, imitate=QUICK, polish=NO_SEARCH),
+        progress=False,
+    )
     record = json.loads((out / "train.json").read_text())
     log = record["log"]
     assert len(log) == 5
@@ -110,7 +120,10 @@ def test_the_same_seed_gives_the_same_policy(tank: Any, tmp_path: Path) -> None:
 
     def log(name: str, seed: int) -> Any:
         out = train(
-            tank, tmp_path / name, steps=400, seed=seed, progress=False, ppo=SMALL, imitate=tiny, polish=NO_SEARCH
+            tank,
+            tmp_path / name,
+            TrainingSettings(steps=400, seed=seed, ppo=SMALL, imitate=tiny, polish=NO_SEARCH),
+            progress=False,
         )
         return json.loads((out / "train.json").read_text())["log"]
 
@@ -126,7 +139,12 @@ def test_the_search_over_the_output_layer_gains_and_its_file_holds_it(tank: Any,
 
     def run(name: str, generations: int) -> Any:
         search = PolishConfig(generations=generations, population=8, episodes=2, sigma=0.05)
-        out = train(tank, tmp_path / name, steps=0, seed=1, progress=False, ppo=SMALL, imitate=rough, polish=search)
+        out = train(
+            tank,
+            tmp_path / name,
+            TrainingSettings(steps=0, seed=1, ppo=SMALL, imitate=rough, polish=search),
+            progress=False,
+        )
         return out, json.loads((out / "train.json").read_text())
 
     (plain, before), (searched, after) = run("a", 0), run("b", 15)
@@ -142,17 +160,17 @@ def test_the_search_over_the_output_layer_gains_and_its_file_holds_it(tank: Any,
 
 
 def test_without_imitation_it_starts_from_random_weights(tank: Any, tmp_path: Path) -> None:
-    out = train(tank, tmp_path / "raw", steps=384, seed=1, imitation=False, progress=False, ppo=SMALL)
+    out = train(tank, tmp_path / "raw", TrainingSettings(steps=384, seed=1, imitation=False, ppo=SMALL), progress=False)
     assert json.loads((out / "train.json").read_text())["imitation"] is None
     assert (out / "policy.zip").stat().st_size < 2_000_000
 
 
 def test_what_cannot_be_trained_is_refused_in_a_sentence(tank: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no PID baseline for tank to imitate: train with --no-imitation"):
-        train(tank, tmp_path, steps=1, seed=0, progress=False, baseline=BaselineConfig(kind="none"))
+        train(tank, tmp_path, TrainingSettings(steps=1, seed=0, baseline=BaselineConfig(kind="none")), progress=False)
 
     class Plain:
         name = "plain"
 
     with pytest.raises(PlantError, match="plain has no reset_mixed"):
-        train(Plain(), tmp_path, steps=1, seed=0)  # type: ignore[arg-type]
+        train(Plain(), tmp_path, TrainingSettings(steps=1, seed=0))  # type: ignore[arg-type]

@@ -171,16 +171,17 @@ def _candidate(arguments: argparse.Namespace) -> Outcome:
 
 def _train(arguments: argparse.Namespace) -> Outcome:
     from gate5.plant.registry import open_plant
-    from gate5.train import train
+    from gate5.train import TrainingSettings, train
 
     config = load_config(arguments)
+    settings = TrainingSettings(
+        arguments.steps, arguments.seed, imitation=not arguments.no_imitation, baseline=config.baseline
+    )
     try:
         out = train(
             open_plant(config.plant),
             Path(arguments.out),
-            steps=arguments.steps,
-            seed=arguments.seed,
-            imitation=not arguments.no_imitation,
+            settings,
             progress=sys.stderr.isatty() and not arguments.json,
             resume=arguments.resume,
         )

@@ -1,4 +1,4 @@
-"""``training_options``: the numbers of a training as data, from ``retrain.options`` of a configuration."""
+"""``settings_of``: a training's settings from ``retrain`` of a configuration."""
 
 from __future__ import annotations
 
@@ -8,36 +8,47 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError
 from gate5.plant.declared import closest
 from gate5.train.imitation import ImitationConfig
 from gate5.train.polish import PolishConfig
-from gate5.train.settings import FROM_NOTHING, PPOConfig
+from gate5.train.settings import FROM_NOTHING, PPOConfig, TrainingSettings
 
 #: Whole numbers that may be zero; all others are at least 1.
 _MAY_BE_ZERO = {"generations", "seed"}
 
 
-def training_options(imitation: bool, options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The arguments ``imitate``, ``ppo`` and ``polish`` of ``train``: its defaults with these numbers changed.
+def settings_of(config: ReleaseConfig, seed: int, *, report_episodes: int = 200) -> TrainingSettings:
+    """The settings that ``retrain`` asks for: the defaults with ``retrain.options`` changed.
 
     Args:
-        imitation: whether the training starts from the baseline, which decides PPO's defaults.
-        options: mappings under ``imitation``, ``ppo`` and ``polish``.
+        seed: of the training.
+        report_episodes: see ``TrainingSettings``.
 
     Raises:
         ConfigError: there is no such option, or its value is not one.
     """
+    wanted = config.retrain
     defaults = {
         "imitation": ImitationConfig(),
-        "ppo": PPOConfig() if imitation else FROM_NOTHING,
+        "ppo": PPOConfig() if wanted.imitation else FROM_NOTHING,
         "polish": PolishConfig(),
     }
-    for name in options:
+    for name in wanted.options:
         if name not in defaults:
             raise ConfigError(f"There is no retrain.options.{name}: {closest(name, defaults)}")
-    made = {name: _changed(default, name, options.get(name, {})) for name, default in defaults.items()}
-    return {"imitate": made["imitation"], "ppo": made["ppo"], "polish": made["polish"]}
+    made = {name: _changed(default, name, wanted.options.get(name, {})) for name, default in defaults.items()}
+    return TrainingSettings(
+        steps=wanted.steps,
+        seed=seed,
+        imitation=wanted.imitation,
+        baseline=config.baseline,
+        ppo=made["ppo"],
+        imitate=made["imitation"],
+        polish=made["polish"],
+        report_episodes=report_episodes,
+    )
 
 
 def _changed(default: Any, name: str, values: Mapping[str, Any]) -> Any:

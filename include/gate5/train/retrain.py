@@ -23,7 +23,7 @@ from gate5.evaluation.evaluator import Evaluator
 from gate5.evaluation.results import ControllerResult
 from gate5.io import canonical
 from gate5.plant.registry import open_plant
-from gate5.train.options import training_options
+from gate5.train.options import settings_of
 from gate5.workspace.address import path_segment
 from gate5.workspace.artifacts import DirectoryWorkspace, open_workspace
 
@@ -132,23 +132,11 @@ def train_candidate(config: ReleaseConfig, uri: str, seed: int, progress: Callab
     """
     from gate5.train import train
 
-    wanted, workspace = config.retrain, open_workspace(uri)
-    numbers = training_options(wanted.imitation, wanted.options)
+    workspace = open_workspace(uri)
+    settings = settings_of(config, seed, report_episodes=REPORT_EPISODES)
     with tempfile.TemporaryDirectory() as scratch:
         out = workspace.path if isinstance(workspace, DirectoryWorkspace) else Path(scratch)
-        train(
-            open_plant(config.plant),
-            out,
-            steps=wanted.steps,
-            seed=seed,
-            imitation=wanted.imitation,
-            baseline=config.baseline,
-            progress=progress,
-            resume=True,
-            state=workspace,
-            report_episodes=REPORT_EPISODES,
-            **numbers,
-        )
+        train(open_plant(config.plant), out, settings, progress=progress, resume=True, state=workspace)
     record = workspace.read_json("train.json")
     found = _read(config, uri)
     return Trained(

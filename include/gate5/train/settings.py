@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from gate5.config.models import BaselineConfig
+from gate5.train.imitation import ImitationConfig
+from gate5.train.polish import PolishConfig
 
 # Seeds of the episodes that choose the policy, and of those that judge it in the end; training draws from 4,000,000.
 VALIDATION_SEED, REPORT_SEED = 5_000_000, 6_000_000
@@ -47,3 +52,48 @@ FROM_NOTHING = PPOConfig(
     envs=64, batch_size=2048, n_epochs=10, learning_rate=3e-4, gae_lambda=0.95, clip_range=0.2, target_kl=None,
     log_std=-0.7, hidden=(64, 64), chunk=65_536,
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train.
+
+    Attributes:
+        steps: environment steps of PPO; 0: none.
+        seed: of the weights, the exploration and the scenarios drawn.
+        imitation: start from the baseline rather than from random weights.
+        device: torch's.
+        baseline: what is imitated.
+        ppo: PPO's numbers; ``None``: those for the start that ``imitation`` says.
+        imitate, polish: the numbers of the two other steps; without imitation there is neither.
+        validation_episodes: of each scenario, after every chunk of PPO; they choose the policy.
+        report_episodes: of each scenario, in the end; ``train.json`` tells them.
+    """
+
+    steps: int
+    seed: int
+    imitation: bool = True
+    device: str = "cpu"
+    baseline: BaselineConfig = field(default_factory=BaselineConfig)
+    ppo: PPOConfig | None = None
+    imitate: ImitationConfig = field(default_factory=ImitationConfig)
+    polish: PolishConfig = field(default_factory=PolishConfig)
+    validation_episodes: int = 16
+    report_episodes: int = 200
+
+    @property
+    def numbers(self) -> PPOConfig:
+        """PPO's numbers."""
+        return self.ppo or (PPOConfig() if self.imitation else FROM_NOTHING)
+
+    def asked(self) -> dict[str, Any]:
+        """What makes this training another one than a training of other settings, plain JSON types."""
+        asked: dict[str, Any] = {
+            "seed": self.seed,
+            "steps": self.steps,
+            "validation": self.validation_episodes,
+            "ppo": asdict(self.numbers),
+        }
+        if self.imitation:
+            asked |= {"imitation": asdict(self.imitate), "polish": asdict(self.polish)}
+        return asked

@@ -8,36 +8,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gate5.config.models import BaselineConfig
 from gate5.control.baseline import open_baseline
 from gate5.control.pid import PIDBaseline
 from gate5.errors import ConfigError
 from gate5.plant.base import Controller, Plant
 from gate5.train.imitation import ImitationConfig
-from gate5.train.polish import PolishConfig
 from gate5.train.resume import SavedTraining
 from gate5.train.run import Run
-from gate5.train.settings import FROM_NOTHING, PPOConfig
+from gate5.train.settings import TrainingSettings
 from gate5.workspace.artifacts import Workspace, open_workspace
 
 
 def train(
     plant: Plant,
     out: Path,
+    settings: TrainingSettings,
     *,
-    steps: int,
-    seed: int,
-    imitation: bool = True,
     progress: bool | Callable[[str, float], None] = True,
     resume: bool = False,
     state: Workspace | None = None,
-    device: str = "cpu",
-    baseline: BaselineConfig | None = None,
-    ppo: PPOConfig | None = None,
-    imitate: ImitationConfig | None = None,
-    polish: PolishConfig | None = None,
-    validation_episodes: int = 16,
-    report_episodes: int = 200,
 ) -> Path:
     """Train a policy and write it as a checkpoint.
 
@@ -49,16 +38,12 @@ def train(
     Args:
         plant: what to train on; it must be able to mix scenarios in a batch.
         out: the folder that policy.zip, vecnormalize.pkl and train.json are written to.
-        steps: environment steps of PPO; 0: none.
-        seed: of the weights, the exploration and the scenarios drawn.
-        imitation: start from the baseline rather than from random weights.
+        settings: how.
         progress: show a progress bar, or what to call with what is done and the share of it.
         resume: go on where this same training was killed, and return at once where it came to its end; else a
             training that was begun in ``out`` is begun anew.
         state: where the saved state lies while the training goes on, and a copy of the results in the end; ``None``:
             ``out``.
-        device: torch's.
-        baseline, ppo, imitate, polish, validation_episodes, report_episodes: how, in detail.
 
     Returns:
         ``out``.
@@ -69,30 +54,26 @@ def train(
         CheckpointError: ``resume``, and the saved state is damaged.
         PlantError: the plant cannot mix scenarios in one batch.
     """
-    numbers = ppo or (PPOConfig() if imitation else FROM_NOTHING)
-    imitate, search = imitate or ImitationConfig(), polish or PolishConfig()
-    run = Run(plant, seed, numbers, device, validation_episodes)
-    expert = open_baseline(baseline or BaselineConfig(), plant) if imitation else None
-    if imitation and not isinstance(expert, PIDBaseline):
+    run = Run(plant, settings.seed, settings.numbers, settings.device, settings.validation_episodes)
+    expert = open_baseline(settings.baseline, plant) if settings.imitation else None
+    if settings.imitation and not isinstance(expert, PIDBaseline):
         raise ConfigError(f"There is no PID baseline for {plant.name} to imitate: train with --no-imitation.")
-    asked = {"seed": seed, "steps": steps, "validation": validation_episodes, "ppo": asdict(numbers)}
-    asked |= {"imitation": asdict(imitate), "polish": asdict(search)} if imitation else {}
-    saved = SavedTraining(state or open_workspace(out.absolute()), asked | _plant_facts(plant))
+    saved = SavedTraining(state or open_workspace(out.absolute()), settings.asked() | _plant_facts(plant))
     if resume and saved.done():
         return out
     run.asked = saved.asked
     with _bar(progress) as bar:
         if not (resume and saved.load(run)):
             saved.forget()
-            _start(run, expert, imitate, bar)
+            _start(run, expert, settings.imitate, bar)
             saved.save(run)
         elif isinstance(expert, PIDBaseline):
             run.expert = expert
-        run.improve(steps, bar, guarded=imitation, save=saved.save)
-        if imitation and search.generations > 0:
-            run.polish(search, bar, saved.save)
+        run.improve(settings.steps, bar, guarded=settings.imitation, save=saved.save)
+        if settings.imitation and settings.polish.generations > 0:
+            run.polish(settings.polish, bar, saved.save)
     out.mkdir(parents=True, exist_ok=True)
-    run.save(out, report_episodes)
+    run.save(out, settings.report_episodes)
     saved.finish(out)
     return out
 
