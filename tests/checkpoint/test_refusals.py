@@ -98,27 +98,6 @@ def test_vecnormalize_that_is_none(save: Callable[..., Any], content: bytes) -> 
         _read(save("PPO").policy, content)
 
 
-def test_discrete_actions(tmp_path: Any) -> None:
-    from stable_baselines3 import DQN, PPO
-
-    for algorithm, text in ((DQN, "Q-network"), (PPO, "Box actions")):
-        algorithm("MlpPolicy", "CartPole-v1", device="cpu").save(tmp_path / "model.zip")
-        with pytest.raises(CheckpointError, match=text):
-            _read((tmp_path / "model.zip").read_bytes())
-
-
-def test_images(tmp_path: Any) -> None:
-    from stable_baselines3 import PPO
-
-    class Camera(gymnasium.Env[Any, Any]):
-        observation_space = gymnasium.spaces.Box(0, 255, (40, 40, 3), np.uint8)
-        action_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
-
-    PPO("CnnPolicy", Camera(), device="cpu", n_steps=8, batch_size=8).save(tmp_path / "model.zip")
-    with pytest.raises(CheckpointError, match=r"features extractor with weights of its own"):
-        _read((tmp_path / "model.zip").read_bytes())
-
-
 def test_custom_policy_and_activation(tmp_path: Any, save: Callable[..., Any]) -> None:
     from stable_baselines3 import PPO
     from stable_baselines3.common.policies import ActorCriticPolicy

@@ -7,15 +7,19 @@ fields of ``data``, and two kinds of pickles (spaces, VecNormalize) through a re
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gate5.checkpoint.archive import open_archive
 from gate5.checkpoint.fetch import CheckpointFiles, fetch
 from gate5.checkpoint.layout import understand
-from gate5.checkpoint.module import build_module
+from gate5.checkpoint.looks import looks_normalised
+from gate5.checkpoint.module import build_module, frame_shape, signature_of
 from gate5.checkpoint.normaliser import read_normaliser
-from gate5.checkpoint.reference import numpy_reference, sb3_reference
+from gate5.checkpoint.reference import numpy_reference
+from gate5.checkpoint.sb3 import Source, sb3_policy, sb3_reference
+from gate5.checkpoint.signature import Signature
 from gate5.checkpoint.spec import Float32, NormaliserSpec, PolicySpec
 from gate5.errors import CheckpointError
 from gate5.io.canonical import number
@@ -34,6 +38,8 @@ class Checkpoint:
         module: raw observations float32 ``[B, obs_dim]`` -> actions float32 ``[B, act_dim]``, the whole function.
         policy, normaliser: the same as plain arrays; ``normaliser`` is ``None`` where observations go in as they are.
         policy_sha256, vecnormalize_sha256: of the files; the latter ``None`` where there is none.
+        statistics: where the normaliser's statistics were found, or what says that there are none.
+        source: what the archive says of its policy's class; ``None``: not of Stable-Baselines3.
     """
 
     module: torch.nn.Module
@@ -44,6 +50,23 @@ class Checkpoint:
     vecnormalize_sha256: str | None
     sb3_version: str | None
     tensors: dict[str, torch.Tensor]
+    statistics: str = ""
+    source: Source | None = field(default=None, repr=False)
+
+    @property
+    def signature(self) -> Signature:
+        """What ``module`` takes and gives."""
+        return signature_of(self.policy)
+
+    @cached_property
+    def network(self) -> Any:
+        """Stable-Baselines3's own policy with this checkpoint's tensors; ``None`` where it is not to be had."""
+        if self.source is None:
+            return None
+        try:
+            return sb3_policy(self.policy, self.tensors, self.source)
+        except ImportError:
+            return None
 
     @property
     def obs_dim(self) -> int:
@@ -65,21 +88,27 @@ class Checkpoint:
     def action_high(self) -> list[float]:
         return [float(value) for value in self.policy.high]
 
-    def reference(self, obs: Float32) -> tuple[Float32, str]:
+    def reference(self, obs: Any) -> tuple[Float32, str]:
         """The action by a way that shares no code with ``module``, and which way that was.
 
         ``predict`` of Stable-Baselines3's own policy class where it is installed, else float64 NumPy.
+
+        Args:
+            obs: input rows (see ``signature``), float32, or float64 where the observation space is.
+
+        Returns:
+            Output rows, the columns of scores NaN.
         """
-        actions = sb3_reference(self.policy, self.normaliser, self.tensors, obs)
-        if actions is not None:
+        if self.network is not None:
+            actions = sb3_reference(self.network, self.policy, self.normaliser, obs, self.signature)
             import stable_baselines3
 
             return actions, f"stable_baselines3 {stable_baselines3.__version__} predict(normalize_obs(obs))"
         return self.reference_numpy(obs), "numpy float64"
 
-    def reference_numpy(self, obs: Float32) -> Float32:
-        """The action in float64 NumPy, float32 out."""
-        return numpy_reference(self.policy, self.normaliser, obs)
+    def reference_numpy(self, obs: Any) -> Float32:
+        """The same in float64 NumPy, float32 out."""
+        return numpy_reference(self.policy, self.normaliser, obs, self.signature)
 
     def describe(self) -> dict[str, Any]:
         """What was read, as plain JSON types."""
@@ -94,48 +123,64 @@ class Checkpoint:
             "parameters": policy.parameters,
             "activation": next((layer.activation for layer in policy.layers if layer.activation), None),
             "use_sde": policy.use_sde,
-            "action_end": "tanh, scaled to the action space" if policy.squash else "clipped to the action space",
+            "action_end": self._action_end(),
+            "observation_space": None if policy.observation is None else policy.observation.describe(),
+            "action_space": None if policy.action is None else policy.action.describe(),
+            "frames": policy.frames,
+            "inputs": [[port.name, list(port.shape)] for port in self.signature.inputs],
+            "outputs": [[port.name, list(port.shape)] for port in self.signature.outputs],
             "action_low": [number(value) for value in policy.low],
             "action_high": [number(value) for value in policy.high],
             "policy_sha256": self.policy_sha256,
             "vecnormalize_sha256": self.vecnormalize_sha256,
+            "statistics": self.statistics,
             "normaliser": None
             if normaliser is None
             else {"clip": normaliser.clip, "epsilon": normaliser.epsilon, "count": normaliser.count},
             "notes": self._notes(),
         }
 
+    def _action_end(self) -> str:
+        policy = self.policy
+        if policy.choices or policy.bits:
+            allowed = " of those allowed" if policy.mask else ""
+            return "each bit that is above zero" if policy.bits else f"the largest score{allowed}"
+        if policy.squash:
+            return "tanh, scaled to the action space" if policy.bijector else "scaled to the action space, without tanh"
+        return "clipped to the action space"
+
     def _notes(self) -> list[str]:
-        if self.vecnormalize_sha256 is None:
-            return ["No vecnormalize.pkl was found: observations go into the policy as they are. If the policy was "
-                    "trained with VecNormalize, put its file beside the policy; the archive does not say."]  # fmt: skip
-        if self.normaliser is None:
-            return ["vecnormalize.pkl has norm_obs off: observations go into the policy as they are."]
-        if self.normaliser.count < 1:
+        if self.normaliser is not None and self.normaliser.count < 1:
             return ["VecNormalize has seen no observation: its mean and variance are still the initial ones."]
-        return []
+        if self.normaliser is not None:
+            return []
+        notes = ["No vecnormalize.pkl was found: observations go into the policy as they are. If the policy was "
+                 "trained with VecNormalize, put its file beside the policy; the archive does not say."]  # fmt: skip
+        if self.vecnormalize_sha256 is not None:
+            notes = ["vecnormalize.pkl has norm_obs off: observations go into the policy as they are."]
+        return [*notes, *([looks] if (looks := looks_normalised(self.policy)) else [])]
 
 
-def read(files: CheckpointFiles, *, trust_pickle: bool = False) -> Checkpoint:
+def read(files: CheckpointFiles, *, trust_pickle: bool = False, frame_stack: int = 1) -> Checkpoint:
     """Understand a checkpoint's files.
 
     Args:
         files: from ``fetch``.
         trust_pickle: unpickle ``vecnormalize.pkl`` with no restriction; it can then run any code on this machine.
+        frame_stack: how many observations ``VecFrameStack`` put into one while the policy was trained.
 
     Raises:
         CheckpointError: what is wrong, in one sentence.
     """
     archive = open_archive(files.policy, files.uri)
-    policy = understand(archive, files.uri)
+    policy = understand(archive, files.uri, frames=frame_stack)
     normaliser = None
     if files.vecnormalize is not None:
         normaliser = read_normaliser(files.vecnormalize, trust_pickle=trust_pickle)
-    if normaliser is not None and normaliser.mean.size != policy.obs_dim:
-        raise CheckpointError(
-            f"The policy in {files.uri} takes {policy.obs_dim} observations, but vecnormalize.pkl normalises "
-            f"{normaliser.mean.size}: they are of different trainings; give the pair that was saved together."
-        )
+    elif files.missing is not None and _could_be_normalised(policy):
+        raise CheckpointError(files.missing)
+    if normaliser is not None:
+        normaliser = _fitting(normaliser, policy, files.uri)
     return Checkpoint(
         module=build_module(policy, normaliser),
         policy=policy,
@@ -145,4 +190,33 @@ def read(files: CheckpointFiles, *, trust_pickle: bool = False) -> Checkpoint:
         vecnormalize_sha256=None if files.vecnormalize is None else hashlib.sha256(files.vecnormalize).hexdigest(),
         sb3_version=archive.sb3_version,
         tensors=archive.tensors,
+        statistics=files.statistics,
+        source=Source.of(archive, files.uri),
     )
+
+
+def _could_be_normalised(policy: PolicySpec) -> bool:
+    """``VecNormalize`` takes boxes; of images it makes a space of floats, which then is no image any more."""
+    assert policy.observation is not None
+    return any(space.kind == "Box" and not space.is_image for _, space in policy.observation.leaves)
+
+
+def _fitting(normaliser: NormaliserSpec, policy: PolicySpec, uri: str) -> NormaliserSpec:
+    """The normaliser, if it is of the policy's observations; of single frames or of whole stacks."""
+    assert policy.observation is not None
+    leaves = dict(policy.observation.leaves)
+    parts = dict(normaliser.parts) or {"obs": normaliser}
+    strange = [key for key in parts if key not in leaves]
+    if strange:
+        raise CheckpointError(
+            f"The policy in {uri} takes {policy.observation.describe()}, but vecnormalize.pkl normalises the key "
+            f"{strange[0]!r}: they are of different trainings; give the pair that was saved together."
+        )
+    whole = all(part.mean.shape == leaves[key].shape for key, part in parts.items())
+    single = all(part.mean.shape == frame_shape(policy, leaves[key]) for key, part in parts.items())
+    if not whole and not single:
+        raise CheckpointError(
+            f"The policy in {uri} takes {policy.observation.size} observations, but vecnormalize.pkl normalises "
+            f"{normaliser.mean.size}: they are of different trainings; give the pair that was saved together."
+        )
+    return replace(normaliser, frames=policy.frames if whole else 1)

@@ -1,4 +1,8 @@
-"""Opens a Stable-Baselines3 archive: ``data``'s readable fields and ``policy.pth``'s tensors, nothing else."""
+"""Opens a Stable-Baselines3 archive: ``data``'s readable fields and ``policy.pth``'s tensors, nothing else.
+
+Whatever the file says of itself, reading it stays under 1 GiB and a few seconds: sizes are checked before anything is
+unpacked, and ``policy.pth`` is handed to torch as a plain archive made anew from the records that were checked.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,14 @@ from gate5.errors import CheckpointError
 if TYPE_CHECKING:
     import torch
 
-_LIMIT_BYTES = 1 << 30
+MIB = 1 << 20
+LIMIT_FILE = 224 * MIB
+_LIMITS = {"policy.pth": 96 * MIB, "data": 24 * MIB, "_stable_baselines3_version": 1024}
+_LIMIT_PICKLE = 2 * MIB
+_LIMIT_RECORDS = 20_000
+_LIMIT_TENSORS = 5_000
 _AGAIN = "save it again with Stable-Baselines3's model.save()"
+_COMPILED = "_orig_mod."
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ def open_archive(content: bytes, uri: str) -> Archive:
         CheckpointError: not a zip, truncated, without one of the two, too large, not tensors only, or NaN weights.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as file:
+        with _open_zip(content) as file:
             if min((info.header_offset for info in file.infolist()), default=0) > 0:
                 # The end is cut off and what was found is the directory of policy.pth, itself a zip, further in.
                 raise zipfile.BadZipFile("its directory is missing")
@@ -61,6 +71,12 @@ def open_archive(content: bytes, uri: str) -> Archive:
     return Archive(data, {name: _array(name, tensor, uri) for name, tensor in tensors.items()}, tensors, version)
 
 
+def _open_zip(content: bytes) -> zipfile.ZipFile:
+    if content.count(b"PK\x01\x02") > _LIMIT_RECORDS:
+        raise zipfile.BadZipFile(f"more than {_LIMIT_RECORDS} members")
+    return zipfile.ZipFile(io.BytesIO(content))
+
+
 def _member(file: zipfile.ZipFile, name: str, uri: str) -> bytes:
     try:
         info = file.getinfo(name)
@@ -70,10 +86,10 @@ def _member(file: zipfile.ZipFile, name: str, uri: str) -> bytes:
             f"The checkpoint {uri} holds no {name!r} (it holds {there}), so it is not a Stable-Baselines3 archive; "
             f"{_AGAIN}."
         ) from None
-    if info.file_size > _LIMIT_BYTES:
+    if info.file_size > _LIMITS[name]:
         raise CheckpointError(
             f"{name} in the checkpoint {uri} unpacks to {info.file_size} bytes, "
-            f"more than the {_LIMIT_BYTES} that gate5 reads."
+            f"more than the {_LIMITS[name]} that gate5 reads; a policy for a plant is far smaller."
         )
     return file.read(info)
 
@@ -82,7 +98,7 @@ def _data(content: bytes, uri: str) -> dict[str, Any]:
     try:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"`data` in the checkpoint {uri} is not JSON ({error}); {_AGAIN}.") from None
+        raise CheckpointError(f"`data` in the checkpoint {uri} is not JSON ({str(error)[:200]}); {_AGAIN}.") from None
     if not isinstance(data, dict):
         raise CheckpointError(f"`data` in the checkpoint {uri} is not a JSON object; {_AGAIN}.")
     return data
@@ -98,8 +114,11 @@ def _version(file: zipfile.ZipFile) -> str | None:
 def _tensors(content: bytes, uri: str) -> dict[str, torch.Tensor]:
     import torch
 
+    where = f"policy.pth in the checkpoint {uri}"
+    checked = _plain_copy(content, where)
+    del content
     try:
-        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        found = torch.load(checked, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a damaged file raises whatever it happens to hit
         name = re.search(r"(?:GLOBAL|global) `?([\w.]+)", str(error))
         reason = (
@@ -107,18 +126,106 @@ def _tensors(content: bytes, uri: str) -> dict[str, torch.Tensor]:
             if name
             else f"cannot be read ({str(error).splitlines()[0][:200] if str(error) else type(error).__name__})"
         )
-        raise CheckpointError(f"policy.pth in the checkpoint {uri} {reason}; {_AGAIN}.") from None
+        raise CheckpointError(f"{where} {reason}; {_AGAIN}.") from None
     if not isinstance(found, dict) or not found or not all(isinstance(v, torch.Tensor) for v in found.values()):
-        raise CheckpointError(f"policy.pth in the checkpoint {uri} is not a table of tensors; {_AGAIN}.")
-    return {str(key): value.detach() for key, value in found.items()}
+        raise CheckpointError(f"{where} is not a table of tensors; {_AGAIN}.")
+    tensors = {str(key)[:200]: value.detach() for key, value in found.items()}
+    _check_tensors(tensors, where)
+    return tensors
+
+
+def _plain_copy(content: bytes, where: str) -> io.BytesIO:
+    """The torch archive, written anew with nothing in it but the records that it has to hold, uncompressed.
+
+    A record that deflates to gigabytes is refused by its size, and torch's own reader of zips never sees a byte that
+    this one did not. The form of torch before 1.6, which is no zip, is handed on as it is: its size bounds it.
+    """
+    if content[:2] != b"PK":
+        if len(content) > 32 * MIB or b"PK\x05\x06" in content[-70_000:]:
+            raise CheckpointError(f"{where} is not an archive that torch wrote; {_AGAIN}.")
+        return io.BytesIO(content)
+    copy = io.BytesIO()
+    try:
+        with _open_zip(content) as old, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as new:
+            total = 0
+            for info in old.infolist():
+                total += info.file_size
+                limit = _LIMIT_PICKLE if info.filename.endswith("/data.pkl") else _LIMITS["policy.pth"]
+                if info.file_size > limit or total > _LIMITS["policy.pth"]:
+                    raise CheckpointError(
+                        f"{where} unpacks to more than {limit} bytes ({info.filename[:80]}: {info.file_size}), "
+                        "which gate5 does not read; a policy for a plant is far smaller."
+                    )
+                new.writestr(zipfile.ZipInfo(info.filename), old.read(info))
+    except CheckpointError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a damaged archive makes zipfile raise whatever it happens to hit
+        raise CheckpointError(f"{where} cannot be read ({str(error)[:200]}); {_AGAIN}.") from None
+    copy.seek(0)
+    return copy
+
+
+def _check_tensors(tensors: dict[str, torch.Tensor], where: str) -> None:
+    """Whether each is a plain dense tensor of real numbers that owns as many numbers as it shows."""
+    import torch
+
+    if len(tensors) > _LIMIT_TENSORS:
+        raise CheckpointError(f"{where} holds {len(tensors)} tensors, more than the {_LIMIT_TENSORS} that gate5 reads.")
+    compiled = next((name for name in tensors if _COMPILED in name), None)
+    if compiled is not None:
+        raise CheckpointError(
+            f"{where} was saved from a policy under torch.compile (it holds {compiled}): put the policy itself back, "
+            "`model.policy = model.policy._orig_mod`, and save it again."
+        )
+    total = 0
+    for name, tensor in tensors.items():
+        strange = _strange(tensor)
+        if strange is None:
+            total += tensor.numel() * tensor.element_size()
+            shown, there = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
+            if shown > there:
+                strange = f"shows {shown} bytes of numbers and owns {there}"
+        if strange is not None:
+            raise CheckpointError(f"The tensor {name} in {where} {strange}; gate5 reads plain dense tensors: {_AGAIN}.")
+        if total > _LIMITS["policy.pth"]:
+            raise CheckpointError(
+                f"The tensors in {where} have more than {_LIMITS['policy.pth']} bytes, which gate5 does not read."
+            )
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            bad = int(tensor.numel() - torch.isfinite(tensor).sum())
+            raise CheckpointError(
+                f"The tensor {name} in {where} holds {bad} values that are NaN or infinite: "
+                "the training diverged; choose an earlier checkpoint."
+            )
+
+
+def _strange(tensor: torch.Tensor) -> str | None:
+    import torch
+
+    if tensor.is_nested:
+        return "is nested"
+    if tensor.layout != torch.strided:
+        return f"is sparse ({tensor.layout})"
+    if tensor.device.type != "cpu":
+        return f"has no numbers (device {tensor.device})"
+    if tensor.is_quantized:
+        return "is quantised"
+    if tensor.is_complex():
+        return "holds complex numbers, whose imaginary part no policy uses"
+    real = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    if tensor.dtype not in (*real, torch.int64, torch.int32, torch.bool, torch.uint8):
+        return f"holds numbers of the type {tensor.dtype}"
+    return None
 
 
 def _array(name: str, tensor: torch.Tensor, uri: str) -> NDArray[np.float32]:
-    array = np.asarray(tensor.float().numpy(), dtype=np.float32)
-    bad = int(np.count_nonzero(~np.isfinite(array)))
-    if bad:
+    try:
+        array = np.asarray(tensor.float().numpy(), dtype=np.float32)
+    except Exception as error:  # noqa: BLE001 - torch has types that only it can hold
+        raise CheckpointError(f"The tensor {name} in the checkpoint {uri} is not of numbers ({error}).") from None
+    if not np.isfinite(array).all():
         raise CheckpointError(
-            f"The tensor {name} in the checkpoint {uri} holds {bad} values that are NaN or infinite: "
-            "the training diverged; choose an earlier checkpoint."
+            f"The tensor {name} in the checkpoint {uri} holds numbers that float32 cannot: the training diverged; "
+            "choose an earlier checkpoint."
         )
     return array

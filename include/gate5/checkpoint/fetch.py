@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from gate5.checkpoint.archive import LIMIT_FILE
+from gate5.checkpoint.statistics import find, usual
 from gate5.errors import CheckpointError, StoreError
 from gate5.io.paths import resolve_path
 
 POLICY = "policy.zip"
 VECNORMALIZE = "vecnormalize.pkl"
 _FORMS = "a directory with policy.zip (and vecnormalize.pkl), a .zip, or s3://BUCKET/KEY"
+_MOST_FILES = 2000
 
 
 @dataclass(frozen=True)
@@ -22,75 +28,226 @@ class CheckpointFiles:
 
     Attributes:
         policy: the Stable-Baselines3 archive.
-        vecnormalize: the pickle that ``VecNormalize.save`` wrote; ``None`` where there was none.
+        vecnormalize: the pickle that ``VecNormalize.save`` wrote; ``None`` where there is none.
         uri: where they came from.
+        statistics: where ``vecnormalize`` was found, or what says that there is none.
+        missing: the sentence for a policy that could have been trained with VecNormalize, where nothing was found and
+            nothing says that there is none.
     """
 
     policy: bytes
     vecnormalize: bytes | None
     uri: str
+    statistics: str = ""
+    missing: str | None = None
 
 
-def fetch(source: str | os.PathLike[str], *, client: Any = None) -> CheckpointFiles:
+@dataclass(frozen=True)
+class _Place:
+    """The files around a policy: their names and how to read them."""
+
+    folder: str
+    files: list[str]
+    read: Callable[[str], bytes]
+    head: Callable[[str], bytes]
+
+
+def fetch(source: str | os.PathLike[str], *, client: Any = None, vecnormalize: str | None = None) -> CheckpointFiles:
     """Read a checkpoint's files.
 
     Args:
         source: a directory with ``policy.zip`` and, if the policy was trained with VecNormalize, ``vecnormalize.pkl``;
-            a ``NAME.zip`` with ``NAME_vecnormalize.pkl`` or ``vecnormalize.pkl`` beside it; the same two forms
-            under ``s3://BUCKET/``. A relative path starts at ``$GATE5_HOME``, else at the current folder.
+            a ``NAME.zip`` with its statistics in one of the places of ``gate5.checkpoint.statistics``; the same two
+            forms under ``s3://BUCKET/``. A relative path starts at ``$GATE5_HOME``, else at the current folder.
         client: a boto3 S3 client; ``None``: made from the environment.
+        vecnormalize: the path or s3:// URI of the statistics, ``none`` where the policy was trained without;
+            ``None``: look for them.
 
     Raises:
-        CheckpointError: nothing is there, or it is none of these forms.
+        CheckpointError: nothing is there, it is none of these forms, or several files could be the statistics.
         StoreError: S3 cannot be used.
     """
     text = os.fspath(source)
     if "://" not in text:
-        return _from_disk(resolve_path(text), text)
-    parts = urlsplit(text)
-    if parts.scheme != "s3" or not parts.netloc:
-        raise CheckpointError(f"The checkpoint {text!r} is an address that gate5 does not know; give {_FORMS}.")
-    return _from_s3(client, parts.netloc, parts.path.lstrip("/"), text)
+        policy, uri, place = _from_disk(resolve_path(text), text)
+    else:
+        parts = urlsplit(text)
+        if parts.scheme != "s3" or not parts.netloc:
+            raise CheckpointError(f"The checkpoint {text!r} is an address that gate5 does not know; give {_FORMS}.")
+        client = client or _s3_client(text)
+        policy, uri, place = _from_s3(client, parts.netloc, parts.path.lstrip("/"), text)
+    if vecnormalize is not None and vecnormalize.lower() == "none":
+        return CheckpointFiles(policy, None, uri, "none, says checkpoint.vecnormalize")
+    if vecnormalize is not None:
+        return CheckpointFiles(policy, _named(vecnormalize, client), uri, vecnormalize)
+    return _with_statistics(policy, uri, place)
 
 
-def _from_disk(path: Path, text: str) -> CheckpointFiles:
+def _with_statistics(policy: bytes, uri: str, place: _Place) -> CheckpointFiles:
+    name = uri.rpartition("/")[2].removesuffix(".zip")
+    found = find(name, place.files, place.read, place.head)
+    if found.path is not None:
+        return CheckpointFiles(policy, place.read(found.path), uri, _join(place.folder, found.path))
+    if found.several:
+        raise CheckpointError(
+            f"Several files could be the normaliser of {uri}: {', '.join(found.several[:6])}; say which, "
+            f"checkpoint.vecnormalize: {_join(place.folder, found.several[0])}, or none."
+        )
+    said = _zoo_says(name, place)
+    if said is not None:
+        return CheckpointFiles(policy, None, uri, said)
+    near = (
+        f" ({found.beside[0]} lies there, but its name says that it belongs to another policy)" if found.beside else ""
+    )
+    return CheckpointFiles(policy, None, uri, "none found", (
+        f"No statistics of VecNormalize were found for {uri}{near}, and the archive does not say whether it was "
+        "trained with them; without them a policy that was reads raw numbers and does something else: set "
+        "checkpoint.vecnormalize to their PATH, or to none if it was trained without."
+    ))  # fmt: skip
+
+
+def _zoo_says(name: str, place: _Place) -> str | None:
+    """RL Zoo keeps its settings beside a policy: ``normalize`` is among them where the policy has a normaliser."""
+    for path in place.files:
+        folder, _, file = path.rpartition("/")
+        if file == "config.yml" and folder in (name, ""):
+            text = place.read(path)[:100_000].decode("utf-8", "replace")
+            if (
+                "policy" in text
+                and "n_timesteps" in text
+                and "normalize" not in text.replace("normalize_advantage", "")
+            ):
+                return f"none, says {_join(place.folder, path)}"
+    return None
+
+
+def _join(folder: str, path: str) -> str:
+    if path.startswith("../"):
+        return f"{folder.rpartition('/')[0]}/{path[3:]}"
+    return f"{folder}/{path}" if folder else path
+
+
+def _named(text: str, client: Any) -> bytes:
+    """The statistics that the configuration names."""
+    if "://" in text:
+        parts = urlsplit(text)
+        if parts.scheme != "s3" or not parts.netloc:
+            raise CheckpointError(f"checkpoint.vecnormalize is {text!r}, an address that gate5 does not know.")
+        found = _get(client or _s3_client(text), parts.netloc, parts.path.lstrip("/"), text)
+        if found is None:
+            raise CheckpointError(f"checkpoint.vecnormalize is {text!r}, and there is no such object.")
+        return found
+    path = resolve_path(text)
+    if not path.is_file():
+        raise CheckpointError(
+            f"checkpoint.vecnormalize is {text!r}, and there is no such file; give its path, or none."
+        )
+    return _read_file(path, text)
+
+
+def _from_disk(path: Path, text: str) -> tuple[bytes, str, _Place]:
     if path.is_dir():
         policy = path / POLICY
         if not policy.is_file():
             zips = sorted(entry.name for entry in path.glob("*.zip"))
             hint = f"; name the file itself, such as {path / zips[0]}" if zips else f"; give {_FORMS}"
             raise CheckpointError(f"The checkpoint folder {text} has no {POLICY}{hint}.")
-        beside = [path / VECNORMALIZE]
     elif path.is_file():
         policy = path
-        beside = [path.with_name(f"{path.stem}_{VECNORMALIZE}"), path.with_name(VECNORMALIZE)]
     else:
         raise CheckpointError(f"The checkpoint {text} does not exist; give {_FORMS}.")
-    statistics = next((candidate for candidate in beside if candidate.is_file()), None)
+    folder = policy.parent
+
+    def read(name: str) -> bytes:
+        return _read_file(folder / name, name)
+
+    def head(name: str) -> bytes:
+        try:
+            with open(folder / name, "rb") as file:
+                return file.read(4096)
+        except OSError:
+            return b""
+
+    return _read_file(policy, text), str(policy), _Place(str(folder), _around(folder), read, head)
+
+
+def _around(folder: Path) -> list[str]:
+    """Files in a folder, in the folders in it, and beside it."""
+    found: list[str] = []
+    with contextlib.suppress(OSError):
+        for entry in sorted(folder.iterdir())[:_MOST_FILES]:
+            if entry.is_file():
+                found.append(entry.name)
+            elif entry.is_dir():
+                inside = itertools.islice(entry.iterdir(), _MOST_FILES)
+                found += sorted(f"{entry.name}/{inner.name}" for inner in inside if inner.is_file())
+    with contextlib.suppress(OSError):
+        above = itertools.islice(folder.resolve().parent.iterdir(), _MOST_FILES)
+        found += sorted(f"../{entry.name}" for entry in above if entry.is_file())
+    return found
+
+
+def _read_file(path: Path, text: str) -> bytes:
     try:
-        return CheckpointFiles(policy.read_bytes(), statistics.read_bytes() if statistics else None, str(policy))
+        size = path.stat().st_size
+        if size > LIMIT_FILE:
+            raise CheckpointError(
+                f"The file {text} has {size} bytes, more than the {LIMIT_FILE} that gate5 reads; "
+                "a policy for a plant is far smaller."
+            )
+        return path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"The checkpoint {text} cannot be read ({error.strerror}).") from None
 
 
-def _from_s3(client: Any, bucket: str, key: str, text: str) -> CheckpointFiles:
-    client = client or _s3_client(text)
+def _from_s3(client: Any, bucket: str, key: str, text: str) -> tuple[bytes, str, _Place]:
     if key.endswith(".zip"):
-        folder, name = key.rpartition("/")[0], key.rpartition("/")[2][: -len(".zip")]
-        start = f"{folder}/" if folder else ""
-        policy_key, beside = key, [f"{start}{name}_{VECNORMALIZE}", f"{start}{VECNORMALIZE}"]
+        folder, policy_key = key.rpartition("/")[0], key
     else:
-        start = f"{key.rstrip('/')}/" if key.strip("/") else ""
-        policy_key, beside = f"{start}{POLICY}", [f"{start}{VECNORMALIZE}"]
+        folder = key.rstrip("/")
+        policy_key = f"{folder}/{POLICY}" if folder else POLICY
     policy = _get(client, bucket, policy_key, text)
     if policy is None:
         raise CheckpointError(f"The checkpoint {text} does not exist (no object {policy_key}); give {_FORMS}.")
-    statistics = None
-    for candidate in beside:
-        statistics = _get(client, bucket, candidate, text)
-        if statistics is not None:
-            break
-    return CheckpointFiles(policy, statistics, f"s3://{bucket}/{policy_key}")
+    kept: dict[str, bytes | None] = {}
+
+    def get(name: str) -> bytes | None:
+        if name not in kept:
+            kept[name] = _get(client, bucket, _join(folder, name).lstrip("/"), text)
+        return kept[name]
+
+    files = _listing(client, bucket, folder)
+    if files is None:  # a key that may get objects and not list them
+        stem = policy_key.rpartition("/")[2].removesuffix(".zip")
+        files = [name for name in usual(stem) if get(name) is not None]
+    place = _Place(
+        f"s3://{bucket}/{folder}".rstrip("/"),
+        files,
+        lambda name: get(name) or b"",
+        lambda name: (get(name) or b"")[:4096],
+    )
+    return policy, f"s3://{bucket}/{policy_key}", place
+
+
+def _listing(client: Any, bucket: str, folder: str) -> list[str] | None:
+    """As ``_around``; ``None`` where the store does not list."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    start = f"{folder}/" if folder else ""
+    found: list[str] = []
+    try:
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start):
+            found += [item["Key"][len(start) :] for item in page.get("Contents", ())]
+            if len(found) >= _MOST_FILES:
+                break
+        found = sorted(name for name in found if name and name.count("/") < 2)
+        if folder:
+            above = f"{folder.rpartition('/')[0]}/" if "/" in folder else ""
+            page = client.list_objects_v2(Bucket=bucket, Prefix=above, Delimiter="/")
+            found += sorted(f"../{item['Key'][len(above) :]}" for item in page.get("Contents", ()))
+    except (ClientError, BotoCoreError):
+        return None
+    return found
 
 
 def _s3_client(text: str) -> Any:
@@ -110,7 +267,13 @@ def _get(client: Any, bucket: str, key: str, text: str) -> bytes | None:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        return bytes(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+        found = client.get_object(Bucket=bucket, Key=key)
+        if found["ContentLength"] > LIMIT_FILE:
+            raise CheckpointError(
+                f"The object {key} of {text} has {found['ContentLength']} bytes, more than the {LIMIT_FILE} that gate5 "
+                "reads; a policy for a plant is far smaller."
+            )
+        return bytes(found["Body"].read())
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code"))
         if code in ("NoSuchKey", "404", "NotFound"):

@@ -2,187 +2,245 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from gate5.checkpoint import unpickle
+from gate5.checkpoint import classes, networks
 from gate5.checkpoint.archive import Archive
-from gate5.checkpoint.spec import Float32, Layer, PolicySpec
+from gate5.checkpoint.spaces import Space, read_space
+from gate5.checkpoint.spec import Encoder, Float32, Layer, LstmLayer, PolicySpec
 from gate5.errors import CheckpointError
 
-ACTIVATIONS = (
-    "ReLU", "Tanh", "ELU", "LeakyReLU", "SiLU", "GELU", "Sigmoid", "Softplus", "SELU", "Identity", "Hardtanh",
-)  # fmt: skip
-_ACTOR_CRITIC = ("ActorCriticPolicy",)
-_ACTOR = ("SACPolicy", "TD3Policy", "TQCPolicy")
-_SB3 = ("stable_baselines3.", "sb3_contrib.")
-_FLAT = "gate5 reads MlpPolicy checkpoints of PPO, A2C, TRPO, SAC, TQC, TD3 and DDPG"
+_DISCRETE = ("Discrete", "MultiDiscrete", "MultiBinary")
+#: Family -> the kinds of action space that it can have.
+_ACTIONS = {
+    "actor-critic": ("Box", *_DISCRETE), "recurrent": ("Box", *_DISCRETE), "maskable": _DISCRETE,
+    "sac": ("Box",), "tqc": ("Box",), "crossq": ("Box",), "td3": ("Box",),
+    "dqn": ("Discrete",), "qrdqn": ("Discrete",), "ars": ("Box", "Discrete"),
+}  # fmt: skip
+_TANH = ("actor-critic", "recurrent", "maskable")  # the others' default activation is ReLU
 
 
-def understand(archive: Archive, uri: str) -> PolicySpec:
+@dataclass(frozen=True)
+class _Reading:
+    """What the functions below need of an archive."""
+
+    family: str
+    kwargs: dict[str, Any]
+    data: dict[str, Any]
+    weights: dict[str, Float32]
+    observation: Space
+    action: Space
+    activation: str
+    uri: str
+
+
+def understand(archive: Archive, uri: str, *, frames: int = 1) -> PolicySpec:
     """The policy's function, from the tensors' shapes and the readable fields.
 
+    Args:
+        frames: how many observations ``VecFrameStack`` put into one; an archive does not say.
+
     Raises:
-        CheckpointError: discrete actions, images, recurrent or custom networks, shapes that do not fit.
+        CheckpointError: custom policies or networks, spaces that gate5 does not know, shapes that do not fit.
     """
-    data = archive.data
-    kwargs = data.get("policy_kwargs") or {}
-    _refuse_other_policies(data, kwargs, archive.weights, uri)
-    low, high = _space(data, "action_space", uri)
-    observation_low, observation_high = _space(data, "observation_space", uri)
-    algorithm = _algorithm(data, archive.weights)
-    use_sde = bool(data.get("use_sde", False))
+    reading = _reading(archive, uri)
+    weights, kwargs = reading.weights, reading.kwargs
     try:
-        layers, clip_mean = _layers(archive.weights, kwargs, uri)
-    except (KeyError, ValueError) as error:
+        encoders = _encoders(reading)
+        lstm = _lstm(reading)
+        layers, clip_mean = _layers(reading)
+    except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(
             f"The policy in {uri} lacks a layer ({error}): the archive is not complete; save it again."
         ) from None
-    squash = "action_net.weight" not in archive.weights or bool(_option(kwargs, "squash_output", False))
-    spec = PolicySpec(algorithm, layers, clip_mean, squash, low, high, observation_low, observation_high, use_sde)
-    _check_shapes(spec, uri)
+    squash, bijector = _squash(reading)
+    plain = len(encoders) == 1 and not encoders[0].dense and encoders[0].space.kind == "Box" and not encoders[0].scale
+    spec = PolicySpec(
+        algorithm=_algorithm(reading),
+        layers=layers,
+        clip_mean=clip_mean,
+        squash=squash,
+        low=_float32(_bounds(reading.action, 0)),
+        high=_float32(_bounds(reading.action, 1)),
+        observation_low=_float32(_bounds(reading.observation, 0)),
+        observation_high=_float32(_bounds(reading.observation, 1)),
+        use_sde=bool(reading.data.get("use_sde", False)) or bool(kwargs.get("use_sde", False)),
+        bijector=bijector,
+        observation=reading.observation,
+        action=reading.action,
+        encoders=() if plain else encoders,
+        lstm=lstm,
+        choices=_choices(reading),
+        bits=reading.action.kind == "MultiBinary" and reading.family != "maskable",
+        mask=reading.family == "maskable",
+        frames=frames,
+    )
+    _check_frames(spec, uri)
+    _check_shapes(spec, encoders, uri)
+    _check_tensors(weights, reading, uri)
     return spec
 
 
-def _layers(weights: dict[str, Float32], kwargs: Any, uri: str) -> tuple[tuple[Layer, ...], float | None]:
-    if "action_net.weight" in weights:
-        return _actor_critic(weights, _activation(kwargs, "Tanh", uri), uri), None
-    return _actor(weights, _activation(kwargs, "ReLU", uri), kwargs, uri)
-
-
-def _option(kwargs: Any, key: str, default: Any) -> Any:
-    return kwargs.get(key, default) if isinstance(kwargs, dict) else default
-
-
-def _refuse_other_policies(data: dict[str, Any], kwargs: Any, weights: dict[str, Float32], uri: str) -> None:
-    name = _policy_class(data)
-    if any(key.startswith(("lstm_", "actor.lstm")) for key in weights) or "Recurrent" in name:
+def _reading(archive: Archive, uri: str) -> _Reading:
+    data = archive.data
+    name, family = classes.policy_class(data, uri)
+    kwargs = classes.policy_kwargs(data, uri)
+    action, observation = read_space(data, "action_space", uri), read_space(data, "observation_space", uri)
+    if action.kind not in _ACTIONS[family]:
         raise CheckpointError(
-            f"The checkpoint {uri} is a recurrent policy ({name or 'with LSTM weights'}), which carries a state "
-            f"that an engine would have to keep; {_FLAT}."
+            f"The checkpoint {uri} is the policy {name} with the action space {action.describe()}, which it "
+            "cannot have."
         )
-    if any(key.startswith(("q_net.", "quantile_net.")) for key in weights):
+    activation = classes.activation(kwargs, "Tanh" if family in _TANH else "ReLU", data, uri)
+    return _Reading(family, kwargs, data, archive.weights, observation, action, activation, uri)
+
+
+def _encoders(reading: _Reading) -> tuple[Encoder, ...]:
+    name, _ = classes.policy_class(reading.data, reading.uri)
+    default = "combined" if "MultiInput" in name else "cnn" if "Cnn" in name else "flatten"
+    kind = classes.extractor(reading.kwargs, default, reading.data, reading.uri)
+    if (kind == "combined") != (reading.observation.kind == "Dict"):
         raise CheckpointError(
-            f"The checkpoint {uri} is a Q-network ({name or 'DQN'}) with discrete actions, and a plant needs Box "
-            f"actions; {_FLAT}."
+            f"The checkpoint {reading.uri} has the observation space {reading.observation.describe()}, with which its "
+            f"features extractor ({kind}) does not go; save it again."
         )
-    extractor = next((key for key in weights if "features_extractor." in key), None)
-    if extractor is not None:
+    own = {"sac": "actor.", "tqc": "actor.", "crossq": "actor.", "td3": "actor.", "dqn": "q_net.",
+           "qrdqn": "quantile_net."}.get(reading.family, "")  # fmt: skip
+    prefix = f"{own}features_extractor."
+    if not own and any(key.startswith("pi_features_extractor.") for key in reading.weights):
+        prefix = "pi_features_extractor."
+    normalize = bool(reading.kwargs.get("normalize_images", True))
+    return networks.encoders(reading.weights, prefix, reading.observation, kind, normalize, reading.uri)
+
+
+def _lstm(reading: _Reading) -> tuple[LstmLayer, ...]:
+    if reading.family != "recurrent":
+        return ()
+    if reading.kwargs.get("lstm_kwargs"):
         raise CheckpointError(
-            f"The checkpoint {uri} has a features extractor with weights of its own ({extractor}), a CNN or a custom "
-            f"one, which cannot be rebuilt from its tensors; {_FLAT} on flat observations (FlattenExtractor)."
+            f"The checkpoint {reading.uri} sets lstm_kwargs, and gate5 knows torch's plain LSTM alone: train without."
         )
-    chosen = _option(kwargs, "features_extractor_class", None)
-    if chosen is not None and not str(chosen).endswith("FlattenExtractor'>"):
-        raise CheckpointError(
-            f"The checkpoint {uri} uses the features extractor {chosen}; {_FLAT} with the FlattenExtractor."
-        )
-    known = "action_net.weight" in weights or any(key.startswith("actor.mu.") for key in weights)
-    plain = name.rpartition(".")[2]
-    if not known or (name and (not name.startswith(_SB3) or plain not in (*_ACTOR_CRITIC, *_ACTOR))):
-        raise CheckpointError(f"The checkpoint {uri} is the policy {name or 'of unknown class'}; {_FLAT}.")
+    return networks.lstm(reading.weights, "lstm_actor.")
 
 
-def _policy_class(data: dict[str, Any]) -> str:
-    entry = data.get("policy_class")
-    if not isinstance(entry, dict):
-        return ""
-    if isinstance(entry.get(":serialized:"), str):
-        found = unpickle.class_name(unpickle.decode(entry[":serialized:"], "policy_class"))
-        if found:
-            return found
-    return f"{entry.get('__module__', '__main__')}.<a class of its own>"
+def _layers(reading: _Reading) -> tuple[tuple[Layer, ...], float | None]:
+    """The chain from the features to the numbers of which the action is made, and gSDE's bound on them."""
+    weights, activation, uri, family = reading.weights, reading.activation, reading.uri, reading.family
+    if family in ("actor-critic", "recurrent", "maskable"):
+        shared = networks.chain(weights, "mlp_extractor.shared_net.", activation, uri)
+        own = networks.chain(weights, "mlp_extractor.policy_net.", activation, uri)
+        return (*shared, *own, Layer(weights["action_net.weight"], weights.get("action_net.bias"), None)), None
+    if family == "dqn":
+        return networks.last_linear(networks.chain(weights, "q_net.q_net.", activation, uri)), None
+    if family == "qrdqn":
+        *before, last = networks.last_linear(networks.chain(weights, "quantile_net.quantile_net.", activation, uri))
+        return (*before, networks.mean_of_quantiles(last, reading.action.choices[0])), None
+    if family == "ars":
+        return networks.last_linear(networks.chain(weights, "action_net.", activation, uri)), None
+    if family == "td3":
+        return networks.last_linear(networks.chain(weights, "actor.mu.", activation, uri)), None
+    eps = _number(reading, "batch_norm_eps", 1e-3)
+    hidden = networks.chain(weights, "actor.latent_pi.", activation, uri, eps=eps)
+    if "actor.mu.weight" in weights:
+        clip = None
+        name = "actor.mu"
+    else:  # gSDE: the mean goes through a Hardtanh
+        clip = _number(reading, "clip_mean", 2.0)
+        name = "actor.mu.0"
+    return (*hidden, Layer(weights[f"{name}.weight"], weights.get(f"{name}.bias"), None)), clip
 
 
-def _space(data: dict[str, Any], key: str, uri: str) -> tuple[Float32, Float32]:
-    entry = data.get(key)
-    if not isinstance(entry, dict) or not isinstance(entry.get(":serialized:"), str):
-        raise CheckpointError(f"`data` in the checkpoint {uri} has no {key}; save it again with model.save().")
-    kind = str(entry.get(":type:", ""))
-    if not kind.endswith(".Box'>"):
-        need = "a plant needs Box actions" if key == "action_space" else "gate5 takes a Box of flat observations"
-        raise CheckpointError(f"The {key} of the checkpoint {uri} is {kind}, but {need}.")
-    space = unpickle.read_base64(entry[":serialized:"], f"{key} in the checkpoint {uri}")
-    if not isinstance(space, unpickle.BoxBag):
-        raise CheckpointError(f"The {key} of the checkpoint {uri} is {kind} but does not hold a Box.")
+def _number(reading: _Reading, key: str, default: float) -> float:
+    """A number of ``policy_kwargs``; ``null`` or something else is the caller's to put right."""
+    value = reading.kwargs.get(key, default)
     try:
-        low, high = (np.asarray(unpickle.plain(space.attributes[side]), dtype=np.float32) for side in ("low", "high"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"The {key} of the checkpoint {uri} has no bounds ({error!r}).") from None
-    if low.ndim != 1 or low.shape != high.shape or low.size == 0:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            value = (reading.data.get("policy_kwargs") or {})[key]  # a NumPy number: its text
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, KeyError, OverflowError):
+        number = float("nan")
+    if not np.isfinite(number):
         raise CheckpointError(
-            f"The {key} of the checkpoint {uri} has the shape {low.shape}; gate5 takes a flat vector."
+            f"The checkpoint {reading.uri} has {key} = {str(value)[:80]!r} in policy_kwargs, which is not a number; "
+            "save it again with one."
         )
-    if np.isnan(low).any() or np.isnan(high).any() or (low > high).any():
-        raise CheckpointError(f"The bounds of the {key} of the checkpoint {uri} are NaN or the wrong way round.")
-    return low, high
+    return number
 
 
-def _algorithm(data: dict[str, Any], weights: dict[str, Float32]) -> str:
-    if "action_net.weight" in weights:
+def _squash(reading: _Reading) -> tuple[bool, bool]:
+    """Whether the action is scaled from [-1, 1] to the action space, and whether tanh comes before."""
+    if reading.action.kind != "Box":
+        return False, True
+    if reading.family in ("actor-critic", "recurrent"):
+        # Without gSDE, SB3's predict scales the mean and applies no tanh; its constructor refuses the pair today.
+        sde = bool(reading.kwargs.get("use_sde", reading.data.get("use_sde", False)))
+        return bool(reading.kwargs.get("squash_output", False)), sde
+    if reading.family == "ars":
+        linear = classes.policy_class(reading.data, reading.uri)[0].endswith(".ARSLinearPolicy")
+        return bool(reading.kwargs.get("squash_output", not linear)), True
+    return True, True
+
+
+def _choices(reading: _Reading) -> tuple[int, ...]:
+    if reading.action.kind == "MultiBinary":
+        return (2,) * reading.action.size if reading.family == "maskable" else ()
+    return reading.action.choices
+
+
+def _bounds(space: Space, side: int) -> Any:
+    if space.kind == "Dict":
+        return np.concatenate([_bounds(part, side) for _, part in space.parts])
+    return (space.low, space.high)[side]
+
+
+def _float32(values: Any) -> Float32:
+    with np.errstate(over="ignore"):
+        return np.asarray(values, dtype=np.float32)
+
+
+def _algorithm(reading: _Reading) -> str:
+    data, family = reading.data, reading.family
+    if family == "actor-critic":
         if "cg_max_steps" in data:
             return "TRPO"
         return "PPO" if "clip_range" in data else "A2C"
-    if any(key.startswith("actor.latent_pi.") for key in weights) or "actor.log_std" in weights or "ent_coef" in data:
-        return "TQC" if "top_quantiles_to_drop_per_net" in data else "SAC"
-    kwargs = data.get("policy_kwargs") or {}
-    single = _option(kwargs, "n_critics", 2) == 1
-    return "DDPG" if single and data.get("policy_delay") == 1 else "TD3"
+    if family == "td3":
+        single = reading.kwargs.get("n_critics", 2) == 1
+        return "DDPG" if single and data.get("policy_delay") == 1 else "TD3"
+    return {"recurrent": "RecurrentPPO", "maskable": "MaskablePPO", "sac": "SAC", "tqc": "TQC", "crossq": "CrossQ",
+            "dqn": "DQN", "qrdqn": "QR-DQN", "ars": "ARS"}[family]  # fmt: skip
 
 
-def _activation(kwargs: Any, default: str, uri: str) -> str:
-    chosen = _option(kwargs, "activation_fn", None)
-    if chosen is None:
-        return default
-    match = re.fullmatch(r"<class 'torch\.nn\.modules\.\w+\.(\w+)'>", str(chosen))
-    if match is None or match.group(1) not in ACTIVATIONS:
+def _check_frames(spec: PolicySpec, uri: str) -> None:
+    if spec.frames == 1:
+        return
+    space = spec.observation
+    assert space is not None
+    leaf = next((part for _, part in space.leaves if part.kind != "Box" or part.shape[stack_axis(part)] % spec.frames),
+                None)  # fmt: skip
+    if spec.frames < 1 or leaf is not None:
         raise CheckpointError(
-            f"The checkpoint {uri} uses the activation {chosen}; gate5 knows {', '.join(ACTIVATIONS)} of torch.nn."
+            f"checkpoint.frame_stack is {spec.frames}, but the policy in {uri} takes {space.describe()}, which is not "
+            "that many observations in one."
         )
-    return match.group(1)
 
 
-def _actor_critic(weights: dict[str, Float32], activation: str, uri: str) -> tuple[Layer, ...]:
-    shared = _sequence(weights, "mlp_extractor.shared_net.", activation, uri)
-    own = _sequence(weights, "mlp_extractor.policy_net.", activation, uri)
-    last = Layer(weights["action_net.weight"], weights.get("action_net.bias"), None)
-    return (*shared, *own, last)
+def stack_axis(space: Space) -> int:
+    """The axis along which ``VecFrameStack`` stacks: the channels of an image, the last one of anything else."""
+    return 0 if space.is_image and space.shape[0] < min(space.shape[1:]) else len(space.shape) - 1
 
 
-def _actor(
-    weights: dict[str, Float32], activation: str, kwargs: Any, uri: str
-) -> tuple[tuple[Layer, ...], float | None]:
-    if "actor.mu.weight" in weights:  # SAC, TQC
-        hidden = _sequence(weights, "actor.latent_pi.", activation, uri)
-        return (*hidden, Layer(weights["actor.mu.weight"], weights.get("actor.mu.bias"), None)), None
-    if "actor.log_std" in weights:  # SAC with gSDE: the mean goes through a Hardtanh
-        hidden = _sequence(weights, "actor.latent_pi.", activation, uri)
-        clip = float(_option(kwargs, "clip_mean", 2.0))
-        return (*hidden, Layer(weights["actor.mu.0.weight"], weights.get("actor.mu.0.bias"), None)), clip
-    *before, last = _sequence(weights, "actor.mu.", activation, uri)  # TD3, DDPG
-    return (*before, Layer(last.weight, last.bias, None)), None
-
-
-def _sequence(weights: dict[str, Float32], prefix: str, activation: str, uri: str) -> tuple[Layer, ...]:
-    """The linear layers of an ``nn.Sequential`` that SB3's ``create_mlp`` made: linear at 0, 2, 4, …"""
-    names = [key[len(prefix) :] for key in weights if key.startswith(prefix)]
-    indices = sorted({int(name.split(".")[0]) for name in names if name.split(".")[0].isdigit()})
-    expected = [f"{i}.{part}" for i in indices for part in ("weight", "bias")]
-    strange = sorted(set(names) - set(expected))
-    odd = next((index for place, index in enumerate(indices) if index != 2 * place), None)
-    if strange or odd is not None:
-        what = prefix + (strange[0] if strange else f"{odd}.weight")
-        raise CheckpointError(
-            f"The checkpoint {uri} has {what} where a plain chain of linear layers and activations is expected "
-            f"(dropout, batch or layer normalisation and custom networks cannot be rebuilt); {_FLAT}."
-        )
-    return tuple(Layer(weights[f"{prefix}{i}.weight"], weights.get(f"{prefix}{i}.bias"), activation) for i in indices)
-
-
-def _check_shapes(spec: PolicySpec, uri: str) -> None:
-    width = spec.observation_low.size
+def _check_shapes(spec: PolicySpec, encoders: tuple[Encoder, ...], uri: str) -> None:
+    width = sum(networks.encoded_width(encoder) for encoder in encoders)
+    for cell in spec.lstm:
+        if cell.weight_ih.shape[1] != width:
+            raise CheckpointError(
+                f"The LSTM of the policy in {uri} takes {cell.weight_ih.shape[1]} numbers where {width} arrive."
+            )
+        width = cell.hidden
     for number, layer in enumerate(spec.layers):
         fits = layer.weight.ndim == 2 and layer.weight.shape[1] == width
         if not fits or (layer.bias is not None and layer.bias.shape != layer.weight.shape[:1]):
@@ -191,12 +249,45 @@ def _check_shapes(spec: PolicySpec, uri: str) -> None:
                 "inputs arrive: the archive contradicts itself; save it again."
             )
         width = layer.weight.shape[0]
-    if width != spec.low.size:
+    expected = sum(spec.choices) or spec.low.size
+    if width != expected:
         raise CheckpointError(
-            f"The policy in {uri} gives {width} numbers, but its action space has {spec.low.size}; save it again."
+            f"The policy in {uri} gives {width} numbers, but its action space has {expected}; save it again."
         )
     if spec.squash and not (np.isfinite(spec.low).all() and np.isfinite(spec.high).all()):
         raise CheckpointError(
             f"The policy in {uri} squashes its action and scales it to the action space, whose bounds are infinite; "
             "train it with a finite Box."
         )
+
+
+_FEATURES = ("features_extractor", "pi_features_extractor", "vf_features_extractor", "sde_features_extractor")
+_CRITICS = ("actor", "actor_target", "critic", "critic_target")
+_ON_POLICY = ("mlp_extractor", "action_net", "value_net", "log_std", *_FEATURES)
+_ACTOR = ("latent_pi", "mu", "log_std", "features_extractor", "sde_features_extractor")
+_NETS = ("policy_net", "value_net", "shared_net")
+#: What the policies of each family hold, by the first part of a tensor's name, and by the second.
+_HEADS = {
+    "actor-critic": _ON_POLICY, "maskable": _ON_POLICY,
+    "recurrent": (*_ON_POLICY, "lstm_actor", "lstm_critic", "critic"),
+    "sac": _CRITICS, "tqc": _CRITICS, "crossq": _CRITICS, "td3": _CRITICS, "dqn": ("q_net", "q_net_target"),
+    "qrdqn": ("quantile_net", "quantile_net_target"), "ars": ("action_net", "features_extractor"),
+}  # fmt: skip
+_SECONDS = {"mlp_extractor": _NETS, "actor": _ACTOR, "q_net": ("q_net", "features_extractor"),
+            "quantile_net": ("quantile_net", "features_extractor")}  # fmt: skip
+
+
+def _check_tensors(weights: dict[str, Float32], reading: _Reading, uri: str) -> None:
+    """A tensor that no policy of SB3's has could be part of the function: a policy with one is not SB3's."""
+    for key in weights:
+        head, _, rest = key.partition(".")
+        known = head in _HEADS[reading.family] and rest.split(".")[0] in _SECONDS.get(head, (rest.split(".")[0],))
+        if head == "action_net" and reading.family != "ars":
+            known = known and rest in ("weight", "bias")
+        if not known:
+            kind = "a recurrent network, " if "lstm" in key else ""
+            raise CheckpointError(
+                f"The policy in {uri} has the tensor {key[:120]} ({kind}shape {tuple(weights[key].shape)}), which "
+                f"Stable-Baselines3's own policies of this class ({reading.family}) have not: what it does cannot be "
+                "known; save the policy as it was trained."
+            )

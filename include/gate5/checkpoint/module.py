@@ -2,22 +2,103 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gate5.checkpoint.spec import NormaliserSpec, PolicySpec
+from gate5.checkpoint.layout import stack_axis
+from gate5.checkpoint.signature import Port, Signature
+from gate5.checkpoint.spec import Encoder, Layer, LstmLayer, NormaliserSpec, PolicySpec
 
 if TYPE_CHECKING:
     import torch
+
+_FORBIDDEN = -1e8  # the logit that sb3-contrib gives a choice that is not allowed
+
+
+def signature_of(policy: PolicySpec) -> Signature:
+    """What the module of ``build_module`` takes and gives."""
+    ports, states, scores = [], [], 0
+    if policy.observation is None:
+        ports.append(Port("obs", (policy.obs_dim,), "observation"))
+    else:
+        for key, space in policy.observation.leaves:
+            shape = frame_shape(policy, space)
+            ports.append(Port(key, shape or (1,), "observation", space.whole))
+            if policy.frames > 1:
+                states.append(Port(f"{key}_before", _before(policy, space), "state", space.whole))
+    if policy.mask:
+        ports.append(Port("action_mask", (sum(policy.choices),), "mask", True))
+    for i, cell in enumerate(policy.lstm):
+        states += [Port(f"lstm_{part}_{i}", (cell.hidden,), "state") for part in ("hidden", "cell")]
+    if policy.choices or policy.bits:
+        scores = sum(policy.choices) or policy.act_dim
+    outputs = [Port("action", (policy.act_dim,), "action", bool(scores))]
+    if scores:
+        outputs.append(Port("scores", (scores,), "scores"))
+    outputs += [Port(f"{port.name}_next", port.shape, "state", port.whole) for port in states]
+    with np.errstate(over="ignore", invalid="ignore"):
+        half = (policy.high.astype(np.float64) - policy.low.astype(np.float64)) / 2
+    scale = np.where(np.isfinite(half) & (half > 0), half, 1.0) if not scores else np.ones(policy.act_dim)
+    return Signature(
+        (*ports, *states), tuple(outputs), policy.choices, policy.bits, tuple(scale.tolist()), policy.frames
+    )
+
+
+def frame_shape(policy: PolicySpec, space: Any) -> tuple[int, ...]:
+    """The shape of one observation of an input that may be stacked."""
+    shape = list(space.shape)
+    if policy.frames > 1:
+        shape[stack_axis(space)] //= policy.frames
+    return tuple(shape)
+
+
+def _before(policy: PolicySpec, space: Any) -> tuple[int, ...]:
+    """The shape of the frames before the present one."""
+    shape = list(space.shape)
+    axis = stack_axis(space)
+    shape[axis] -= shape[axis] // policy.frames
+    return tuple(shape)
 
 
 def build_module(policy: PolicySpec, normaliser: NormaliserSpec | None) -> torch.nn.Module:
     """Build the module: float32 ``[B, obs_dim]`` raw observations -> float32 ``[B, act_dim]`` actions.
 
-    Its three children, ``normaliser``, ``body`` (the linear layers) and ``head`` (squash, unscale, clip), keep their
-    names in the exported graph, where the names say which part may run in a lower precision.
+    Where ``signature_of`` says more than ``obs`` and ``action``, it takes and gives all of those, in that order.
+
+    Its children ``normaliser``, ``body`` (the layers) and ``head`` (squash, unscale, clip, choose) keep their names in
+    the exported graph, where the names say which part may run in a lower precision.
     """
+    import torch
+    from torch import Tensor, nn
+
+    class PolicyFunction(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.normaliser = _normaliser(normaliser) if normaliser is not None else nn.Identity()
+            self.body = _body(policy.layers)
+            self.head = _head(policy)
+
+        def forward(self, obs: Tensor) -> Tensor:
+            result: Tensor = self.head(self.body(self.normaliser(obs)))
+            return result
+
+    module: nn.Module
+    if signature_of(policy).plain and not policy.encoders:
+        module = PolicyFunction().eval()
+    else:
+        from gate5.checkpoint.module_parts import ManyPorts
+
+        module = ManyPorts(
+            policy, normaliser, signature_of(policy), _normaliser, _body(policy.layers), _head(policy)
+        ).eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    del torch
+    return module
+
+
+def _normaliser(spec: NormaliserSpec) -> torch.nn.Module:
     import torch
     from torch import Tensor, nn
 
@@ -28,7 +109,7 @@ def build_module(policy: PolicySpec, normaliser: NormaliserSpec | None) -> torch
         mean_lo: Tensor
         std: Tensor
 
-        def __init__(self, spec: NormaliserSpec) -> None:
+        def __init__(self) -> None:
             super().__init__()
             high = spec.mean.astype(np.float32)
             low = (spec.mean - high.astype(np.float64)).astype(np.float32)
@@ -40,17 +121,24 @@ def build_module(policy: PolicySpec, normaliser: NormaliserSpec | None) -> torch
         def forward(self, x: Tensor) -> Tensor:
             return torch.clamp(((x - self.mean_hi) - self.mean_lo) / self.std, -self.clip, self.clip)
 
+    return Normaliser()
+
+
+def _head(spec: PolicySpec) -> torch.nn.Module:
+    import torch
+    from torch import Tensor, nn
+
     class Head(nn.Module):
         """SB3's ``predict`` after the network: squash and unscale, or clip."""
 
         low: Tensor
         high: Tensor
 
-        def __init__(self, spec: PolicySpec) -> None:
+        def __init__(self) -> None:
             super().__init__()
             self.register_buffer("low", torch.from_numpy(spec.low.copy()))
             self.register_buffer("high", torch.from_numpy(spec.high.copy()))
-            self.squash, self.clip_mean = spec.squash, spec.clip_mean
+            self.squash, self.clip_mean, self.bijector = spec.squash, spec.clip_mean, spec.bijector
             uniform = bool((spec.low == spec.low[0]).all() and (spec.high == spec.high[0]).all())
             self.bounds = (float(spec.low[0]), float(spec.high[0])) if uniform else None
 
@@ -58,34 +146,37 @@ def build_module(policy: PolicySpec, normaliser: NormaliserSpec | None) -> torch
             if self.clip_mean is not None and self.clip_mean > 0:
                 x = torch.clamp(x, -self.clip_mean, self.clip_mean)
             if self.squash:
-                return self.low + 0.5 * (torch.tanh(x) + 1.0) * (self.high - self.low)
+                scaled = torch.tanh(x) if self.bijector else x
+                return self.low + 0.5 * (scaled + 1.0) * (self.high - self.low)
             if self.bounds is not None:
                 return torch.clamp(x, *self.bounds)
             return torch.minimum(torch.maximum(x, self.low), self.high)
 
-    class PolicyFunction(nn.Module):
+    class Choose(nn.Module):
+        """The largest score of each group, or each bit; ``(action, scores)``."""
+
         def __init__(self) -> None:
             super().__init__()
-            self.normaliser = Normaliser(normaliser) if normaliser is not None else nn.Identity()
-            self.body = _body(policy)
-            self.head = Head(policy)
+            self.choices, self.bits = list(spec.choices), spec.bits
 
-        def forward(self, obs: Tensor) -> Tensor:
-            result: Tensor = self.head(self.body(self.normaliser(obs)))
-            return result
+        def forward(self, scores: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            if mask is not None:
+                scores = torch.where(mask > 0.5, scores, torch.full_like(scores, _FORBIDDEN))
+            if self.bits:
+                return (scores > 0.0).to(scores.dtype), scores
+            groups = torch.split(scores, self.choices, dim=1) if len(self.choices) > 1 else (scores,)
+            picked = [group.argmax(dim=1, keepdim=True).to(scores.dtype) for group in groups]
+            return (torch.cat(picked, dim=1) if len(picked) > 1 else picked[0]), scores
 
-    module = PolicyFunction().eval()
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
-    return module
+    return Choose() if spec.choices or spec.bits else Head()
 
 
-def _body(policy: PolicySpec) -> torch.nn.Sequential:
+def _body(layers: tuple[Layer, ...]) -> torch.nn.Sequential:
     import torch
     from torch import nn
 
     modules: list[nn.Module] = []
-    for layer in policy.layers:
+    for layer in layers:
         linear = nn.Linear(layer.weight.shape[1], layer.weight.shape[0], bias=layer.bias is not None)
         with torch.no_grad():
             linear.weight.copy_(torch.from_numpy(layer.weight))
@@ -93,5 +184,71 @@ def _body(policy: PolicySpec) -> torch.nn.Sequential:
                 linear.bias.copy_(torch.from_numpy(layer.bias))
         modules.append(linear)
         if layer.activation is not None:
-            modules.append(getattr(nn, layer.activation)())
+            activation = getattr(nn, layer.activation)()
+            if layer.slope is not None:
+                with torch.no_grad():
+                    activation.weight.copy_(torch.from_numpy(layer.slope))
+            modules.append(activation)
     return nn.Sequential(*modules)
+
+
+def build_encoder(encoder: Encoder) -> torch.nn.Module:
+    """One input, normalised already, to features ``[B, n]``."""
+    import torch
+    from torch import Tensor, nn
+
+    class Encode(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.choices, self.scale = list(encoder.space.choices), encoder.scale
+            self.convolutions = nn.Sequential()
+            for cell in encoder.convolutions:
+                out, into, height, width = cell.weight.shape
+                layer = nn.Conv2d(into, out, (height, width), cell.stride)
+                with torch.no_grad():
+                    layer.weight.copy_(torch.from_numpy(cell.weight))
+                    assert layer.bias is not None
+                    layer.bias.copy_(torch.from_numpy(cell.bias))
+                self.convolutions.extend([layer, nn.ReLU()])
+            self.dense = _body(encoder.dense)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.choices:
+                columns = torch.split(x, 1, dim=1) if len(self.choices) > 1 else (x,)
+                hot = [
+                    (torch.round(column) == torch.arange(n, dtype=x.dtype)).to(x.dtype)
+                    for column, n in zip(columns, self.choices, strict=True)
+                ]
+                return torch.cat(hot, dim=1) if len(hot) > 1 else hot[0]
+            if self.scale:
+                x = x / 255.0
+            return self.dense(torch.flatten(self.convolutions(x), 1))  # type: ignore[no-any-return]
+
+    return Encode()
+
+
+def build_lstm(cell: LstmLayer) -> torch.nn.Module:
+    """One step of one LSTM layer: ``(x, hidden, cell) -> (hidden, cell)``, each ``[B, n]``."""
+    import torch
+    from torch import Tensor, nn
+
+    class Cell(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.into, self.back = (
+                nn.Linear(weight.shape[1], weight.shape[0]) for weight in (cell.weight_ih, cell.weight_hh)
+            )
+            with torch.no_grad():
+                for linear, weight, bias in (
+                    (self.into, cell.weight_ih, cell.bias_ih), (self.back, cell.weight_hh, cell.bias_hh)
+                ):  # fmt: skip
+                    linear.weight.copy_(torch.from_numpy(weight))
+                    linear.bias.copy_(torch.from_numpy(bias))
+
+        def forward(self, x: Tensor, hidden: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+            gates = self.into(x) + self.back(hidden)
+            i, f, g, o = torch.split(gates, cell.hidden, dim=1)
+            state = torch.sigmoid(f) * state + torch.sigmoid(i) * torch.tanh(g)
+            return torch.sigmoid(o) * torch.tanh(state), state
+
+    return Cell()

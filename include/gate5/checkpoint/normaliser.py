@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gate5.checkpoint import unpickle
-from gate5.checkpoint.spec import NormaliserSpec
+from gate5.checkpoint.spec import Float64, NormaliserSpec
 from gate5.errors import CheckpointError
 
 
@@ -19,30 +19,71 @@ def read_normaliser(data: bytes, *, trust_pickle: bool) -> NormaliserSpec | None
         CheckpointError: the pickle is not a VecNormalize, is damaged or unsafe, or its numbers cannot be used.
     """
     state = _trusted(data) if trust_pickle else _restricted(data)
-    if not state.get("norm_obs", True):
+    if not _truth(state.get("norm_obs", True)):
         return None
     statistics = state.get("obs_rms")
     if isinstance(statistics, dict):
-        raise CheckpointError(
-            f"vecnormalize.pkl normalises a dictionary of observations ({', '.join(map(str, statistics))}); "
-            "gate5 takes policies on one flat vector: use gymnasium.wrappers.FlattenObservation and retrain."
-        )
-    values = statistics.attributes if isinstance(statistics, unpickle.Bag) else vars(statistics) if statistics else {}
+        if not 1 <= len(statistics) <= 1000:
+            raise CheckpointError("vecnormalize.pkl normalises a dictionary of no or too many keys; save it again.")
+        parts = tuple((str(key)[:64], _statistics(value, state)) for key, value in statistics.items())
+        mean = np.concatenate([part.mean.reshape(-1) for _, part in parts])
+        var = np.concatenate([part.var.reshape(-1) for _, part in parts])
+        first = parts[0][1]
+        return NormaliserSpec(mean, var, first.epsilon, first.clip, first.count, parts)
+    return _statistics(statistics, state)
+
+
+def _statistics(statistics: Any, state: dict[str, Any]) -> NormaliserSpec:
+    values = statistics.attributes if isinstance(statistics, unpickle.Bag) else getattr(statistics, "__dict__", {})
     try:
-        mean, var = (np.asarray(unpickle.plain(values[key]), dtype=np.float64) for key in ("mean", "var"))
-        count = float(unpickle.plain(values["count"]))
-        epsilon, clip = (float(unpickle.plain(state[key])) for key in ("epsilon", "clip_obs"))
+        mean, var = (_numbers(values[key]) for key in ("mean", "var"))
+        count = _number(values["count"], "count")
+        epsilon, clip = (_number(state[key], key) for key in ("epsilon", "clip_obs"))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"vecnormalize.pkl lacks the observation statistics ({error!r}); save it again."
+            f"vecnormalize.pkl lacks the observation statistics ({str(error)[:200]!r}); save it again."
         ) from None
     spec = NormaliserSpec(mean, var, epsilon, clip, count)
     _check(spec)
     return spec
 
 
+def _numbers(value: Any) -> Float64:
+    """An array's numbers; a list could be as large as it likes once it is an array."""
+    value = unpickle.plain(value)
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
+        raise TypeError(f"mean or variance is no array of numbers but {type(value).__name__}")
+    return value.astype(np.float64)
+
+
+def _number(value: Any, what: str) -> float:
+    value = unpickle.plain(value)
+    if isinstance(value, np.ndarray | np.generic) and value.size == 1:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{what} is no number but {type(value).__name__}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{what} is a number that no float holds") from None
+
+
+def _truth(value: Any) -> bool:
+    """A bool or NumPy's bool; ``np.bool_(False)`` arrives as an array that is not yet one.
+
+    Raises:
+        CheckpointError: it is neither.
+    """
+    value = unpickle.plain(value)
+    if isinstance(value, np.ndarray | np.generic) and value.size == 1:
+        value = value.item()
+    if value in (0, 1):
+        return bool(value)
+    raise CheckpointError(f"vecnormalize.pkl: norm_obs is {type(value).__name__}, not true or false; save it again.")
+
+
 def _restricted(data: bytes) -> dict[str, Any]:
-    found = unpickle.read(data, "vecnormalize.pkl")
+    found = unpickle.read(data, "vecnormalize.pkl", trustable=True)
     if not isinstance(found, unpickle.NormalizeBag):
         kind = found.kind if isinstance(found, unpickle.Bag) else type(found).__name__
         raise CheckpointError(f"vecnormalize.pkl holds {kind}, not a VecNormalize; save it with VecNormalize.save().")
@@ -60,10 +101,10 @@ def _trusted(data: bytes) -> dict[str, Any]:
 
 
 def _check(spec: NormaliserSpec) -> None:
-    if spec.mean.ndim != 1 or spec.mean.shape != spec.var.shape:
+    if spec.mean.ndim == 0 or spec.mean.size == 0 or spec.mean.shape != spec.var.shape:
         raise CheckpointError(
             f"vecnormalize.pkl has a mean of shape {spec.mean.shape} and a variance of shape {spec.var.shape}; "
-            "gate5 takes observations that are one flat vector."
+            "both have to have the shape of an observation."
         )
     if not (np.isfinite(spec.mean).all() and np.isfinite(spec.var).all()):
         index = int(np.flatnonzero(~(np.isfinite(spec.mean) & np.isfinite(spec.var)))[0])
@@ -74,7 +115,7 @@ def _check(spec: NormaliserSpec) -> None:
     if (spec.var < 0).any() or not spec.epsilon >= 0 or (spec.var + spec.epsilon <= 0).any():
         index = int(np.argmin(spec.var))
         raise CheckpointError(
-            f"vecnormalize.pkl: the variance of observation {index} is {spec.var[index]:g} with epsilon "
+            f"vecnormalize.pkl: the variance of observation {index} is {spec.var.flat[index]:g} with epsilon "
             f"{spec.epsilon:g}, by which nothing can be divided; save it again."
         )
     with np.errstate(over="ignore", under="ignore"):
@@ -82,8 +123,8 @@ def _check(spec: NormaliserSpec) -> None:
     if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
         index = int(np.flatnonzero(~(np.isfinite(mean) & np.isfinite(std) & (std > 0)))[0])
         raise CheckpointError(
-            f"vecnormalize.pkl: observation {index} has the mean {spec.mean[index]:g} and the variance "
-            f"{spec.var[index]:g}, which float32 cannot hold; the file is damaged or the observation diverged."
+            f"vecnormalize.pkl: observation {index} has the mean {spec.mean.flat[index]:g} and the variance "
+            f"{spec.var.flat[index]:g}, which float32 cannot hold; the file is damaged or the observation diverged."
         )
     if not spec.clip > 0:
         raise CheckpointError(f"vecnormalize.pkl: clip_obs is {spec.clip:g}, but it has to be above zero.")

@@ -7,31 +7,79 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from gate5.checkpoint.spaces import Space
+
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
-    """``activation(weight @ x + bias)``; weight ``[out, in]``; activation ``None`` is the identity."""
+    """``activation(weight @ x + bias)``; weight ``[out, in]``; activation ``None`` is the identity.
+
+    ``slope`` is PReLU's own parameter, ``[1]``.
+    """
 
     weight: Float32
     bias: Float32 | None
     activation: str | None
+    slope: Float32 | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """``relu(conv2d(x, weight, stride) + bias)`` without padding; weight ``[out, in, height, width]``."""
+
+    weight: Float32
+    bias: Float32
+    stride: int
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """What becomes of one input: one-hot, or divided by 255, convolutions, then flat, then ``dense``."""
+
+    key: str
+    space: Space
+    scale: bool = False
+    convolutions: tuple[Convolution, ...] = ()
+    dense: tuple[Layer, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class LstmLayer:
+    """One layer of ``torch.nn.LSTM``: gates in the order i, f, g, o; ``[4 hidden, in]``, ``[4 hidden, hidden]``."""
+
+    weight_ih: Float32
+    weight_hh: Float32
+    bias_ih: Float32
+    bias_hh: Float32
+
+    @property
+    def hidden(self) -> int:
+        return int(self.weight_hh.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
 class PolicySpec:
     """A deterministic policy without its normaliser.
 
     Attributes:
-        algorithm: ``PPO``, ``A2C``, ``SAC``, ``TD3``, ``DDPG``, ``TRPO`` or ``TQC``.
-        layers: from the observation to the mean action.
+        algorithm: ``PPO``, ``SAC``, ...
+        layers: from the features to the mean action, the logits or the values of the actions.
         clip_mean: gSDE's bound on the mean before the squash (SAC with ``use_sde``), else ``None``.
         squash: tanh, then scaled from [-1, 1] to the action space; otherwise clipped to the action space.
-        low, high: the action space.
-        observation_low, observation_high: the observation space as the policy was trained with it.
+        low, high: the action space, row after row; of discrete actions the smallest and the largest.
+        observation_low, observation_high: the observation space as the policy was trained with it, row after row.
         notes: what a reader of the report should know.
+        bijector: whether ``squash`` applies tanh; SB3 leaves it out where ``squash_output`` is set without gSDE.
+        observation, action: the spaces; ``None``: flat boxes of the bounds above.
+        encoders: one per input; empty: the observation is flat numbers and goes in as it is.
+        lstm: layers between the features and ``layers``.
+        choices: sizes of the groups of ``layers``' outputs, of each of which the largest is chosen; empty: a Box.
+        bits: every output is a bit of a ``MultiBinary`` action, set where it is above zero.
+        mask: whether a second input says which choices are allowed.
+        frames: how many observations are stacked into one (``VecFrameStack``).
     """
 
     algorithm: str
@@ -44,27 +92,46 @@ class PolicySpec:
     observation_high: Float32
     use_sde: bool = False
     notes: tuple[str, ...] = field(default=())
+    bijector: bool = True
+    observation: Space | None = None
+    action: Space | None = None
+    encoders: tuple[Encoder, ...] = ()
+    lstm: tuple[LstmLayer, ...] = ()
+    choices: tuple[int, ...] = ()
+    bits: bool = False
+    mask: bool = False
+    frames: int = 1
 
     @property
     def obs_dim(self) -> int:
+        """Numbers in one raw observation: all inputs, one frame."""
+        if self.observation is not None:
+            return self.observation.size // self.frames
         return int(self.layers[0].weight.shape[1])
 
     @property
     def act_dim(self) -> int:
-        return int(self.layers[-1].weight.shape[0])
+        """Numbers in one action."""
+        return len(self.choices) if self.choices else int(self.layers[-1].weight.shape[0])
 
     @property
     def parameters(self) -> int:
-        return sum(layer.weight.size + (0 if layer.bias is None else layer.bias.size) for layer in self.layers)
+        dense = [*self.layers, *(layer for encoder in self.encoders for layer in encoder.dense)]
+        arrays = [array for layer in dense for array in (layer.weight, layer.bias, layer.slope)]
+        arrays += [array for e in self.encoders for c in e.convolutions for array in (c.weight, c.bias)]
+        arrays += [a for cell in self.lstm for a in (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)]
+        return sum(array.size for array in arrays if array is not None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NormaliserSpec:
     """``clip((obs - mean) / sqrt(var + epsilon), -clip, clip)``, as ``VecNormalize.normalize_obs`` does it.
 
     Attributes:
-        mean, var: float64 ``[obs_dim]``.
+        mean, var: float64, in the shape of an observation; of a ``Dict`` all its normalised keys one after the other.
         count: how many observations the statistics were made of.
+        parts: of a ``Dict``: each key that is normalised.
+        frames: how many frames of a stack it normalises together; 1: each by itself, before they are stacked.
     """
 
     mean: Float64
@@ -72,3 +139,9 @@ class NormaliserSpec:
     epsilon: float
     clip: float
     count: float
+    parts: tuple[tuple[str, NormaliserSpec], ...] = ()
+    frames: int = 1
+
+    def part(self, key: str, space: Space) -> NormaliserSpec | None:
+        """That of one input; ``None`` where it is not normalised."""
+        return dict(self.parts).get(key) if self.parts else self

@@ -4,6 +4,8 @@ A pickle is a program that may call whatever it can name. Here it can name only 
 every name leads to an inert stand-in of this module, never to the class itself: arrays are rebuilt from their bytes,
 ``VecNormalize``, ``RunningMeanStd`` and spaces become bags of attributes, random generators become nothing at all. So
 neither Stable-Baselines3 nor Gymnasium (nor the dead ``gym``) has to be installed.
+
+A pickle is also a program that may ask for memory: its bytes, its operations and the arrays that it makes are counted.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import io
 import math
 import pickle
 import pickletools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,10 @@ import numpy as np
 from gate5.errors import CheckpointError
 
 _NUMBER_KINDS = "fiub"
+LIMIT_BYTES = 64 << 20
+_LIMIT_OPERATIONS = 100_000
+_LIMIT_ARRAY_BYTES = 64 << 20
+_LIMIT_ATTRIBUTES = 1000
 
 
 class _RefusedError(pickle.UnpicklingError):
@@ -42,9 +49,12 @@ class Bag:
 
     def __setstate__(self, state: Any) -> None:
         if isinstance(state, tuple) and len(state) == 2:
-            state = {**(state[0] or {}), **(state[1] or {})}
+            parts = [part or {} for part in state]
+            if not all(isinstance(part, dict) and len(part) <= _LIMIT_ATTRIBUTES for part in parts):
+                raise pickle.UnpicklingError("the attributes of an object are not a table of a usual size")
+            state = {**parts[0], **parts[1]}
         if isinstance(state, dict):
-            self.attributes = dict(state)
+            self.attributes = state  # not copied: a thousand objects may share one table
 
 
 class NormalizeBag(Bag):
@@ -59,8 +69,46 @@ class BoxBag(Bag):
     kind = "Box"
 
 
-class OtherSpaceBag(Bag):
-    kind = "another space"
+class DiscreteBag(Bag):
+    kind = "Discrete"
+
+
+class MultiDiscreteBag(Bag):
+    kind = "MultiDiscrete"
+
+
+class MultiBinaryBag(Bag):
+    kind = "MultiBinary"
+
+
+class DictBag(Bag):
+    kind = "Dict"
+
+
+class TupleBag(Bag):
+    kind = "Tuple"
+
+
+class _Maker:
+    """An admitted function. It takes no state: BUILD on a plain function would change its defaults for good."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._make(*args, **kwargs)
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError("a function is given a state")
+
+
+class _Table(dict[Any, Any]):
+    """Stands for ``collections.OrderedDict``."""
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError("an OrderedDict is given a state")
 
 
 class _Dtype:
@@ -73,6 +121,8 @@ class _Dtype:
         self.order = state[1] if state[1] in ("<", ">", "=", "|") else "="
 
     def real(self) -> np.dtype[Any]:
+        if len(self.code) > 8:
+            raise _RefusedError(f"numpy.dtype({self.code[:20]!r}...)")
         dtype = np.dtype(self.code)
         if dtype.kind not in _NUMBER_KINDS or dtype.fields is not None:
             raise _RefusedError(f"numpy.dtype({self.code!r})")
@@ -102,8 +152,11 @@ def _array(data: Any, dtype: Any, shape: tuple[int, ...], order: Any) -> np.ndar
     if not isinstance(dtype, _Dtype) or not isinstance(data, bytes | bytearray):
         raise _RefusedError("a NumPy array that does not hold plain numbers")
     real = dtype.real()
-    if len(data) != math.prod(shape) * real.itemsize:
-        raise pickle.UnpicklingError(f"an array of shape {shape} with {len(data)} bytes")
+    if len(shape) > 32 or len(data) != math.prod(shape) * real.itemsize:
+        raise pickle.UnpicklingError(f"an array of shape {str(shape)[:60]} with {len(data)} bytes")
+    _Reader.array_bytes += len(data)
+    if _Reader.array_bytes > _LIMIT_ARRAY_BYTES:
+        raise pickle.UnpicklingError(f"arrays of more than {_LIMIT_ARRAY_BYTES} bytes")
     return np.frombuffer(bytes(data), dtype=real).reshape(shape, order=order).copy()
 
 
@@ -123,6 +176,16 @@ def _scalar(dtype: Any, data: Any = b"") -> Array:
     return array
 
 
+def _encode(text: Any, coding: Any = "") -> bytes:
+    """``_codecs.encode``, by which protocol 2 writes bytes."""
+    if not isinstance(text, str) or coding != "latin1":
+        raise pickle.UnpicklingError("bytes in a coding other than latin1")
+    _Reader.array_bytes += len(text)
+    if _Reader.array_bytes > _LIMIT_ARRAY_BYTES:
+        raise pickle.UnpicklingError(f"arrays of more than {_LIMIT_ARRAY_BYTES} bytes")
+    return text.encode("latin1")
+
+
 def _typed(code: str) -> type[_Dtype]:
     class Typed(_Dtype):
         def __init__(self, *_: Any) -> None:
@@ -139,16 +202,16 @@ def _admitted() -> dict[tuple[str, str], Any]:
         ("stable_baselines3.common.running_mean_std", "RunningMeanStd"): StatisticsBag,
     }
     for core in ("numpy.core", "numpy._core"):
-        names[f"{core}.multiarray", "_reconstruct"] = _reconstruct
-        names[f"{core}.multiarray", "scalar"] = _scalar
-        names[f"{core}.numeric", "_frombuffer"] = _from_buffer
+        names[f"{core}.multiarray", "_reconstruct"] = _Maker(_reconstruct)
+        names[f"{core}.multiarray", "scalar"] = _Maker(_scalar)
+        names[f"{core}.numeric", "_frombuffer"] = _Maker(_from_buffer)
     for code in ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool_"):
         names["numpy", code] = _typed(code)
     for gym in ("gym", "gymnasium"):
         names[f"{gym}.spaces.box", "Box"] = BoxBag
-        for module, name in (("discrete", "Discrete"), ("multi_discrete", "MultiDiscrete"), ("dict", "Dict"),
-                             ("multi_binary", "MultiBinary"), ("tuple", "Tuple")):  # fmt: skip
-            names[f"{gym}.spaces.{module}", name] = OtherSpaceBag
+        for module, bag in (("discrete", DiscreteBag), ("multi_discrete", MultiDiscreteBag), ("dict", DictBag),
+                            ("multi_binary", MultiBinaryBag), ("tuple", TupleBag)):  # fmt: skip
+            names[f"{gym}.spaces.{module}", bag.kind] = bag
         names[f"{gym}.utils.seeding", "RandomNumberGenerator"] = _Nothing
     for module, name in (
         ("numpy.random._pickle", "__generator_ctor"),
@@ -162,7 +225,8 @@ def _admitted() -> dict[tuple[str, str], Any]:
         ("numpy.random.bit_generator", "__pyx_unpickle_SeedSequence"),
     ):
         names[module, name] = _Nothing
-    names["collections", "OrderedDict"] = dict
+    names["collections", "OrderedDict"] = _Table
+    names["_codecs", "encode"] = _Maker(_encode)
     return names
 
 
@@ -170,6 +234,8 @@ _ADMITTED = _admitted()
 
 
 class _Reader(pickle.Unpickler):
+    array_bytes = 0  # of the reading under way; reading is not shared between threads of one process
+
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _ADMITTED[module, name]
@@ -177,29 +243,108 @@ class _Reader(pickle.Unpickler):
             raise _RefusedError(f"{module}.{name}") from None
 
 
-def read(data: bytes, what: str) -> Any:
+class Unknown(dict[Any, Any]):
+    """In the reading of ``read_names``: whatever a pickle made by calling something. It keeps nothing of what is done
+    to it; ``made_by`` is the name of what was called. A class that the pickle names is a subclass, never called."""
+
+    made_by = ""
+
+    def __new__(cls, *_: Any, **__: Any) -> Unknown:
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+
+    def __call__(self, *_: Any, **__: Any) -> Unknown:
+        return self
+
+    def __setstate__(self, state: Any) -> None: ...
+    def __setitem__(self, key: Any, value: Any) -> None: ...
+    def append(self, value: Any) -> None:
+        """Nothing is kept."""
+
+    add = append
+    extend = append
+
+
+def named(value: Any) -> str | None:
+    """``module.name`` of a class that a pickle names, in the reading of ``read_names``; ``None``: something else."""
+    return str(value.made_by) if isinstance(value, type) and issubclass(value, Unknown) else None
+
+
+class _NameReader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return _Table
+        return type("Named", (Unknown,), {"made_by": f"{module}.{name}"})
+
+
+def read(data: bytes, what: str, *, trustable: bool = False) -> Any:
     """Rebuild a pickle's plain content; objects come back as ``Bag``, arrays as ``Array`` (see ``plain``).
 
+    Args:
+        what: what the pickle is called.
+        trustable: whether ``checkpoint.trust_pickle`` would read it after all, so that the text may say so.
+
     Raises:
-        CheckpointError: the pickle names something that is not admitted, or is damaged; ``what`` is what it is called.
+        CheckpointError: the pickle names something that is not admitted, asks for too much, or is damaged.
     """
+    _Reader.array_bytes = 0
     try:
+        _count(data)
         return _Reader(io.BytesIO(data), encoding="latin1").load()
     except _RefusedError as error:
+        way_out = "save it again with plain Stable-Baselines3 and Gymnasium"
+        if trustable:
+            way_out += ", or set checkpoint.trust_pickle: true if you trust where the file comes from"
         raise CheckpointError(
-            f"{what} names {error}, which gate5 does not admit because unpickling it could run code; save the "
-            "statistics with plain Stable-Baselines3, or set checkpoint.trust_pickle: true if "
-            "you trust where the file comes from."
+            f"{what} names {_short(error)}, which gate5 does not admit because unpickling it could run code; {way_out}."
         ) from None
     except Exception as error:  # noqa: BLE001 - a damaged pickle raises whatever it happens to hit
         raise CheckpointError(
-            f"{what} is not a pickle that can be read ({type(error).__name__}: {error}); save it again."
+            f"{what} is not a pickle that can be read ({type(error).__name__}: {_short(error)}); save it again."
         ) from None
+
+
+def read_names(data: bytes, what: str) -> Any:
+    """Rebuild a pickle's tables, lists and numbers; for classes see ``named``, all else is ``Unknown``.
+
+    Raises:
+        CheckpointError: the pickle asks for too much or is damaged.
+    """
+    try:
+        _count(data)
+        return _NameReader(io.BytesIO(data), encoding="latin1").load()
+    except Exception as error:  # noqa: BLE001 - a damaged pickle raises whatever it happens to hit
+        raise CheckpointError(
+            f"{what} is not a pickle that can be read ({type(error).__name__}: {_short(error)}); save it again."
+        ) from None
+
+
+def _count(data: bytes) -> None:
+    """Refuse a program that is too long: each operation makes an object of up to some hundred bytes."""
+    if len(data) > LIMIT_BYTES:
+        raise pickle.UnpicklingError(f"{len(data)} bytes, more than the {LIMIT_BYTES} that gate5 reads")
+    for number, _ in enumerate(pickletools.genops(data)):
+        if number >= _LIMIT_OPERATIONS:
+            raise pickle.UnpicklingError(f"more than {_LIMIT_OPERATIONS} operations")
+
+
+def _short(error: BaseException) -> str:
+    try:
+        return str(error)[:300]
+    except Exception:  # noqa: BLE001 - the text of an error about a number of 5,000 digits
+        return "no text"
 
 
 def read_base64(text: str, what: str) -> Any:
     """As ``read``, for a pickle inside SB3's ``data``."""
     return read(decode(text, what), what)
+
+
+def read_names_base64(text: str, what: str) -> Any:
+    """As ``read_names``, for a pickle inside SB3's ``data``."""
+    return read_names(decode(text, what), what)
 
 
 def decode(text: str, what: str) -> bytes:
@@ -219,15 +364,8 @@ def plain(value: Any) -> Any:
 
 def class_name(data: bytes) -> str | None:
     """``module.name`` of a class that was pickled by reference, read without unpickling; ``None``: another pickle."""
-    strings: list[str] = []
     try:
-        for op, argument, _ in pickletools.genops(data):
-            if op.name == "GLOBAL":
-                strings = str(argument).split(" ", 1)
-            elif op.name in ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"):
-                strings.append(str(argument))
-            elif op.name not in ("PROTO", "FRAME", "MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT", "STACK_GLOBAL", "STOP"):
-                return None
-    except ValueError:
+        found = read_names(data, "a class")
+    except CheckpointError:
         return None
-    return ".".join(strings) if len(strings) == 2 else None
+    return named(found)

@@ -52,6 +52,14 @@ class CheckpointConfig(Section):
     trust_pickle: bool = Field(
         False, description="unpickle the checkpoint with no restriction: it can then run any code on this machine"
     )
+    vecnormalize: str | None = Field(
+        None,
+        min_length=1,
+        description="the file of VecNormalize's statistics, or `none` for a policy trained without; null: look for it",
+    )
+    frame_stack: int = Field(
+        1, ge=1, le=64, description="observations that VecFrameStack put into one; the archive does not say"
+    )
 
 
 class ExportConfig(Section):
@@ -176,6 +184,9 @@ class BaselineConfig(Section):
     checkpoint: str | None = Field(
         None, description="of `kind: policy`: a directory, a .zip or an s3:// URI, read as safely as the candidate"
     )
+    vecnormalize: str | None = Field(
+        None, min_length=1, description="of `kind: policy`: as checkpoint.vecnormalize, for this policy"
+    )
 
     @model_validator(mode="after")
     def _checkpoint_goes_with_policy(self) -> BaselineConfig:
@@ -209,6 +220,8 @@ def _default_rules() -> tuple[RuleConfig, ...]:
     return (
         rule(name="onnx_parity", metric="parity.onnx.max_abs_error", op="<", threshold=1e-4,
              why="The exported graph is the trained policy."),
+        rule(name="onnx_parity_far", metric="parity.onnx.far.beyond_reference", op="<", threshold=1e-4, veto=False,
+             why="Far outside the observation space, too, beyond what the policy differs from itself between batches."),
         rule(name="engine_parity", metric="parity.engine.max_abs_error", op="<", threshold=1e-2,
              why="The built engine is the exported graph."),
         rule(name="engine_repeats", metric="parity.engine.repeat_mismatches", op="==", threshold=0,

@@ -30,7 +30,9 @@ def open_baseline(
     if config.kind == "none":
         return None
     if config.checkpoint is not None:
-        return open_policy(policy or fetch(config.checkpoint), plant, trust_pickle=trust_pickle)
+        return open_policy(
+            policy or fetch(config.checkpoint, vecnormalize=config.vecnormalize), plant, trust_pickle=trust_pickle
+        )
     if config.gains is not None:
         gains = read_gains(resolve_path(config.gains))
     else:

@@ -14,7 +14,7 @@ class PolicyBaseline(TorchController):
     """A trained policy in PyTorch that a candidate is compared with; ``name`` is what a report calls it."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__(checkpoint.module)
+        super().__init__(checkpoint.module, checkpoint.signature)
         self.name = f"policy {checkpoint.policy_sha256[:12]}"
 
 

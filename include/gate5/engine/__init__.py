@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
+from gate5.checkpoint.signature import Signature
 from gate5.config.backends import AUTO, BACKENDS
 from gate5.config.models import EngineConfig
 from gate5.engine.backends import backend, ranked
 from gate5.engine.base import BuiltEngine, Engine, EngineController, EngineInfo
+from gate5.engine.rows import as_rows, signature_of_graph
 from gate5.errors import ConfigError, EngineError, IntegrityError
 
 __all__ = ["BuiltEngine", "Engine", "EngineController", "EngineInfo", "build", "choose_backend", "load", "timing_place"]
@@ -65,7 +68,13 @@ def build(onnx: bytes, config: EngineConfig, *, timing_cache: bytes | None = Non
         ConfigError: the backend cannot be had here.
         EngineError: the backend refuses the graph, or the engine is not what was asked for.
     """
-    return backend(choose_backend(config)).build(onnx, config, timing_cache=timing_cache)
+    rows = as_rows(onnx)
+    built = backend(choose_backend(config)).build(rows, config, timing_cache=timing_cache)
+    signature = signature_of_graph(onnx)
+    if signature is None or signature.plain:
+        return built
+    own = {"onnx_sha256": hashlib.sha256(onnx).hexdigest(), "signature": signature.to_dict()}
+    return replace(built, metadata={**built.metadata, **own})
 
 
 def load(blob: bytes, metadata: dict[str, Any], *, threads: int = 1) -> Engine:
@@ -90,4 +99,16 @@ def load(blob: bytes, metadata: dict[str, Any], *, threads: int = 1) -> Engine:
         )
     if metadata["backend"] not in BACKENDS:
         raise EngineError(f"The engine's backend is {metadata['backend']!r}; this gate5 knows {', '.join(BACKENDS)}.")
-    return backend(metadata["backend"]).load(blob, metadata, threads=threads)
+    loaded: Any = backend(metadata["backend"]).load(blob, metadata, threads=threads)
+    loaded.signature = _signature(metadata)
+    return loaded  # type: ignore[no-any-return]
+
+
+def _signature(metadata: dict[str, Any]) -> Signature | None:
+    """What an engine's rows are; ``None``: observations in, actions out."""
+    try:
+        return Signature.from_dict(metadata["signature"]) if metadata.get("signature") else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineError(
+            f"The engine's metadata has a damaged signature ({error!r}); build the engine again."
+        ) from None

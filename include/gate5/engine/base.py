@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gate5.checkpoint.signature import StatefulRows
 from gate5.errors import EngineError
 
 Float32 = NDArray[np.float32]
@@ -158,19 +159,31 @@ class ConfinedEngine:
 
 
 class EngineController:
-    """Lets an engine drive a plant: ``predict`` on any number of episodes, in chunks of the engine's largest batch."""
+    """Lets an engine drive a plant: ``predict`` on any number of episodes, in chunks of the engine's largest batch.
+
+    Args:
+        engine: from ``gate5.engine.load``, which says what its rows are: a policy with a state gets it back each time.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        signature = getattr(engine, "signature", None)
+        self.rows = None if signature is None or signature.plain else StatefulRows(signature)
 
     def reset(self, batch: int) -> None:
-        """Nothing to forget: the policy has no state."""
+        """Episodes start: a state is zero again."""
+        if self.rows is not None:
+            self.rows.reset()
 
     def predict(self, obs: Float32) -> tuple[Float32, None]:
         """Actions float32 ``[B, act_dim]`` for observations float32 ``[B, obs_dim]``."""
         obs = np.ascontiguousarray(obs, dtype=np.float32)
+        if self.rows is None:
+            return self._run(obs), None
+        return self.rows.actions(self._run(self.rows.inputs(obs))), None
+
+    def _run(self, rows: Float32) -> Float32:
         size = self.engine.batch_max
-        if len(obs) <= size:
-            return self.engine.infer(obs), None
-        parts = [self.engine.infer(obs[start : start + size]) for start in range(0, len(obs), size)]
-        return np.concatenate(parts), None
+        if len(rows) <= size:
+            return self.engine.infer(rows)
+        return np.concatenate([self.engine.infer(rows[start : start + size]) for start in range(0, len(rows), size)])

@@ -14,7 +14,13 @@ __all__ = ["TorchController", "collect_observations"]
 
 
 def collect_observations(
-    plant: Plant, controllers: Sequence[Controller], count: int, *, episodes: int = 2, seed: int = 7_000
+    plant: Plant,
+    controllers: Sequence[Controller],
+    count: int,
+    *,
+    episodes: int = 2,
+    seed: int = 7_000,
+    policy: TorchController | None = None,
 ) -> Float32:
     """Closed-loop observations, the same number from every scenario and controller, evenly spread over the episodes.
 
@@ -24,9 +30,10 @@ def collect_observations(
         count: how many observations at least; fewer only where the plant yields fewer.
         episodes: per scenario and controller.
         seed: of the first episode; distinct from the seeds that an evaluation uses.
+        policy: one with a state, which follows every episode, whoever drives it, so that its states are real ones.
 
     Returns:
-        float32 ``[n, obs_dim]``, finite.
+        float32 ``[n, obs_dim]``, finite; with ``policy`` its input rows, states included.
 
     Raises:
         EvaluationError: no finite observation was seen.
@@ -35,7 +42,7 @@ def collect_observations(
     parts = []
     for scenario in plant.scenarios:
         for controller in controllers:
-            seen = _episode_observations(plant, controller, scenario, [seed + i for i in range(episodes)])
+            seen = _episode_observations(plant, controller, scenario, [seed + i for i in range(episodes)], policy)
             picked = np.unique(np.linspace(0, len(seen) - 1, min(share, len(seen))).round().astype(int))
             parts.append(seen[picked])
     observations = np.concatenate(parts)
@@ -45,16 +52,26 @@ def collect_observations(
     return np.ascontiguousarray(finite, dtype=np.float32)
 
 
-def _episode_observations(plant: Plant, controller: Controller, scenario: str, seeds: list[int]) -> Float32:
+def _episode_observations(
+    plant: Plant, controller: Controller, scenario: str, seeds: list[int], policy: TorchController | None
+) -> Float32:
     obs = plant.reset(scenario, seeds)
     controller.reset(len(seeds))
+    if policy is not None:
+        policy.reset(len(seeds))
     running = np.ones(len(seeds), dtype=bool)
-    seen = [obs]
-    for _ in range(plant.scenarios[scenario].steps):
-        step = plant.step(controller.predict(obs)[0])
+    seen = []
+    for _ in range(plant.scenarios[scenario].steps + 1):
+        action, _ = controller.predict(obs)
+        rows = obs
+        if policy is not None and policy.rows is not None:
+            if controller is not policy:
+                policy.predict(obs)
+            rows = policy.rows.given
+        seen.append(rows[running])
+        step = plant.step(action)
         running &= ~(step.terminated | step.truncated)
         if not running.any():
             break
         obs = step.obs
-        seen.append(obs[running])
     return np.concatenate(seen)

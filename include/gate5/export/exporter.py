@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
+import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gate5 import __version__
+from gate5.checkpoint.signature import METADATA
 from gate5.config.models import ExportConfig
 from gate5.errors import ExportError
+from gate5.export.compare import MINIMUM, compare_graph
 from gate5.export.report import ExportReport
-from gate5.io.canonical import number
-from gate5.parity.difference import WorstSample, difference
-from gate5.parity.probes import probes
 
 if TYPE_CHECKING:
     from gate5.checkpoint import Checkpoint
 
 Float32 = NDArray[np.float32]
-_MINIMUM = 1000
-_SEED = 11
 
 
 class ONNXExporter:
@@ -38,25 +35,29 @@ class ONNXExporter:
 
         Args:
             checkpoint: what ``gate5.checkpoint.read`` gave.
-            observations: raw observations from closed-loop runs, float32 ``[N, obs_dim]``, N >= 1.
+            observations: input rows (``checkpoint.signature``; of a plain policy raw observations) from closed-loop
+                runs, float32 ``[N, n]``, N >= 1.
 
         Returns:
-            The ONNX model (input ``obs`` float32 [batch, obs_dim], output ``action`` float32 [batch, act_dim], batch
-            dynamic) and the report.
+            The ONNX model (of a plain policy input ``obs`` float32 [batch, obs_dim], output ``action`` float32 [batch,
+            act_dim]; else what the signature says; batch dynamic) and the report.
 
         Raises:
+            CheckpointError: the policy's environment gives float64, and float32 cannot carry what the policy reads.
             ExportError: the observations do not fit, or torch, onnx or onnxruntime refuse.
         """
-        observations = _checked(observations, checkpoint.obs_dim)
+        observations = _checked(observations, sum(port.size for port in checkpoint.signature.inputs))
         model = self._trace(checkpoint)
-        report = self._compare(checkpoint, model, observations)
-        return model, report
+        return model, compare_graph(checkpoint, model, observations, max(self.config.samples, MINIMUM))
 
     def _trace(self, checkpoint: Checkpoint) -> bytes:
         import onnx
         import torch
 
         module = copy.deepcopy(checkpoint.module).cpu().eval()
+        signature = checkpoint.signature
+        inputs = [port.name for port in signature.inputs]
+        outputs = [port.name for port in signature.outputs]
         buffer = io.BytesIO()
         try:
             with warnings.catch_warnings(), torch.no_grad():
@@ -64,13 +65,13 @@ class ONNXExporter:
                 warnings.simplefilter("ignore")
                 torch.onnx.export(
                     module,
-                    (torch.zeros(2, checkpoint.obs_dim, dtype=torch.float32),),
+                    tuple(torch.zeros(2, *port.shape, dtype=torch.float32) for port in signature.inputs),
                     buffer,  # type: ignore[arg-type]
                     dynamo=False,
                     opset_version=self.config.opset,
-                    input_names=["obs"],
-                    output_names=["action"],
-                    dynamic_axes={"obs": {0: "batch"}, "action": {0: "batch"}},
+                    input_names=inputs,
+                    output_names=outputs,
+                    dynamic_axes={name: {0: "batch"} for name in (*inputs, *outputs)},
                     do_constant_folding=True,
                 )
             model = onnx.load_from_string(buffer.getvalue())
@@ -86,67 +87,13 @@ class ONNXExporter:
             ) from error
         return bytes(model.SerializeToString(deterministic=True))
 
-    def _compare(self, checkpoint: Checkpoint, model: bytes, rollout: Float32) -> ExportReport:
-        import onnx
-        import onnxruntime
 
-        policy = checkpoint.policy
-        low, high = policy.observation_low, policy.observation_high
-        inputs = probes(rollout, low, high, max(self.config.samples, _MINIMUM), _SEED)
-        names = list(inputs)
-        stacked = np.concatenate([inputs[name] for name in names])
-        expected, reference = checkpoint.reference(stacked)
-        actual = _run(model, stacked)
-        found = difference(expected, actual)
-        by_kind: dict[str, dict[str, float | int | None]] = {}
-        start = 0
-        worst_kind = ""
-        for name in names:
-            part = slice(start, start + len(inputs[name]))
-            one = difference(expected[part], actual[part])
-            by_kind[name] = {
-                "compared": one.compared,
-                "nonfinite": one.nonfinite,
-                "max_abs_error": number(one.max_abs_error),
-            }
-            if found.worst is not None and part.start <= found.worst < part.stop:
-                worst_kind = name
-            start = part.stop
-        proto = onnx.load_from_string(model)
-        return ExportReport(
-            onnx_sha256=hashlib.sha256(model).hexdigest(),
-            onnx_bytes=len(model),
-            opset=int(proto.opset_import[0].version),
-            ir_version=int(proto.ir_version),
-            policy_sha256=checkpoint.policy_sha256,
-            vecnormalize_sha256=checkpoint.vecnormalize_sha256,
-            algorithm=checkpoint.algorithm,
-            obs_dim=checkpoint.obs_dim,
-            act_dim=checkpoint.act_dim,
-            reference=reference,
-            compared=found.compared,
-            nonfinite=found.nonfinite,
-            max_abs_error=number(found.max_abs_error),
-            by_kind=by_kind,
-            worst=None
-            if found.worst is None
-            else WorstSample.of(worst_kind, stacked[found.worst], expected[found.worst], actual[found.worst]),
-            verified=found.compared >= _MINIMUM and found.nonfinite == 0,
-            versions={
-                "gate5": __version__,
-                "torch": _version("torch"),
-                "onnx": onnx.__version__,
-                "onnxruntime": onnxruntime.__version__,
-            },
-        )
-
-
-def _checked(observations: Float32, obs_dim: int) -> Float32:
+def _checked(observations: Float32, width: int) -> Float32:
     array = np.ascontiguousarray(observations, dtype=np.float32)
-    if array.ndim != 2 or array.shape[1] != obs_dim or len(array) == 0:
+    if array.ndim != 2 or array.shape[1] != width or len(array) == 0:
         raise ExportError(
             f"The observations for the comparison have the shape {array.shape}; "
-            f"the policy takes [N, {obs_dim}] with at least one row."
+            f"the policy takes [N, {width}] with at least one row."
         )
     bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
     if len(bad):
@@ -175,20 +122,8 @@ def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
         "gate5.vecnormalize_sha256": checkpoint.vecnormalize_sha256 or "",
         "gate5.obs_dim": str(checkpoint.obs_dim),
         "gate5.act_dim": str(checkpoint.act_dim),
+        "gate5.inputs": json.dumps({port.name: list(port.shape) for port in checkpoint.signature.inputs}),
+        "gate5.frames": str(checkpoint.policy.frames),
+        METADATA: json.dumps(checkpoint.signature.to_dict()),
         "gate5.normaliser": "in the graph" if checkpoint.normaliser is not None else "none",
     }
-
-
-def _run(model: bytes, obs: Float32) -> Float32:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(["action"], {"obs": obs})[0], dtype=np.float32)
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)

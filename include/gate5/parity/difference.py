@@ -8,23 +8,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gate5.checkpoint.signature import Signature
 from gate5.io.canonical import number
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+#: Two scores that are closer than this, relative to the largest one (at least 1), are a tie: either choice is right.
+TIE = 1e-5
 
 
 @dataclass(frozen=True)
 class Difference:
-    """``max_abs_error`` is ``None`` where nothing was compared or a number is not finite."""
+    """``max_abs_error`` is ``None`` where nothing was compared or a number is not finite.
+
+    Of continuous actions it is relative to half the width of the action space (an action space of [-1, 1] leaves it as
+    it is); of choices it is 0 where both chose the same or the scores are tied, else 1.
+
+    Attributes:
+        ties: rows in which the choices differ and the scores are closer than a tie.
+    """
 
     compared: int
     nonfinite: int
     max_abs_error: float | None
     worst: int | None
+    ties: int = 0
 
 
-def difference(expected: Float32, actual: Float32) -> Difference:
-    """The largest absolute difference of two arrays ``[N, act_dim]``, its row, and how many numbers are not finite.
+def difference(
+    expected: Float32, actual: Float32, signature: Signature | None = None, *, tie: float = TIE
+) -> Difference:
+    """The largest difference of two arrays of output rows ``[N, n]``, its row, and how many numbers are not finite.
+
+    Args:
+        expected: its columns of scores, if there are any, do not count.
+        signature: what the columns are; ``None``: actions, compared as they are.
+        tie: scores of ``actual`` that are closer than this, relative to the largest one, are tied.
 
     Raises:
         ValueError: the shapes differ.
@@ -33,12 +53,62 @@ def difference(expected: Float32, actual: Float32) -> Difference:
         raise ValueError(f"actions of shape {actual.shape} where {expected.shape} is expected")
     if expected.size == 0:
         return Difference(0, 0, None, None)
-    bad = ~(np.isfinite(expected) & np.isfinite(actual))
+    scores = _columns(signature, "scores")
+    counted = np.ones(expected.shape[1], dtype=bool)
+    counted[scores] = False
+    bad = ~np.isfinite(actual)
+    bad[:, counted] |= ~np.isfinite(expected[:, counted])
     nonfinite = int(np.count_nonzero(bad))
     if nonfinite:
         return Difference(len(expected), nonfinite, None, int(np.flatnonzero(bad.any(axis=1))[0]))
+    error, tied = _errors(expected, actual, signature, tie)
+    return Difference(len(expected), 0, float(error.max()), int(error.max(axis=1).argmax()), tied)
+
+
+def _errors(expected: Float32, actual: Float32, signature: Signature | None, tie: float) -> tuple[Float64, int]:
     error = np.abs(expected.astype(np.float64) - actual.astype(np.float64))
-    return Difference(len(expected), 0, float(error.max()), int(error.max(axis=1).argmax()))
+    if signature is None:
+        return error, 0
+    action, scores, tied = _columns(signature, "action"), _columns(signature, "scores"), 0
+    if scores.stop > scores.start:
+        error[:, scores] = 0.0
+        wrong = error[:, action] > 0.5
+        close = _close(expected[:, action], actual[:, action], actual[:, scores].astype(np.float64), signature, tie)
+        tied = int(np.count_nonzero((wrong & close).any(axis=1)))
+        error[:, action] = np.where(wrong & ~close, 1.0, 0.0)
+    else:
+        error[:, action] /= np.asarray(signature.scale)
+    states = slice(max(action.stop, scores.stop), error.shape[1])
+    error[:, states] /= np.maximum(1.0, np.abs(expected[:, states]))
+    return error, tied
+
+
+def _close(expected: Float32, actual: Float32, scores: Float64, signature: Signature, tie: float) -> NDArray[np.bool_]:
+    """Whether each component's two choices have scores that are tied, ``[N, components]``."""
+    if signature.bits:
+        largest = np.maximum(1.0, np.abs(scores).max(axis=1, keepdims=True))
+        return np.asarray(np.abs(scores) < tie * largest)
+    columns, start = [], 0
+    rows = np.arange(len(scores))
+    for i, size in enumerate(signature.choices):
+        group = scores[:, start : start + size]
+        start += size
+        allowed = np.where(group > -1e7, group, 0.0)  # what a mask forbids has a score of -1e8
+        largest = np.maximum(1.0, np.abs(allowed).max(axis=1))
+        picked = [np.clip(side[:, i].astype(np.int64), 0, size - 1) for side in (expected, actual)]
+        columns.append(np.abs(group[rows, picked[0]] - group[rows, picked[1]]) < tie * largest)
+    return np.stack(columns, axis=1)
+
+
+def _columns(signature: Signature | None, role: str) -> slice:
+    """Which columns of an output row have a role; an empty slice where none has."""
+    start = 0
+    found = [0, 0]
+    for port in signature.outputs if signature is not None else ():
+        if port.role == role:
+            found = [start, start + port.size]
+        start += port.size
+    return slice(*found)
 
 
 @dataclass(frozen=True)
@@ -56,6 +126,6 @@ class WorstSample:
 
     @classmethod
     def of(cls, kind: str, observation: Float32, expected: Float32, actual: Float32) -> WorstSample:
-        """From float32 rows."""
-        rows = (tuple(number(float(value)) for value in row) for row in (observation, expected, actual))
+        """From float32 rows; of images the first thousand numbers."""
+        rows = (tuple(number(float(value)) for value in row[:1000]) for row in (observation, expected, actual))
         return cls(kind, *rows)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gate5.checkpoint.signature import Signature
 from gate5.config.backends import BACKENDS
 from gate5.config.models import ParityConfig
 from gate5.engine.backends import backend as backend_of
+from gate5.engine.rows import as_rows, signature_of_graph
 from gate5.errors import ConfigError, EngineError
 from gate5.io.canonical import number
-from gate5.parity.difference import Difference, WorstSample, difference
+from gate5.parity.difference import TIE, Difference, WorstSample, difference
 from gate5.parity.probes import KINDS, probes
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 Float32 = NDArray[np.float32]
 _REPEATS = 200
+_LOW_PRECISION_TIE = 1e-2  # of an engine in FP16 or BF16, whose scores are that far from the graph's
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,9 @@ class ParityReport:
         backend, precision, batch_max: of the engine.
         compared: observations on which they were compared, at batch 1; 0 is a failure.
         nonfinite: numbers of either that are NaN or infinite; above 0 is a failure.
-        max_abs_error: the largest difference of an action over all observations, at batch 1 and at the largest batch;
-            ``None`` where nothing was compared or something is not finite.
+        max_abs_error: the largest difference of an action over rollout, interior and corners, at batch 1 and at the
+            largest batch, relative to half the width of the action space (``parity.difference``); ``None`` where
+            nothing was compared or something is not finite. What lies far outside is in ``by_kind``, as advice.
         by_kind: compared, nonfinite and max_abs_error for rollout, interior, corners and far, at batch 1.
         batch_compared, batch_nonfinite, batch_max_abs_error: the same at the largest batch.
         batch_spread: the largest difference between batch 1 and the largest batch.
@@ -41,6 +45,7 @@ class ParityReport:
         nan_gives_nan: whether an observation that is NaN gives actions that are NaN (and not plausible ones).
         worst: the observation with the largest difference.
         reference: what ran the graph.
+        ties: observations whose choices differ and whose scores are tied, over all kinds, at batch 1.
     """
 
     backend: str
@@ -59,6 +64,7 @@ class ParityReport:
     nan_gives_nan: bool
     worst: WorstSample | None
     reference: str
+    ties: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -100,36 +106,52 @@ def compare_engine(
         ConfigError: the library that runs the graph for comparison is not installed.
     """
     width = engine.info.obs_dim
-    if rollout_obs.ndim != 2 or rollout_obs.shape[1] != width or low.shape != (width,) or high.shape != (width,):
+    signature = signature_of_graph(onnx)
+    observed = width if signature is None else signature.observed
+    if rollout_obs.ndim != 2 or rollout_obs.shape[1] != width or low.shape != (observed,) or high.shape != (observed,):
         raise EngineError(
             f"Observations of shape {rollout_obs.shape} with bounds {low.shape}, {high.shape} do not fit the engine: "
             f"it takes [N, {width}]."
         )
-    inputs = probes(rollout_obs, low, high, config.samples, config.seed) if len(rollout_obs) else {}
+    samples, seed = config.samples, config.seed
+    inputs = probes(rollout_obs, low, high, samples, seed, signature) if len(rollout_obs) else {}
     stacked = np.concatenate([inputs[kind] for kind in inputs]) if inputs else np.zeros((0, width), np.float32)
-    expected, reference = _reference(onnx, stacked, engine.info.backend)
+    expected, reference = _reference(as_rows(onnx), stacked, engine.info.backend)
     single = _batched(engine, stacked, 1)
     batched = _batched(engine, stacked, engine.batch_max)
-    one, many, spread = difference(expected, single), difference(expected, batched), difference(single, batched)
-    worst_of = (one, single) if _badness(one) >= _badness(many) else (many, batched)
+    judged = len(stacked) - len(inputs.get("far", ()))  # `far` comes last
+    tie = TIE if engine.info.precision == "fp32" else _LOW_PRECISION_TIE
+
+    def compare(one: Float32, other: Float32) -> tuple[Difference, Difference]:
+        return tuple(difference(one[:n], other[:n], signature, tie=tie) for n in (judged, None))  # type: ignore[return-value]
+
+    (one, every), (many, every_many), (_, spread) = (
+        compare(expected, single), compare(expected, batched), compare(single, batched)
+    )  # fmt: skip
+    worst_of = (every, single) if _badness(every) >= _badness(every_many) else (every_many, batched)
+    if not (every.nonfinite or every_many.nonfinite):
+        worst_of = (one, single) if _badness(one) >= _badness(many) else (many, batched)
+    nonfinite = max(every.nonfinite, every_many.nonfinite)
     errors = [part.max_abs_error for part in (one, many)]
+    found = None if nonfinite or None in errors else max(error for error in errors if error is not None)
     return ParityReport(
         backend=engine.info.backend,
         precision=engine.info.precision,
         batch_max=engine.batch_max,
-        compared=one.compared,
-        nonfinite=max(one.nonfinite, many.nonfinite),
-        max_abs_error=None if None in errors else number(max(error for error in errors if error is not None)),
-        by_kind=_by_kind(inputs, expected, single),
-        batch_compared=many.compared,
-        batch_nonfinite=many.nonfinite,
-        batch_max_abs_error=number(many.max_abs_error),
+        compared=every.compared,
+        nonfinite=nonfinite,
+        max_abs_error=number(found),
+        by_kind=_by_kind(inputs, expected, single, signature, tie),
+        batch_compared=every_many.compared,
+        batch_nonfinite=every_many.nonfinite,
+        batch_max_abs_error=None if every_many.nonfinite else number(many.max_abs_error),
         batch_spread=number(spread.max_abs_error),
         repeats=min(_REPEATS, len(stacked)),
         repeat_mismatches=_mismatches(engine, stacked),
         nan_gives_nan=_nan_gives_nan(engine, stacked),
         worst=_worst(inputs, worst_of[0].worst, stacked, expected, worst_of[1]),
         reference=reference,
+        ties=every.ties,
     )
 
 
@@ -197,13 +219,13 @@ def _nan_gives_nan(engine: Engine, obs: Float32) -> bool:
 
 
 def _by_kind(
-    inputs: dict[str, Float32], expected: Float32, actual: Float32
+    inputs: dict[str, Float32], expected: Float32, actual: Float32, signature: Signature | None, tie: float
 ) -> dict[str, dict[str, float | int | None]]:
     rows: dict[str, dict[str, float | int | None]] = {}
     start = 0
     for kind in KINDS:
         stop = start + len(inputs.get(kind, ()))
-        part = difference(expected[start:stop], actual[start:stop])
+        part = difference(expected[start:stop], actual[start:stop], signature, tie=tie)
         rows[kind] = {
             "compared": part.compared,
             "nonfinite": part.nonfinite,

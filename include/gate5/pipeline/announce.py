@@ -71,8 +71,8 @@ def announce_candidate(
 
 def announce(checkpoint: str, url: str | None, config: ReleaseConfig) -> dict[str, Any]:
     """Tell Airflow that there is a candidate; the DAG ``policy_release`` then starts by itself."""
-    files = fetch(checkpoint)
-    found = read(files, trust_pickle=config.checkpoint.trust_pickle)
+    files = fetch(checkpoint, vecnormalize=config.checkpoint.vecnormalize)
+    found = read(files, trust_pickle=config.checkpoint.trust_pickle, frame_stack=config.checkpoint.frame_stack)
     event = announce_candidate(files.uri, found.policy_sha256, url=url, vecnormalize_sha256=found.vecnormalize_sha256)
     return {"uri": files.uri, "sha256": found.policy_sha256, "event": event, "text": f"announced {files.uri}"}
 

@@ -23,7 +23,11 @@ def fetch_baseline(config: ReleaseConfig, plant: Plant) -> CheckpointFiles | Non
     Raises:
         InputError: the baseline, of whatever kind, cannot be opened for this plant.
     """
-    files = None if config.baseline.checkpoint is None else fetch(config.baseline.checkpoint)
+    files = (
+        None
+        if config.baseline.checkpoint is None
+        else fetch(config.baseline.checkpoint, vecnormalize=config.baseline.vecnormalize)
+    )
     open_baseline(config.baseline, plant, policy=files, trust_pickle=config.checkpoint.trust_pickle)
     return files
 
@@ -37,7 +41,16 @@ def keep(tracker: Tracker, folder: str, files: CheckpointFiles) -> None:
 
 def candidate(tracker: Tracker, config: ReleaseConfig) -> Checkpoint:
     """The checkpoint that ``resolve`` put into the workspace."""
-    return read(_kept(tracker, "checkpoint"), trust_pickle=config.checkpoint.trust_pickle)
+    return read_candidate(_kept(tracker, "checkpoint"), config)
+
+
+def read_candidate(files: CheckpointFiles, config: ReleaseConfig) -> Checkpoint:
+    """A candidate's files as the configuration says that they are to be read.
+
+    Raises:
+        CheckpointError: they cannot be read safely.
+    """
+    return read(files, trust_pickle=config.checkpoint.trust_pickle, frame_stack=config.checkpoint.frame_stack)
 
 
 def baseline(tracker: Tracker, config: ReleaseConfig, plant: Plant) -> Controller | None:
@@ -59,7 +72,8 @@ def reference(tracker: Tracker, config: ReleaseConfig) -> Reference:
     if importlib.util.find_spec("torch") is not None:
         import torch
 
-        return Reference(f"PyTorch {torch.__version__}, FP32", TorchController(candidate(tracker, config).module))
+        found = candidate(tracker, config)
+        return Reference(f"PyTorch {torch.__version__}, FP32", TorchController(found.module, found.signature))
     profile = config.engine.profile
     built = engine.build(tracker.read("policy.onnx"), EngineConfig(backend="onnxruntime", profile=profile))
     loaded = engine.load(built.blob, built.metadata)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from gate5 import engine
-from gate5.checkpoint import fetch, read
+from gate5.checkpoint import fetch
 from gate5.checkpoint.controller import TorchController
 from gate5.config.models import ReleaseConfig
 from gate5.control.policy import check_fits
@@ -91,8 +91,8 @@ def resolve(workspace: Workspace, config: ReleaseConfig, source: str) -> Resolve
         ConfigError: the baseline cannot be opened.
         PlantError: the plant or a scenario does not exist.
     """
-    files = fetch(source)
-    checkpoint = read(files, trust_pickle=config.checkpoint.trust_pickle)
+    files = fetch(source, vecnormalize=config.checkpoint.vecnormalize)
+    checkpoint = controllers.read_candidate(files, config)
     plant = open_plant(config.plant)
     check_fits(checkpoint, plant)
     scenarios(config)
@@ -111,7 +111,7 @@ def resolve(workspace: Workspace, config: ReleaseConfig, source: str) -> Resolve
             algorithm=checkpoint.algorithm,
             obs_dim=checkpoint.obs_dim,
             act_dim=checkpoint.act_dim,
-            parameters=sum(int(p.numel()) for p in checkpoint.module.parameters()),
+            parameters=checkpoint.policy.parameters,
             policy_sha256=checkpoint.policy_sha256,
             vecnormalize_sha256=checkpoint.vecnormalize_sha256,
         )
@@ -131,11 +131,12 @@ def export(workspace: Workspace, config: ReleaseConfig) -> ExportResult:
     def body(tracker: Tracker) -> ExportResult:
         checkpoint = controllers.candidate(tracker, config)
         plant = open_plant(config.plant)
-        drivers: list[Controller] = [TorchController(checkpoint.module)]
+        policy = TorchController(checkpoint.module, checkpoint.signature)
+        drivers: list[Controller] = [policy]
         baseline = controllers.baseline(tracker, config, plant)
         if baseline is not None:
             drivers.append(baseline)
-        observations = collect_observations(plant, drivers, config.export.samples)
+        observations = collect_observations(plant, drivers, config.export.samples, policy=policy)
         onnx, report = ONNXExporter(config.export).export(checkpoint, observations)
         tracker.write("observations.npz", _pack(obs=observations))
         tracker.write("policy.onnx", onnx)
