@@ -68,9 +68,7 @@ def torch_runner(checkpoint: Checkpoint) -> Runner:
 
 def sb3_runner(checkpoint: Checkpoint) -> Runner | None:
     """``predict(normalize_obs(obs), deterministic=True)``, what most people run."""
-    from gate5.checkpoint.reference import sb3_policy
-
-    policy = sb3_policy(checkpoint.policy, checkpoint.tensors)
+    policy = checkpoint.network
     if policy is None:
         return None
     normaliser = checkpoint.normaliser

@@ -26,10 +26,10 @@ def _checkpoint(tmp_path: Path, mean: Any, std: Any, dtype: Any = np.float64) ->
         observation_space = Box(-np.inf, np.inf, (len(mean),), dtype)
         action_space = Box(-1, 1, (1,), np.float32)
 
-    env = VecNormalize(DummyVecEnv([Plant]))
+    env: Any = VecNormalize(DummyVecEnv([Plant]))
     env.obs_rms.mean, env.obs_rms.var = np.array(mean), np.square(np.array(std))
     env.training = False
-    model = PPO("MlpPolicy", env, device="cpu", seed=0, policy_kwargs={"net_arch": [16]})
+    model: Any = PPO("MlpPolicy", env, device="cpu", seed=0, policy_kwargs={"net_arch": [16]})
     with torch.no_grad():
         model.policy.action_net.weight.normal_(0, 0.3)
     model.save(tmp_path / "policy.zip")

@@ -100,7 +100,9 @@ def load(blob: bytes, metadata: dict[str, Any], *, threads: int = 1) -> Engine:
     if metadata["backend"] not in BACKENDS:
         raise EngineError(f"The engine's backend is {metadata['backend']!r}; this gate5 knows {', '.join(BACKENDS)}.")
     loaded: Any = backend(metadata["backend"]).load(blob, metadata, threads=threads)
-    loaded.signature = _signature(metadata)
+    signature = _signature(metadata)
+    if signature is not None:
+        loaded.signature = signature
     return loaded  # type: ignore[no-any-return]
 
 
