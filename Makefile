@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.gate5-installed
 
-.PHONY: help setup release test ui lint format bench bench-gpu validate-plant clean
+.PHONY: help setup release check test ui lint format bench bench-gpu validate-plant clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -27,10 +27,14 @@ release: setup  ## run the release DAG on CHECKPOINT=examples/checkpoints/good
 ui: setup  ## leave Airflow running with the DAG; prints address and login
 	@$(BIN)/python -m local_airflow.ui
 
+check: setup  ## lint, types and a quick test of every room: a minute
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy & types=$$!; $(BIN)/python -m pytest $$(cat tests/quick.txt); tests=$$?; wait $$types && exit $$tests
+
 test: setup  ## run all tests
 	@$(BIN)/python -m pytest
 
-lint: setup  ## ruff and mypy
+lint: setup  ## ruff and mypy alone
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

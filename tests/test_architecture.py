@@ -10,6 +10,7 @@ import ast
 import importlib
 import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,7 +76,7 @@ def room(module: str) -> str | None:
     """The room of a module; ``None``: the root of the package, which belongs to none."""
     first, *rest = module.split(".")
     if first == "gate5":
-        return rest[0] if rest else None
+        return rest[0] if rest and rest[0] != "__main__" else None
     return PREFIXES.get(first, "dags" if first.startswith("policy_") else None)
 
 
@@ -237,3 +238,32 @@ def test_every_operator_is_admitted_judged_and_shown(name: str) -> None:
         outcomes.add(result.outcome)
         assert name in judge([rule], {"m": value}, [], 1.0).table()
     assert outcomes == {"pass", "fail"}, "an operator that never fails is none"
+
+
+def test_the_quick_tests_cover_every_room() -> None:
+    """`make check` runs the tests of tests/quick.txt; a room without one there would be broken without a word."""
+    named = (ROOT / "tests" / "quick.txt").read_text(encoding="utf-8").split()
+    missing = [path for path in named if not (ROOT / path).exists()]
+    assert missing == []
+    covered = {Path(path).parts[1] for path in named}
+    assert set(FLOOR) - covered - {"errors", "provenance"} == set()
+
+
+def test_the_picture_of_the_rooms_is_the_house() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    picture = text.partition("```text\n")[2].partition("```")[0]
+    drawn = tuple(tuple(line.split("   ")[0].split()) for line in picture.splitlines())
+    assert drawn == FLOORS
+
+
+def test_the_documented_stages_are_the_line() -> None:
+    script = [sys.executable, str(ROOT / "scripts/make_stage_docs.py"), "--check"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_guide_names_files_that_exist() -> None:
+    """docs/architecture.md sends a newcomer to files; a move must not leave it behind."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for path in set(re.findall(r"`([a-z_0-9]+(?:/[a-z_0-9]+)+\.(?:py|md)|[a-z_0-9]+(?:/[a-z_0-9]+)*/)`", text)):
+        assert any((base / path).exists() for base in (ROOT, ROOT / "include" / "gate5")), path
