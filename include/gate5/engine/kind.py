@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from gate5.config.models import EngineConfig
 from gate5.engine.base import BuiltEngine, Engine
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that a backend needs of a machine.
+
+    Attributes:
+        name: for a reader; a part that two backends share has one name in both.
+        look: what was found, such as a version; raises ``ImportError`` or ``Gate5Error`` where it is not there.
+        remedy: how to get it.
+    """
+
+    name: str
+    look: Callable[[], str]
+    remedy: str
+
+
+def installed(module: str, package: str | None = None) -> str:
+    """The version of a package, found by importing ``module`` of it (``None``: the package itself).
+
+    Raises:
+        ImportError: it is not there.
+    """
+    package = package or module
+    loaded, top = importlib.import_module(module), importlib.import_module(package)
+    version = getattr(top, "__version__", None) or getattr(top, "VERSION_TEXT", None)
+    return str(version or getattr(loaded, "__version__", "version unknown"))
 
 
 class Backend(ABC):
@@ -16,7 +46,7 @@ class Backend(ABC):
         name: as in ``engine.backend``; the name of its module in ``gate5.engine.backends``.
         title: for a reader.
         rank: ``auto`` takes the backend of the highest rank that can be had.
-        package: what it imports, for ``gate5 doctor``.
+        package: what it imports.
         judge: the library that runs the exported graph when this backend's engine is compared with it; another one than
             the backend's own, because a library agrees with itself.
         needs_gpu: whether its engines are built and run on a GPU.
@@ -32,6 +62,13 @@ class Backend(ABC):
     @abstractmethod
     def missing(self) -> str | None:
         """What stands between this machine and an engine, as half a sentence; ``None``: nothing."""
+
+    def parts(self) -> tuple[Part, ...]:
+        """What it needs, in the order in which the parts build on each other, for ``gate5 doctor``.
+
+        The part called ``title`` is the library itself: without it there is no engine.
+        """
+        return (Part(self.title, lambda: installed(self.package), f"pip install {self.package}"),)
 
     @abstractmethod
     def build(self, onnx: bytes, config: EngineConfig, *, timing_cache: bytes | None = None) -> BuiltEngine:

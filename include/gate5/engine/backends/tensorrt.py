@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from gate5.config.models import EngineConfig
 from gate5.engine.base import BuiltEngine, Engine
-from gate5.engine.kind import Backend
+from gate5.engine.kind import Backend, Part
 
 
 class TensorRT(Backend):
@@ -22,6 +22,11 @@ class TensorRT(Backend):
         from gate5.engine.tensorrt.available import missing
 
         return missing()
+
+    def parts(self) -> tuple[Part, ...]:
+        from gate5.engine.tensorrt import parts
+
+        return (parts.DRIVER, parts.GPU, parts.TENSORRT, parts.PYCUDA, parts.BINDINGS)
 
     def build(self, onnx: bytes, config: EngineConfig, *, timing_cache: bytes | None = None) -> BuiltEngine:
         from gate5.engine.tensorrt.builder import TensorRTExporter
