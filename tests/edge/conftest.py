@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from gate5.config.models import EngineConfig
-from gate5.edge.golden import pack_golden
+from gate5.edge.golden import golden_provenance, pack_golden
 from gate5.edge.pull import PullResult, pull
 from gate5.engine import build, load
 from gate5.io import canonical
@@ -68,7 +68,7 @@ class Factory:
             "plant": "test",
             "engine": {"backend": "onnxruntime"},
             "gate": {"verdict": "pass"},
-            "golden": {"tolerance": 1e-5},
+            "golden": golden_provenance(1e-5),
             **provenance,
         }
         release = publish(self.store, self.files(mark) if files is None else files, given)

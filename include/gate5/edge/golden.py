@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from gate5.errors import IntegrityError
 
 GOLDEN = "golden.npz"
+#: How far the plant's engine may be from the recorded actions: what Gate 5's own rule allows an FP16 engine.
+TOLERANCE = 1e-2
 
 Float32 = NDArray[np.float32]
 
@@ -22,11 +24,16 @@ Float32 = NDArray[np.float32]
 def pack_golden(obs: Float32, action: Float32) -> bytes:
     """The bytes of ``golden.npz``: observations ``[N, obs_dim]`` and the engine's actions ``[N, act_dim]``.
 
-    The tolerance belongs into the release's provenance, which is signed: ``"golden": {"tolerance": 1e-3}``.
+    Their tolerance belongs into the release's provenance, see ``golden_provenance``.
     """
     buffer = io.BytesIO()
-    np.savez(buffer, obs=np.asarray(obs, np.float32), action=np.asarray(action, np.float32))
+    np.savez_compressed(buffer, obs=np.asarray(obs, np.float32), action=np.asarray(action, np.float32))
     return buffer.getvalue()
+
+
+def golden_provenance(tolerance: float = TOLERANCE) -> dict[str, Any]:
+    """``golden`` of a release's provenance, which is signed."""
+    return {"file": GOLDEN, "tolerance": tolerance}
 
 
 @dataclass(frozen=True)

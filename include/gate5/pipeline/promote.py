@@ -10,6 +10,7 @@ import numpy as np
 
 from gate5 import engine, provenance, store
 from gate5.config.models import ReleaseConfig
+from gate5.edge import golden
 from gate5.errors import InputError
 from gate5.gate.judge import judged_by
 from gate5.gate.report import GateReport
@@ -71,7 +72,7 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
         )
     recorded = {file.name for entry in contents.STAGES if entry.recorded for file in entry.writes}
     files = {name: tracker.read(name) if name in recorded else workspace.read(name) for name in FILES}
-    files["golden.npz"] = _golden(tracker, config)
+    files[golden.GOLDEN] = _golden(tracker, config)
     opened = store.open_store(config.store)
     release = store.publish(opened, files, _provenance(tracker, config, verdict, approved_by), identity=IDENTITY)
     promotion = store.promote(
@@ -123,9 +124,7 @@ def _golden(tracker: Tracker, config: ReleaseConfig) -> bytes:
     blob = tracker.read("engine/policy.engine")
     with engine.load(blob, metadata, threads=config.engine.threads) as loaded:
         action = np.concatenate([loaded.infer(obs[i : i + 1]) for i in range(len(obs))])
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, obs=obs, action=action)
-    return buffer.getvalue()
+    return golden.pack_golden(obs, action)
 
 
 def _provenance(
@@ -144,7 +143,7 @@ def _provenance(
         },
         "engine": metadata,
         "gate": {"verdict": verdict.verdict, "sha256": canonical.digest(verdict.to_dict())},
-        "golden": {"file": "golden.npz", "tolerance": 1e-2},
+        "golden": golden.golden_provenance(),
         "config": config.plain(),
         "approved_by": approved_by,
         "built_with": provenance.describe(),
