@@ -16,7 +16,7 @@ from types import FrameType, TracebackType
 from typing import IO, Any
 
 from gate5.errors import OperationError
-from local_airflow.api import Api, ApiError
+from gate5.io.airflow import Api, ApiError
 from local_airflow.environment import ROOT, USER, AirflowHome, airflow_command, write_private
 
 COMPONENTS: Mapping[str, tuple[str, ...]] = {

@@ -9,9 +9,9 @@ from typing import Any
 from gate5.errors import Gate5Error
 from gate5.gate.report import GateReport
 from gate5.io import canonical
+from gate5.io.airflow import Api
 from gate5.workspace.address import find_run_workspace
 from gate5.workspace.artifacts import Workspace
-from local_airflow.api import Api
 from local_airflow.progress import Progress, log_tail, name
 
 DONE, REFUSED, BAD_INPUT, BROKEN = 0, 1, 2, 3

@@ -18,7 +18,7 @@ from typing import Any
 
 from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError, Gate5Error, OperationError
-from local_airflow.api import Api, ApiError
+from gate5.io.airflow import Api, ApiError
 from local_airflow.components import AlreadyRunningError, LocalAirflow, exit_on_signals
 from local_airflow.environment import ROOT, AirflowHome, make_default_key
 from local_airflow.outcome import BAD_INPUT, read_outcome

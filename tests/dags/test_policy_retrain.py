@@ -154,7 +154,7 @@ def test_a_pendulum_trained_here_is_released_with_only_a_config_file(
     run = outcomes["released"]
     assert run["xcom"]["gate"]["verdict"] == "pass", run["xcom"]["gate"]
     assert run["state"] == "success"
-    (entry,) = history(ReleaseConfig.load(folder / "pendulum.yaml"))["entries"]
+    (entry,) = history(ReleaseConfig.load(folder / "pendulum.yaml")).to_dict()["entries"]
     assert entry["release"] == run["xcom"]["promote"]["release_id"]
     assert entry["release"].startswith("pendulum-v1-")
 

@@ -18,9 +18,9 @@ import httpx
 import pytest
 import yaml
 
+from gate5.io.airflow import Api
 from gate5.pipeline.announce import announce_candidate
 from gate5.store import keygen
-from local_airflow.api import Api
 from local_airflow.components import LocalAirflow
 from local_airflow.outcome import Outcome, read_outcome
 from local_airflow.progress import Progress

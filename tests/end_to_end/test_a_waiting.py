@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
 
 def production(site: Any) -> list[dict[str, Any]]:
-    return list(history(ReleaseConfig.load(site.folder / "announced.yaml"))["entries"])
+    return list(history(ReleaseConfig.load(site.folder / "announced.yaml")).to_dict()["entries"])
 
 
 def test_the_question_shows_the_gates_table(site: Any, runs: Any) -> None:
@@ -37,7 +37,7 @@ def test_nothing_is_released_while_the_question_stands(site: Any, runs: Any) -> 
 
 
 def test_a_viewer_may_not_answer(site: Any, runs: Any) -> None:
-    from local_airflow.api import Api, ApiError  # type: ignore[import-not-found,unused-ignore]
+    from gate5.io.airflow import Api, ApiError  # type: ignore[import-not-found,unused-ignore]
 
     site.wait_for_task(runs.promote, "approval", "awaiting_input")
     viewer = Api(site.airflow.address, "viewer", site.password("viewer"))

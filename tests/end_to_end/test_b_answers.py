@@ -24,7 +24,7 @@ def answer(site: Any, run_id: str, option: str) -> None:
 
 
 def production(site: Any) -> list[dict[str, Any]]:
-    return list(history(ReleaseConfig.load(site.folder / "announced.yaml"))["entries"])
+    return list(history(ReleaseConfig.load(site.folder / "announced.yaml")).to_dict()["entries"])
 
 
 def test_rejected_by_a_person_is_a_failed_run_with_the_name(site: Any, runs: Any) -> None:

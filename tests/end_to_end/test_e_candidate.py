@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
 
 def channel(site: Any) -> list[dict[str, Any]]:
-    return list(history(ReleaseConfig.load(site.folder / "announced.yaml"))["entries"])
+    return list(history(ReleaseConfig.load(site.folder / "announced.yaml")).to_dict()["entries"])
 
 
 def test_an_announced_candidate_starts_the_run(site: Any, runs: Any) -> None:

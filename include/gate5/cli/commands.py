@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from gate5.cli.results import Judged, NewKey, Outcome, Several, Trained
 from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError, OperationError
 from gate5.io.paths import resolve_path
@@ -20,7 +21,8 @@ from gate5.workspace import contents
 from gate5.workspace.artifacts import Workspace, open_workspace
 
 DEFAULT_CONFIG = "config/release.yaml"
-Outcome = tuple[Any, int]
+#: What a command gives back, and the exit code.
+Done = tuple[Outcome, int]
 
 
 def _nothing(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +35,7 @@ class Command:
 
     name: str
     help: str
-    run: Callable[[argparse.Namespace], Outcome]
+    run: Callable[[argparse.Namespace], Done]
     configure: Callable[[argparse.ArgumentParser], None] = _nothing
     needs: frozenset[str] = frozenset({"workspace", "config"})
 
@@ -67,15 +69,15 @@ def _run_config(workspace: Workspace, arguments: argparse.Namespace) -> ReleaseC
     return load_config(arguments)
 
 
-def _resolve(arguments: argparse.Namespace) -> Outcome:
+def _resolve(arguments: argparse.Namespace) -> Done:
     from gate5.pipeline import stages
 
     workspace = open_workspace(from_here(arguments.workspace))
     return stages.resolve(workspace, load_config(arguments), from_here(arguments.checkpoint)), 0
 
 
-def _stage(stage: contents.Stage) -> Callable[[argparse.Namespace], Outcome]:
-    def run(arguments: argparse.Namespace) -> Outcome:
+def _stage(stage: contents.Stage) -> Callable[[argparse.Namespace], Done]:
+    def run(arguments: argparse.Namespace) -> Done:
         from gate5.pipeline import line
 
         workspace = open_workspace(from_here(arguments.workspace))
@@ -84,7 +86,7 @@ def _stage(stage: contents.Stage) -> Callable[[argparse.Namespace], Outcome]:
         results = line.run(stage, workspace, config, scenario)
         if not stage.per_scenario or scenario is not None:
             return results[0], 0
-        return {"evaluations": [r.to_dict() for r in results], "text": "\n".join(r.line() for r in results)}, 0
+        return Several(results), 0
 
     return run
 
@@ -94,23 +96,22 @@ def verdict_code(result: GateResult) -> int:
     return {"pass": 0, "fail": 1}.get(result.verdict, 3)
 
 
-def _gate(arguments: argparse.Namespace) -> Outcome:
+def _gate(arguments: argparse.Namespace) -> Done:
     from gate5.pipeline import stages
 
     workspace = open_workspace(from_here(arguments.workspace))
     result = stages.gate(workspace, _run_config(workspace, arguments))
-    document = {**result.to_dict(), "text": stages.gate_report(workspace).table()}
-    return document, verdict_code(result)
+    return Judged(result, stages.gate_report(workspace)), verdict_code(result)
 
 
-def _promote(arguments: argparse.Namespace) -> Outcome:
+def _promote(arguments: argparse.Namespace) -> Done:
     from gate5.pipeline import promote
 
     workspace = open_workspace(from_here(arguments.workspace))
     return promote.promote(workspace, _run_config(workspace, arguments), approved_by=arguments.approved_by), 0
 
 
-def _release(arguments: argparse.Namespace) -> Outcome:
+def _release(arguments: argparse.Namespace) -> Done:
     from gate5.pipeline.release import release
 
     progress = None if arguments.json else _say
@@ -128,13 +129,13 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _history(arguments: argparse.Namespace) -> Outcome:
+def _history(arguments: argparse.Namespace) -> Done:
     from gate5.cli import store
 
     return store.history(load_config(arguments), arguments.channel), 0
 
 
-def _rollback(arguments: argparse.Namespace) -> Outcome:
+def _rollback(arguments: argparse.Namespace) -> Done:
     from gate5.cli import store
 
     return store.rollback(
@@ -142,34 +143,34 @@ def _rollback(arguments: argparse.Namespace) -> Outcome:
     ), 0
 
 
-def _pull(arguments: argparse.Namespace) -> Outcome:
+def _pull(arguments: argparse.Namespace) -> Done:
     from gate5.cli import store
 
     return store.pull(load_config(arguments), arguments.channel, Path(arguments.dest), arguments.trust), 0
 
 
-def _doctor(arguments: argparse.Namespace) -> Outcome:
+def _doctor(arguments: argparse.Namespace) -> Done:
     from gate5.cli.doctor import examine
 
     report = examine(load_config(arguments))
     return report, report.exit_code
 
 
-def _keygen(arguments: argparse.Namespace) -> Outcome:
+def _keygen(arguments: argparse.Namespace) -> Done:
     from gate5.store import keygen
 
     path = Path(arguments.path) if arguments.path else resolve_path(load_config(arguments).store.signing_key)
     pair = keygen(path)
-    return {**pair.to_dict(), "text": f"wrote {pair.private} and {pair.public}; keep the first one secret"}, 0
+    return NewKey(pair.private, pair.public, pair.key_id), 0
 
 
-def _candidate(arguments: argparse.Namespace) -> Outcome:
+def _candidate(arguments: argparse.Namespace) -> Done:
     from gate5.pipeline import announce
 
     return announce.announce(from_here(arguments.checkpoint), arguments.url, load_config(arguments)), 0
 
 
-def _train(arguments: argparse.Namespace) -> Outcome:
+def _train(arguments: argparse.Namespace) -> Done:
     from gate5.plant.registry import open_plant
     from gate5.train import TrainingSettings, train
 
@@ -187,7 +188,7 @@ def _train(arguments: argparse.Namespace) -> Outcome:
         )
     except KeyboardInterrupt:
         raise OperationError("Interrupted; the same command with --resume goes on from the last saved state.") from None
-    return {"checkpoint": str(out), "text": f"wrote {out}"}, 0
+    return Trained(str(out)), 0
 
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:

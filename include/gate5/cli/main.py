@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from gate5 import __version__
 from gate5.cli.commands import COMMANDS, DEFAULT_CONFIG
+from gate5.cli.results import Outcome
 from gate5.errors import Gate5Error, InputError
 from gate5.io import canonical
 
@@ -22,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
     try:
+        result: Outcome
         result, code = arguments.run(arguments)
     except Gate5Error as error:
         return _fail(arguments, str(error), error.exit_code, type(error).__name__)
@@ -37,11 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         text = f"{type(error).__name__}: {error} (a defect in gate5; GATE5_TRACEBACK=1 shows where)."
         return _fail(arguments, text, 3, type(error).__name__)
     if arguments.json:
-        sys.stdout.write(canonical.dumps(result.to_dict() if hasattr(result, "to_dict") else result).decode())
-    elif hasattr(result, "line"):
+        sys.stdout.write(canonical.dumps(result.to_dict()).decode())
+    else:
         print(result.line())
-    elif isinstance(result, dict) and "text" in result:
-        print(result["text"])
     return int(code)
 
 

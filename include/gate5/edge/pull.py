@@ -58,12 +58,16 @@ class PullResult:
     sentence: str
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "text": self.sentence}
+
+    def line(self) -> str:
+        """For a person."""
+        return self.sentence
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> PullResult:
         """The inverse of ``to_dict``."""
-        return cls(**data)
+        return cls(**{name: value for name, value in data.items() if name != "text"})
 
 
 def pull(

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import json
 import os
-import urllib.error
-import urllib.request
+from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from gate5.checkpoint import fetch, read
 from gate5.config.models import ReleaseConfig
 from gate5.errors import InputError, OperationError
+from gate5.io.airflow import Api, ApiError, NoAnswerError, origin
 from gate5.io.paths import resolve_path
 
 ASSET = "gate5_candidate"
-TIMEOUT_S = 20.0
 
 
 class AnnounceInputError(InputError):
@@ -61,20 +60,47 @@ def announce_candidate(
         )
     local = {} if url or os.environ.get("AIRFLOW_URL") else _local()
     address = _checked(url or os.environ.get("AIRFLOW_URL") or local.get("address"))
-    token = token or os.environ.get("AIRFLOW_TOKEN") or _login(address, local)
+    api = _client(address, token or os.environ.get("AIRFLOW_TOKEN"), local)
     extra = {"uri": uri, "sha256": sha256}
     if vecnormalize_sha256 is not None:
         extra["vecnormalize_sha256"] = vecnormalize_sha256
-    event = _call(f"{address}/api/v2/assets/events", {"asset_id": _asset(address, token), "extra": extra}, token)
+    try:
+        event = api.call("POST", "assets/events", {"asset_id": _asset(api), "extra": extra})
+    except ApiError as error:
+        raise _refused(api, error) from None
+    except NoAnswerError as error:
+        raise AnnounceError(str(error)) from None
     return {"id": event["id"], "timestamp": event["timestamp"], "extra": event["extra"]}
 
 
-def announce(checkpoint: str, url: str | None, config: ReleaseConfig) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Announced:
+    """A candidate that Airflow has been told of.
+
+    Attributes:
+        uri, sha256: where the checkpoint is, and its policy's hash.
+        event: Airflow's, as ``announce_candidate`` gives it.
+    """
+
+    uri: str
+    sha256: str
+    event: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {**asdict(self), "text": self.line()}
+
+    def line(self) -> str:
+        """For a person."""
+        return f"announced {self.uri}"
+
+
+def announce(checkpoint: str, url: str | None, config: ReleaseConfig) -> Announced:
     """Tell Airflow that there is a candidate; the DAG ``policy_release`` then starts by itself."""
     files = fetch(checkpoint, vecnormalize=config.checkpoint.vecnormalize)
     found = read(files, trust_pickle=config.checkpoint.trust_pickle, frame_stack=config.checkpoint.frame_stack)
     event = announce_candidate(files.uri, found.policy_sha256, url=url, vecnormalize_sha256=found.vecnormalize_sha256)
-    return {"uri": files.uri, "sha256": found.policy_sha256, "event": event, "text": f"announced {files.uri}"}
+    return Announced(files.uri, found.policy_sha256, event)
 
 
 def _local() -> dict[str, Any]:
@@ -101,56 +127,32 @@ def _checked(address: str | None) -> str:
     return address.rstrip("/")
 
 
-def _login(address: str, local: dict[str, Any]) -> str:
+def _client(address: str, token: str | None, local: dict[str, Any]) -> Api:
+    if token:
+        return Api(address, token=token)
     user = os.environ.get("AIRFLOW_USER") or local.get("user")
     password = os.environ.get("AIRFLOW_PASSWORD") or local.get("password")
     if not user or not password:
         raise AnnounceInputError(
             f"No login for the Airflow at {address}: set AIRFLOW_TOKEN, or AIRFLOW_USER and AIRFLOW_PASSWORD."
         )
-    return str(_call(f"{address}/auth/token", {"username": user, "password": password}, None)["access_token"])
+    return Api(address, user, password)
 
 
-def _asset(address: str, token: str) -> int:
-    found = _call(f"{address}/api/v2/assets?name_pattern={quote(ASSET)}&limit=100", None, token)["assets"]
-    for asset in found:
+def _asset(api: Api) -> int:
+    for asset in api.get("assets", name_pattern=ASSET, limit=100)["assets"]:
         if asset["name"] == ASSET:
             return int(asset["id"])
     raise AnnounceError(
-        f"The Airflow at {address} has no asset {ASSET!r}: is the DAG policy_release there, and unpaused?"
+        f"The Airflow at {origin(api.address)} has no asset {ASSET!r}: is the DAG policy_release there, and unpaused?"
     )
 
 
-def _call(url: str, body: Any, token: str | None) -> Any:
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, headers)  # noqa: S310 - the scheme has been checked
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
-            return json.loads(response.read())
-    except urllib.error.HTTPError as error:
-        raise _refused(url, error) from None
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise AnnounceError(
-            f"The Airflow at {_origin(url)} does not answer ({reason}); check the address and whether it is running."
-        ) from None
-    except ValueError:
-        raise AnnounceError(f"What answers at {_origin(url)} is not Airflow's API; check the address.") from None
-
-
-def _refused(url: str, error: urllib.error.HTTPError) -> InputError | OperationError:
-    if error.code in (401, 403):
+def _refused(api: Api, error: ApiError) -> InputError | OperationError:
+    where = f"The Airflow at {origin(api.address)}"
+    if error.status in (401, 403):
         return AnnounceInputError(
-            f"The Airflow at {_origin(url)} refuses the login ({error.code}): check AIRFLOW_TOKEN, or AIRFLOW_USER and "
-            "AIRFLOW_PASSWORD; the user must be allowed to create asset events."
+            f"{where} refuses the login ({error.status}): check AIRFLOW_TOKEN, or AIRFLOW_USER and AIRFLOW_PASSWORD; "
+            "the user must be allowed to create asset events."
         )
-    detail = error.read()[:300].decode(errors="replace")
-    return AnnounceError(f"The Airflow at {_origin(url)} answered {error.code} to {urlsplit(url).path}: {detail}")
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    return AnnounceError(f"{where}: {error}")

@@ -1,4 +1,7 @@
-"""Airflow's REST API v2, as far as it is needed here; standard library only."""
+"""Airflow's REST API v2, as far as gate5 needs it; standard library only, for machines that have no Airflow.
+
+Who logs in gives a user and a password, or a token. Nothing of either ever stands in an error's text.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ import json
 import urllib.error
 import urllib.request
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from gate5.errors import OperationError
+
+TIMEOUT_S = 30.0
 
 
 class ApiError(OperationError):
@@ -20,12 +25,16 @@ class ApiError(OperationError):
         super().__init__(f"Airflow answered {status} to {method} {path}: {text[:500]}")
 
 
+class NoAnswerError(OperationError):
+    """The server does not answer, or what answers is no Airflow."""
+
+
 class Api:
     """A client with one user's login."""
 
-    def __init__(self, address: str, user: str, password: str) -> None:
+    def __init__(self, address: str, user: str = "", password: str = "", token: str | None = None) -> None:
         self.address, self.user, self._password = address.rstrip("/"), user, password
-        self._token: str | None = None
+        self._token = token
 
     @property
     def token(self) -> str:
@@ -40,16 +49,16 @@ class Api:
         return self.call("GET", path + (f"?{urlencode(query)}" if query else ""))
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Any method on ``/api/v2/PATH``; an expired token is renewed once.
+        """Any method on ``/api/v2/PATH``; a user's expired token is renewed once.
 
         Raises:
             ApiError: the server answered with an error.
-            OperationError: it did not answer.
+            NoAnswerError: it did not answer, or not as Airflow does.
         """
         try:
             return self._send(method, f"/api/v2/{path}", body, self.token)
         except ApiError as error:
-            if error.status != 401:
+            if error.status != 401 or not self.user:
                 raise
             self._token = None
             return self._send(method, f"/api/v2/{path}", body, self.token)
@@ -92,17 +101,38 @@ class Api:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.address + path, data, headers, method=method)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        request = urllib.request.Request(self.address + path, data, headers, method=method)  # noqa: S310 - checked below
+        if urlsplit(self.address).scheme not in ("http", "https"):
+            raise NoAnswerError(f"Airflow's address {self.address!r} is not http://HOST:PORT or https://HOST.")
         try:
-            with opener.open(request, timeout=30) as response:
+            with _opener(self.address).open(request, timeout=TIMEOUT_S) as response:
                 text = response.read()
         except urllib.error.HTTPError as error:
             raise ApiError(error.code, _detail(error), method, path) from None
         except OSError as error:
             reason = getattr(error, "reason", error)
-            raise OperationError(f"Airflow at {self.address} does not answer ({reason}); is it running?") from None
-        return json.loads(text) if text else None
+            raise NoAnswerError(
+                f"The Airflow at {origin(self.address)} does not answer ({reason}); check the address and whether it "
+                "is running."
+            ) from None
+        try:
+            return json.loads(text) if text else None
+        except ValueError:
+            raise NoAnswerError(
+                f"What answers at {origin(self.address)} is not Airflow's API; check the address."
+            ) from None
+
+
+def origin(address: str) -> str:
+    """Scheme and host of an address: it may hold a login, which belongs into no message."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+
+
+def _opener(address: str) -> urllib.request.OpenerDirector:
+    """A proxy of the environment is for addresses outside; this machine's own are reached without one."""
+    here = urlsplit(address).hostname in ("127.0.0.1", "localhost", "::1")
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else []))
 
 
 def _detail(error: urllib.error.HTTPError) -> Any:
