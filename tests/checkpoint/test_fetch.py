@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from gate5.checkpoint import fetch
-from gate5.errors import CheckpointError, StoreError
+from gate5.errors import CheckpointError, StoreError, StoreInputError
+from gate5.io.s3 import make_client
+from tests.support.s3_server import S3Server
 
 
 def test_directory(tmp_path: Path) -> None:
@@ -51,19 +54,15 @@ def test_folder_without_policy_names_what_is_there(tmp_path: Path) -> None:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    import boto3
-    from moto import mock_aws
-
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket="models")
-        yield client
+    """A client of a server with the bucket ``models``; the environment leads there too."""
+    with S3Server() as server:
+        server.bucket("models")
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        yield server.client()
 
 
 def test_s3(bucket: Any) -> None:
-    """S3 by moto, an imitation in memory; the integration tests of the store use a real server."""
     for key, body in (
         ("a/policy.zip", b"P"),
         ("a/vecnormalize.pkl", b"V"),
@@ -78,16 +77,15 @@ def test_s3(bucket: Any) -> None:
     assert (two.policy, two.vecnormalize) == (b"X", b"W")
     with pytest.raises(CheckpointError, match=r"s3://models/c"):
         fetch("s3://models/c", client=bucket)
-    with pytest.raises(CheckpointError, match="no bucket 'others'"):
+    assert fetch("s3://models/a") == one, "without a client, the environment says where"
+    with pytest.raises(StoreInputError, match="checkpoint s3://others/c cannot be used: the bucket does not exist"):
         fetch("s3://others/c", client=bucket)
 
 
-def test_s3_unreachable() -> None:
-    import boto3
-    from botocore.config import Config
-
-    quick = Config(connect_timeout=1, retries={"max_attempts": 0})
-    client = boto3.client("s3", endpoint_url="http://127.0.0.1:9", region_name="us-east-1", config=quick,
-                          aws_access_key_id="x", aws_secret_access_key="x")  # fmt: skip
-    with pytest.raises(StoreError, match="cannot be read"):
+def test_s3_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = make_client("http://127.0.0.1:9", "us-east-1", access_key="x", secret_key="x")
+    with pytest.raises(StoreError, match=r"s3://models/a cannot be reached at http://127\.0\.0\.1:9"):
         fetch("s3://models/a", client=client)
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(StoreInputError, match="needs boto3"):
+        fetch("s3://models/a")

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from gate5.checkpoint.archive import LIMIT_FILE
 from gate5.checkpoint.statistics import find, usual
-from gate5.errors import CheckpointError, StoreError
+from gate5.errors import CheckpointError
 from gate5.io.paths import resolve_path
+from gate5.io.s3 import error_code, make_client, s3_errors
 
 POLICY = "policy.zip"
 VECNORMALIZE = "vecnormalize.pkl"
@@ -65,7 +66,8 @@ def fetch(source: str | os.PathLike[str], *, client: Any = None, vecnormalize: s
 
     Raises:
         CheckpointError: nothing is there, it is none of these forms, or several files could be the statistics.
-        StoreError: S3 cannot be used.
+        StoreInputError: the bucket, the address or the credentials of S3 are wrong.
+        StoreError: S3 cannot be reached or failed.
     """
     text = os.fspath(source)
     if "://" not in text:
@@ -74,7 +76,7 @@ def fetch(source: str | os.PathLike[str], *, client: Any = None, vecnormalize: s
         parts = urlsplit(text)
         if parts.scheme != "s3" or not parts.netloc:
             raise CheckpointError(f"The checkpoint {text!r} is an address that gate5 does not know; give {_FORMS}.")
-        client = client or _s3_client(text)
+        client = client or make_client()
         policy, uri, place = _from_s3(client, parts.netloc, parts.path.lstrip("/"), text)
     if vecnormalize is not None and vecnormalize.lower() == "none":
         return CheckpointFiles(policy, None, uri, "none, says checkpoint.vecnormalize")
@@ -133,7 +135,7 @@ def _named(text: str, client: Any) -> bytes:
         parts = urlsplit(text)
         if parts.scheme != "s3" or not parts.netloc:
             raise CheckpointError(f"checkpoint.vecnormalize is {text!r}, an address that gate5 does not know.")
-        found = _get(client or _s3_client(text), parts.netloc, parts.path.lstrip("/"), text)
+        found = _get(client or make_client(), parts.netloc, parts.path.lstrip("/"), text)
         if found is None:
             raise CheckpointError(f"checkpoint.vecnormalize is {text!r}, and there is no such object.")
         return found
@@ -250,36 +252,20 @@ def _listing(client: Any, bucket: str, folder: str) -> list[str] | None:
     return found
 
 
-def _s3_client(text: str) -> Any:
-    try:
-        import boto3  # type: ignore[import-untyped,unused-ignore]
-    except ImportError:
-        raise CheckpointError(f"The checkpoint {text} is in S3, and boto3 is missing: pip install boto3.") from None
-    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped,unused-ignore]
-
-    try:
-        return boto3.client("s3")
-    except (BotoCoreError, ValueError) as error:
-        raise StoreError(f"S3 cannot be used for the checkpoint {text} ({error}); check AWS_*.") from error
-
-
 def _get(client: Any, bucket: str, key: str, text: str) -> bytes | None:
-    from botocore.exceptions import BotoCoreError, ClientError
+    """An object's bytes, ``None`` where there is none."""
+    from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
 
-    try:
-        found = client.get_object(Bucket=bucket, Key=key)
+    with s3_errors(f"The checkpoint {text}", client):
+        try:
+            found = client.get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error_code(error)[0] in ("NoSuchKey", "404", "NotFound"):
+                return None
+            raise
         if found["ContentLength"] > LIMIT_FILE:
             raise CheckpointError(
                 f"The object {key} of {text} has {found['ContentLength']} bytes, more than the {LIMIT_FILE} that gate5 "
                 "reads; a policy for a plant is far smaller."
             )
         return bytes(found["Body"].read())
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code"))
-        if code in ("NoSuchKey", "404", "NotFound"):
-            return None
-        if code == "NoSuchBucket":
-            raise CheckpointError(f"The checkpoint {text} does not exist: there is no bucket {bucket!r}.") from None
-        raise StoreError(f"The checkpoint {text} cannot be read ({error}); check the credentials.") from error
-    except BotoCoreError as error:
-        raise StoreError(f"The checkpoint {text} cannot be read ({error}); check address and network.") from error

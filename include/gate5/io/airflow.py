@@ -5,15 +5,20 @@ Who logs in gives a user and a password, or a token. Nothing of either ever stan
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from gate5.errors import OperationError
+from gate5.errors import InputError, OperationError
 
 TIMEOUT_S = 30.0
+
+
+class AddressError(InputError):
+    """The address cannot be Airflow's."""
 
 
 class ApiError(OperationError):
@@ -30,10 +35,14 @@ class NoAnswerError(OperationError):
 
 
 class Api:
-    """A client with one user's login."""
+    """A client with one user's login.
+
+    Raises:
+        AddressError: ``address`` is not a web server's.
+    """
 
     def __init__(self, address: str, user: str = "", password: str = "", token: str | None = None) -> None:
-        self.address, self.user, self._password = address.rstrip("/"), user, password
+        self.address, self.user, self._password = checked_address(address), user, password
         self._token = token
 
     @property
@@ -101,12 +110,11 @@ class Api:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.address + path, data, headers, method=method)  # noqa: S310 - checked below
-        if urlsplit(self.address).scheme not in ("http", "https"):
-            raise NoAnswerError(f"Airflow's address {self.address!r} is not http://HOST:PORT or https://HOST.")
+        request = urllib.request.Request(self.address + path, data, headers, method=method)  # noqa: S310 - checked
         try:
             with _opener(self.address).open(request, timeout=TIMEOUT_S) as response:
                 text = response.read()
+            return json.loads(text) if text else None
         except urllib.error.HTTPError as error:
             raise ApiError(error.code, _detail(error), method, path) from None
         except OSError as error:
@@ -115,12 +123,35 @@ class Api:
                 f"The Airflow at {origin(self.address)} does not answer ({reason}); check the address and whether it "
                 "is running."
             ) from None
-        try:
-            return json.loads(text) if text else None
-        except ValueError:
+        except (ValueError, http.client.HTTPException):
             raise NoAnswerError(
                 f"What answers at {origin(self.address)} is not Airflow's API; check the address."
             ) from None
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Another host is not to be sent the token."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def checked_address(address: str) -> str:
+    """Airflow's address without a slash at its end.
+
+    Raises:
+        AddressError: it is not the address of a web server, or holds a login.
+    """
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = usable and not (parts.query or parts.fragment or "@" in parts.netloc)
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable or not address.isprintable() or " " in address:
+        shown = address if "@" not in address else f"...@{address.rpartition('@')[2]}"  # a password may lie before it
+        raise AddressError(f"Airflow's address {shown!r} is not http://HOST:PORT or https://HOST.")
+    return address.rstrip("/")
 
 
 def origin(address: str) -> str:
@@ -132,10 +163,12 @@ def origin(address: str) -> str:
 def _opener(address: str) -> urllib.request.OpenerDirector:
     """A proxy of the environment is for addresses outside; this machine's own are reached without one."""
     here = urlsplit(address).hostname in ("127.0.0.1", "localhost", "::1")
-    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else []))
+    return urllib.request.build_opener(_NoRedirect(), *([urllib.request.ProxyHandler({})] if here else []))
 
 
 def _detail(error: urllib.error.HTTPError) -> Any:
+    if 300 <= error.code < 400:
+        return f"it redirects to {error.headers.get('Location')}; give that address"
     text = error.read().decode(errors="replace")
     try:
         return json.loads(text).get("detail", text)

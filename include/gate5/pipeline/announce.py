@@ -11,12 +11,11 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from gate5.checkpoint import fetch, read
 from gate5.config.models import ReleaseConfig
 from gate5.errors import InputError, OperationError
-from gate5.io.airflow import Api, ApiError, NoAnswerError, origin
+from gate5.io.airflow import AddressError, Api, ApiError, NoAnswerError, checked_address, origin
 from gate5.io.paths import resolve_path
 
 ASSET = "gate5_candidate"
@@ -66,11 +65,13 @@ def announce_candidate(
         extra["vecnormalize_sha256"] = vecnormalize_sha256
     try:
         event = api.call("POST", "assets/events", {"asset_id": _asset(api), "extra": extra})
+        return {"id": event["id"], "timestamp": event["timestamp"], "extra": event["extra"]}
     except ApiError as error:
         raise _refused(api, error) from None
     except NoAnswerError as error:
         raise AnnounceError(str(error)) from None
-    return {"id": event["id"], "timestamp": event["timestamp"], "extra": event["extra"]}
+    except (KeyError, TypeError):
+        raise AnnounceError(f"What answers at {origin(address)} is not Airflow's API; check the address.") from None
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,10 @@ def _checked(address: str | None) -> str:
         raise AnnounceInputError(
             "No Airflow to announce the candidate to: set AIRFLOW_URL, give --url, or start one with `make ui`."
         )
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise AnnounceInputError(f"Airflow's address {address!r} is not http://HOST:PORT or https://HOST.")
-    return address.rstrip("/")
+    try:
+        return checked_address(address)
+    except AddressError as error:
+        raise AnnounceInputError(str(error)) from None
 
 
 def _client(address: str, token: str | None, local: dict[str, Any]) -> Api:
