@@ -109,6 +109,7 @@ def test_missing_and_damaged_artifacts_are_named(workspace: Workspace) -> None:
         "a\x00b",
         "a\nb",
         "\ud800",
+        "n" * 300,
     ],
 )
 def test_names_that_climb_out_hide_or_are_not_text(workspace: Workspace, name: str) -> None:
@@ -151,7 +152,7 @@ def test_bytes_come_back_under_any_proper_name(workspace: Workspace, name: str, 
 def test_a_name_that_the_directory_cannot_have(tmp_path: Path) -> None:
     workspace = open_workspace(tmp_path)
     workspace.write("a", b"")
-    for name in ("a/b", "n" * 300):
+    for name in ("a/b", "/".join(["n" * 250] * 20)):
         with pytest.raises(WorkspaceError, match="use another name"):
             workspace.write(name, b"")
     workspace.write("folder/b", b"")

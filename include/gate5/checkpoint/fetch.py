@@ -18,7 +18,6 @@ from gate5.io.paths import resolve_path
 from gate5.io.s3 import error_code, make_client, s3_errors
 
 POLICY = "policy.zip"
-VECNORMALIZE = "vecnormalize.pkl"
 _FORMS = "a directory with policy.zip (and vecnormalize.pkl), a .zip, or s3://BUCKET/KEY"
 _MOST_FILES = 2000
 

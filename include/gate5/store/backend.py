@@ -6,8 +6,9 @@ import re
 from typing import Protocol
 
 from gate5.errors import StoreInputError
+from gate5.io.names import is_plain_path
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_CHARACTERS = re.compile(r"[A-Za-z0-9._/-]*")
 
 
 class Backend(Protocol):
@@ -55,7 +56,7 @@ def checked_name(name: str) -> str:
     Raises:
         StoreInputError: it is not.
     """
-    if not _NAME.fullmatch(name):
+    if not is_plain_path(name) or not _CHARACTERS.fullmatch(name):
         raise StoreInputError(
             f"{name!r} is not the name of an object in the store: use letters, digits, '.', '_' and '-' between "
             "slashes, no part beginning with a dot."

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 from typing import Any
 
 from gate5.errors import IntegrityError, StoreInputError
 from gate5.io import canonical
 from gate5.io.files import sha256
+from gate5.io.names import is_plain_path
 from gate5.store.signing import PublicKey, Signer, open_envelope, sign
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -116,9 +116,7 @@ def checked_file_name(name: str) -> str:
     Raises:
         StoreInputError: it is not.
     """
-    path = PurePosixPath(name)
-    bad = not name or path.is_absolute() or ".." in path.parts or str(path) != name or name == "."
-    if bad or any(character in name for character in "\\\0\n\r:") or name.startswith("."):
+    if not is_plain_path(name) or ":" in name:
         raise StoreInputError(f"{name!r} is not a release file's name: use a plain relative path without '..'.")
     return name
 

@@ -22,9 +22,9 @@ from gate5.control.policy import check_fits
 from gate5.evaluation.evaluator import Evaluator
 from gate5.evaluation.results import ControllerResult
 from gate5.io import canonical
+from gate5.io.names import path_segment
 from gate5.plant.registry import open_plant
 from gate5.train.options import settings_of
-from gate5.workspace.address import path_segment
 from gate5.workspace.artifacts import DirectoryWorkspace, open_workspace
 
 #: For the record beside the candidate; the release that follows evaluates it thoroughly.

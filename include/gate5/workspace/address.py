@@ -7,14 +7,11 @@ worker.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from urllib.parse import quote
 
+from gate5.io.names import path_segment
 from gate5.io.paths import resolve_path
 from gate5.workspace.artifacts import Workspace, open_workspace
-
-_LONGEST = 180
 
 
 def workspaces_root() -> str:
@@ -35,13 +32,3 @@ def find_run_workspace(dag_id: str, run_id: str) -> Workspace | None:
         return None
     workspace = open_workspace(uri)
     return workspace if workspace.list("records/") else None
-
-
-def path_segment(name: str) -> str:
-    """``name`` as one path segment: nothing in it can climb, collide or be too long for a file system."""
-    plain = quote(name, safe="")
-    if plain.startswith("."):
-        plain = "%2E" + plain[1:]
-    if len(plain) <= _LONGEST:
-        return plain
-    return f"{plain[: _LONGEST - 65]}~{hashlib.sha256(name.encode()).hexdigest()}"

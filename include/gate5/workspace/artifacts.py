@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from gate5.errors import StoreError, WorkspaceError
 from gate5.io import canonical
 from gate5.io.files import make_directory, sha256, sync_directory, write_atomically
+from gate5.io.names import is_plain_path
 from gate5.io.paths import resolve_path
 from gate5.io.s3 import checksum, error_code, make_client, s3_errors
 
@@ -198,13 +199,11 @@ def checked(name: str) -> str:
     """``name`` if it is one file's name inside the workspace, the same in a directory and in S3.
 
     Raises:
-        WorkspaceError: it is empty, absolute, not in its shortest form, hidden, not text, or climbs out with ``..``.
+        WorkspaceError: it is not; see ``is_plain_path``.
     """
-    path = PurePosixPath(name)
-    plain = str(path) == name and not path.is_absolute() and all(not part.startswith(".") for part in path.parts)
-    if not plain or not path.parts or "\\" in name or not name.isprintable():
+    if not is_plain_path(name):
         raise WorkspaceError(
             f"{name!r} is not an artifact's name: use a relative path such as engine/policy.engine, no part of which "
-            "begins with a dot."
+            "begins with a dot or is longer than 255 bytes."
         )
     return name

@@ -9,8 +9,6 @@ from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, code, facts, figure, tag
 from gate5.report.sections.plain import flat_facts
 
-_TOLD = ("backend", "precision", "device", "obs_dim", "act_dim", "batch_max", "versions", "hardware", "build")
-
 
 def candidate(artifacts: Artifacts) -> Markup:
     """Checkpoint: source, algorithm, sizes, hashes, normaliser."""
