@@ -3,8 +3,8 @@
 
 `resolve` reads the checkpoint, `export` writes it as ONNX, `build` makes the inference engine, `verify` compares the
 two, `benchmark` times the engine alone on the accelerator, `evaluate` lets it drive the plant in every scenario beside
-the PID baseline, `gate` applies the rules. Then the policy is **promoted**, or **rejected**: a rejected run is a failed
-run.
+the PID baseline, `falsify` searches for the worst case, `stress` drives what can go wrong, `gate` applies the rules.
+Then the policy is **promoted**, or **rejected**: a rejected run is a failed run.
 
 Start it by hand (the form asks for checkpoint, configuration, channel, SLA and approval), announce a candidate with
 `gate5 candidate PATH` (asset `gate5_candidate`), or give `schedule.cron` in the configuration.
@@ -114,6 +114,25 @@ def evaluate(scenario: str) -> dict[str, Any]:
     return perform(stages.evaluate, scenario)
 
 
+@task(map_index_template="{{ task.op_kwargs['scenario'] }}", **GPU, **RETRY, **minutes(120))
+def falsify(scenario: str) -> dict[str, Any]:
+    """Search the declared ranges for the worst case, the engine in the loop."""
+    from gate5.pipeline import robustness
+    from gate5_dag.credentials import at_the_store
+    from gate5_dag.tasks import perform
+
+    return perform(at_the_store(robustness.falsify), scenario)
+
+
+@task(map_index_template="{{ task.op_kwargs['scenario'] }}", **GPU, **RETRY, **minutes(120))
+def stress(scenario: str) -> dict[str, Any]:
+    """Drive what the plant declares can go wrong, level by level, beside the baseline."""
+    from gate5.pipeline import robustness
+    from gate5_dag.tasks import perform
+
+    return perform(robustness.stress, scenario)
+
+
 @task(**RETRY, **minutes(15))
 def compare() -> dict[str, Any]:
     """Put the scenarios together: policy against PID, paired."""
@@ -212,8 +231,8 @@ def policy_release() -> None:
     promoted, rejected = promote(), reject()
 
     candidate >> [graph, names]
-    graph >> build() >> verify() >> benchmark() >> (evaluated := evaluate.expand(scenario=names))
-    evaluated >> compare() >> judged >> report() >> decision
+    proved = [stage.expand(scenario=names) for stage in (evaluate, falsify, stress)]
+    graph >> build() >> verify() >> benchmark() >> proved >> compare() >> judged >> report() >> decision
     decision >> [ask, promoted, rejected]
     ask >> [promoted, rejected]
 

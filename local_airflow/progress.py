@@ -58,7 +58,7 @@ class Progress:
         stage = task["task_id"]
         if task["state"] != "success" or stage not in TOLD or _nameless(task):
             return ""
-        record = f"{stage}-{task['rendered_map_index']}" if stage == "evaluate" else stage
+        record = f"{stage}-{task['rendered_map_index']}" if TOLD[stage].per_scenario else stage
         workspace = find_run_workspace(self.dag_id, self.run_id)
         try:
             found = read_record(workspace, record) if workspace else None

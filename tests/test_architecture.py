@@ -37,7 +37,7 @@ FLOORS = (
     ("benchmarks", "cli", "local_airflow", "dags"),
     ("train", "pipeline"),
     ("report",),
-    ("export",),
+    ("export", "robustness"),
     ("control", "evaluation", "latency", "parity", "edge", "plugins"),
     ("plant", "engine", "store", "workspace", "gate"),
     ("checkpoint", "config"),

@@ -69,8 +69,8 @@ def connection_environment(connection_id: str) -> dict[str, str]:
 def at_the_store(stage: Callable[..., StageResult]) -> Callable[..., StageResult]:
     """The stage, run with the store's credentials."""
 
-    def run(workspace: Workspace, config: ReleaseConfig, **named: Any) -> StageResult:
+    def run(workspace: Workspace, config: ReleaseConfig, *arguments: Any, **named: Any) -> StageResult:
         with store_credentials(config):
-            return stage(workspace, config, **named)
+            return stage(workspace, config, *arguments, **named)
 
     return run

@@ -10,9 +10,12 @@ from typing import Literal
 
 from gate5.errors import ConfigError
 
-Purpose = Literal["training", "imitation", "search", "validation", "tuning", "report", "monte_carlo", "falsification"]
+Purpose = Literal[
+    "training", "imitation", "search", "validation", "tuning", "report", "monte_carlo", "falsification", "stress"
+]
 PURPOSES: tuple[Purpose, ...] = (
     "training", "imitation", "search", "validation", "tuning", "report", "monte_carlo", "falsification",
+    "stress",
 )  # fmt: skip
 
 PERSONAL = 10**6  # seeds below this are a person's to choose

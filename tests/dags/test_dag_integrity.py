@@ -51,19 +51,28 @@ def test_the_form_asks_for_what_the_issue_names(parsed: dict[str, Any]) -> None:
 
 
 def test_the_stages_stand_in_one_line(tasks: Tasks) -> None:
-    line = [*(stage.name for stage in contents.STAGES if stage.name not in ("promote", "reject")), "decide"]
-    for before, after in itertools.pairwise(line):
-        assert before in tasks[after]["upstream"], f"{after} does not wait for {before}"
+    """What runs once for each scenario stands side by side: each waits for the stage before, the next one for all."""
+    stages = [stage for stage in contents.STAGES if stage.name not in ("promote", "reject")]
+    line = [[stage.name for stage in group] for _, group in itertools.groupby(stages, key=lambda s: s.per_scenario)]
+    steps = [[name] for names in line[:1] for name in names]
+    for names, mapped in zip(line[1:], itertools.cycle([True, False]), strict=False):
+        steps += [names] if mapped else [[name] for name in names]
+    for before, after in itertools.pairwise([*steps, ["decide"]]):
+        for name in after:
+            assert set(before) <= set(tasks[name]["upstream"]), f"{name} does not wait for {before}"
 
 
-@pytest.mark.parametrize("name", ["build", "verify", "benchmark", "evaluate"])
+GPU_TASKS = ("build", "verify", "benchmark", "evaluate", "falsify", "stress")
+
+
+@pytest.mark.parametrize("name", GPU_TASKS)
 def test_gpu_tasks_set_pool_and_queue(tasks: Tasks, name: str) -> None:
     """Pool and queue are independent: one without the other puts the task on a machine without a GPU, or two on one."""
     assert (tasks[name]["pool"], tasks[name]["queue"]) == ("gpu", "gpu")
 
 
 def test_other_tasks_do_not_wait_for_the_gpu(tasks: Tasks) -> None:
-    others = {name: task for name, task in tasks.items() if name not in ("build", "verify", "benchmark", "evaluate")}
+    others = {name: task for name, task in tasks.items() if name not in GPU_TASKS}
     assert {(task["pool"], task["queue"]) for task in others.values()} == {("default_pool", "default")}
 
 

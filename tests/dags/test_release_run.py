@@ -28,7 +28,9 @@ QUICK: dict[str, Any] = {
     "export": {"samples": 1000},
     "parity": {"samples": 100},
     "latency": {"iterations": 1000, "warmup": 100, "cadence_ms": 0.1, "cadence_iterations": 500},
-    "evaluation": {"episodes": 1, "bootstrap": 100},
+    "evaluation": {"episodes": 1, "bootstrap": 100, "monte_carlo": 10},
+    "falsification": {"control_steps": 10_000},
+    "stress": {"episodes": 1},
 }
 TWO = {**QUICK, "evaluation": {**QUICK["evaluation"], "scenarios": ["steady_state", "emergency_trip"]}}
 UNKNOWN = {"rules": [{"name": "never_measured", "metric": "latency.p42_ms", "op": "<", "threshold": 1.0}]}

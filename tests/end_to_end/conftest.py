@@ -32,7 +32,14 @@ QUICK: dict[str, Any] = {
     "export": {"samples": 1000},
     "parity": {"samples": 100},
     "latency": {"iterations": 1000, "warmup": 100, "cadence_ms": 0.1, "cadence_iterations": 500},
-    "evaluation": {"episodes": 1, "bootstrap": 100, "scenarios": ["steady_state", "emergency_trip"]},
+    "evaluation": {
+        "episodes": 1,
+        "bootstrap": 100,
+        "monte_carlo": 10,
+        "scenarios": ["steady_state", "emergency_trip"],
+    },
+    "falsification": {"control_steps": 10_000},
+    "stress": {"episodes": 1},
     "gate": {"sla_p99_ms": 50.0},
 }
 

@@ -35,6 +35,7 @@ def good_metrics() -> dict[str, float | None]:
     """Metrics with which every default rule passes."""
     metrics: dict[str, float | None] = {
         "parity.onnx.max_abs_error": 3e-6,
+        "parity.onnx.far.beyond_reference": 0.0,
         "parity.engine.max_abs_error": 2e-3,
         "parity.engine.repeat_mismatches": 0.0,
         "latency.p99_upper_ms": 0.05,
@@ -47,6 +48,10 @@ def good_metrics() -> dict[str, float | None]:
         metrics[f"evaluation.{name}.difference.low_percent"] = 0.1
         metrics[f"evaluation.{name}.term.essential_inferior"] = 0.0
         metrics[f"evaluation.{name}.term.other_inferior"] = 0.0
+        metrics[f"evaluation.{name}.rl.violation_probability_upper"] = 0.0009
+        metrics[f"worst_case.{name}.margin"] = 0.2
+        metrics[f"stress.{name}.expected.violating_episodes"] = 0.0
+        metrics[f"stress.{name}.beyond.more_than_baseline"] = 0.0
     return metrics
 
 
@@ -268,7 +273,7 @@ class TestReport:
             "evaluation.steady_state.difference.low_percent": -1.0,
         }
         assert judged(good_metrics() | changes).metrics() == {
-            "gate.rules": 6.0 + 5 * 7,
+            "gate.rules": 7.0 + 9 * 7,
             "gate.vetoes_failed": 1.0,
             "gate.vetoes_missing": 1.0,
             "gate.advisories_not_passed": 1.0,

@@ -157,7 +157,7 @@ def test_what_is_missing_is_said_where_it_belongs(run: Any, tmp_path: Path, with
 def test_an_empty_workspace_is_in_progress_with_every_stage_missing(tmp_path: Path) -> None:
     text = Page(render(DirectoryWorkspace(tmp_path))).sections["verdict"]
     assert "IN PROGRESS" in text
-    assert len(re.findall(r"\bmissing\b", text)) == 9
+    assert len(re.findall(r"\bmissing\b", text)) == 11
 
 
 def test_while_a_run_goes_on_the_stages_that_are_done_are_named(run: Any, tmp_path: Path) -> None:

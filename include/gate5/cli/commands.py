@@ -129,6 +129,13 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
+def _replay(arguments: argparse.Namespace) -> Done:
+    from gate5.pipeline.replay import replay
+
+    result = replay(Path(from_here(arguments.case)), arguments.workspace and from_here(arguments.workspace))
+    return result, 0 if result.same else 1
+
+
 def _history(arguments: argparse.Namespace) -> Done:
     from gate5.cli import store
 
@@ -201,6 +208,11 @@ def _add_release(parser: argparse.ArgumentParser) -> None:
     _add_approval(parser)
 
 
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("case", metavar="CASE", help="a file that `gate5 falsify` wrote: DIR/cases/SCENARIO.json")
+    parser.add_argument("--workspace", metavar="DIR", help="whose engine drives (default: the one that CASE lies in)")
+
+
 def _add_approval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--approved-by", metavar="NAME", help="who approves, where release.approval is required")
 
@@ -265,6 +277,7 @@ CONFIG = frozenset({"config"})
 COMMANDS: tuple[Command, ...] = (
     *(_of_stage(stage) for stage in contents.STAGES if stage.command),
     Command("release", "all stages in one process", _release, _add_release, CONFIG),
+    Command("replay", "drive a worst case again", _replay, _add_replay, frozenset()),
     Command("history", "a channel's releases, newest first", _history, _add_channel, CONFIG),
     Command("rollback", "put an earlier release back", _rollback, _add_rollback, CONFIG),
     Command("pull", "fetch, check and switch to a channel's release (edge)", _pull, _add_pull, CONFIG),

@@ -152,6 +152,15 @@ class EvaluationConfig(Section):
         0.95, gt=0.5, lt=1, description="of the paired interval and of the violation probability's upper bound"
     )
     bootstrap: int = Field(2_000, ge=100, description="resamples of the paired interval")
+    sensors: bool = Field(
+        False, description="the plant's declared instruments (lag, noise, class) lie between plant and policy"
+    )
+    monte_carlo: int = Field(
+        3_000,
+        ge=0,
+        description="further episodes of each scenario, on seeds of the candidate's own, that bound the chance of a "
+        "violation; 0: the bound is that of `episodes`",
+    )
     margins: dict[str, float] = Field(
         default_factory=dict,
         description="by term of the objective: how much worse than the baseline counts as no worse; none: the plant's",
@@ -172,6 +181,22 @@ class EvaluationConfig(Section):
         if twice:
             raise ValueError(f"the scenario {twice[0]!r} is there twice: give each once")
         return value
+
+
+class FalsificationConfig(Section):
+    """The search for the worst case within the plant's declared ranges."""
+
+    control_steps: int = Field(
+        2_000_000, gt=0, description="budget of each scenario, about 20 s on one CPU; an episode costs its length"
+    )
+    seed: int = Field(0, ge=0, lt=1_000_000, description="of the search")
+
+
+class StressConfig(Section):
+    """The robustness matrix: what the plant declares can go wrong, level by level."""
+
+    episodes: int = Field(4, ge=1, description="of each class, level and scenario, for policy and baseline")
+    seed: int = Field(0, ge=0, lt=1_000_000, description="of the episodes")
 
 
 class BaselineConfig(Section):
@@ -233,6 +258,14 @@ def _default_rules() -> tuple[RuleConfig, ...]:
              why="So does it after a plant's idle gaps. A veto only where the controller has a CPU of its own."),
         rule(name="no_violations", metric="evaluation.*.rl.violations", op="==", threshold=0,
              why="No declared constraint is broken in any episode that the built engine drives."),
+        rule(name="violation_bound", metric="evaluation.*.rl.violation_probability_upper", op="<", threshold=0.001,
+             veto=False, why="With 95 % confidence fewer than one episode in a thousand breaks a constraint."),
+        rule(name="worst_case", metric="worst_case.*.margin", op=">", threshold=0, veto=False,
+             why="The worst case within the declared ranges keeps every limit by more than the integration error."),
+        rule(name="robust_as_expected", metric="stress.*.expected.violating_episodes", op="==", threshold=0,
+             veto=False, why="What the plant declares as expected of instruments, loop and parameters breaks nothing."),
+        rule(name="robust_beyond", metric="stress.*.beyond.more_than_baseline", op="<=", threshold=0, veto=False,
+             why="Beyond that the policy breaks no more episodes than the baseline."),
         rule(name="compared_with_pid", metric="evaluation.*.baseline.episodes", op=">=", threshold=1,
              why="Every scenario is compared with the PID baseline."),
         rule(name="emergency_trip_shown", metric="evaluation.emergency_trip.rl.engine_episodes", op=">=", threshold=1,
@@ -328,6 +361,8 @@ class ReleaseConfig(Section):
     parity: ParityConfig = Field(default_factory=ParityConfig)
     latency: LatencyConfig = Field(default_factory=LatencyConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    falsification: FalsificationConfig = Field(default_factory=FalsificationConfig)
+    stress: StressConfig = Field(default_factory=StressConfig)
     baseline: BaselineConfig = Field(default_factory=BaselineConfig)
     gate: GateConfig = Field(default_factory=GateConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)

@@ -63,6 +63,12 @@ def baseline(tracker: Tracker, config: ReleaseConfig, plant: Plant) -> Controlle
     return open_baseline(config.baseline, plant, policy=files, trust_pickle=config.checkpoint.trust_pickle)
 
 
+def built_engine(tracker: Tracker, config: ReleaseConfig) -> engine.Engine:
+    """The engine that ``build`` made, opened in this thread."""
+    metadata = tracker.read_json("engine/engine.json")
+    return engine.load(tracker.read("engine/policy.engine"), metadata, threads=config.engine.threads)
+
+
 def reference(tracker: Tracker, config: ReleaseConfig) -> Reference:
     """The policy in FP32 without the engine: in PyTorch, or the ONNX graph on the CPU where there is no PyTorch.
 

@@ -122,17 +122,61 @@ class EvaluateResult(StageResult):
     difference_low: float | None
     difference_high: float | None
     baseline: str = "PID"
+    chance_episodes: int = 0
+    chance_upper: float | None = None
 
     def line(self) -> str:
         text = (
             f"{self.scenario}: {self.violations} violations in {self.episodes} episodes, "
             f"return {_number(self.return_mean)}"
         )
+        if self.chance_episodes:
+            text = f"{text}; {self.chance_episodes:,} more bound the chance at {_number(self.chance_upper)}"
         if self.baseline_return_mean is None:
             return text
         return (
             f"{text}; {self.baseline} {_number(self.baseline_return_mean)}; difference "
             f"[{_number(self.difference_low)}, {_number(self.difference_high)}]"
+        )
+
+
+@dataclass(frozen=True)
+class FalsifyResult(StageResult):
+    """The worst case that a search found in one scenario; ``margin`` less the integration error."""
+
+    scenario: str
+    applicable: bool
+    evaluations: int
+    margin: float | None
+    unit: str
+    what: str
+    violates: bool
+
+    def line(self) -> str:
+        if not self.applicable:
+            return f"{self.scenario}: not applicable, the plant declares no disturbances"
+        return f"{self.scenario}: worst of {self.evaluations:,} episodes: {self.what}"
+
+
+@dataclass(frozen=True)
+class StressResult(StageResult):
+    """The robustness matrix of one scenario: violating episodes of how many, at expected levels and beyond."""
+
+    scenario: str
+    applicable: bool
+    expected_violating: int
+    expected_episodes: int
+    beyond_violating: int
+    beyond_episodes: int
+    baseline_violating: int | None
+
+    def line(self) -> str:
+        if not self.applicable:
+            return f"{self.scenario}: not applicable, the plant declares nothing that can go wrong"
+        other = "" if self.baseline_violating is None else f"; the baseline {self.baseline_violating} in all"
+        return (
+            f"{self.scenario}: {self.expected_violating} of {self.expected_episodes} episodes violate as expected, "
+            f"{self.beyond_violating} of {self.beyond_episodes} beyond{other}"
         )
 
 

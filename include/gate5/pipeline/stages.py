@@ -1,6 +1,7 @@
 """The stages of a release, one function each.
 
-    resolve -> export -> build -> verify -> benchmark -> evaluate (one per scenario) -> compare -> gate -> report
+    resolve -> export -> build -> verify -> benchmark -> evaluate, falsify, stress (one per scenario)
+    -> compare -> gate -> report
 
 and then, in ``gate5.pipeline.promote``, promote or reject.
 
@@ -34,7 +35,8 @@ from gate5.io.files import sha256
 from gate5.latency.benchmark import LatencyBenchmark
 from gate5.latency.report import LatencyReport
 from gate5.parity.engine import ParityReport, compare_engine
-from gate5.pipeline import controllers
+from gate5.pipeline import controllers, robustness
+from gate5.pipeline.plants import check_scenario, judged_plant
 from gate5.pipeline.results import (
     BenchmarkResult,
     BuildResult,
@@ -48,6 +50,8 @@ from gate5.pipeline.results import (
 )
 from gate5.plant import Controller
 from gate5.plant.registry import open_plant
+from gate5.robustness.monte_carlo import Chance
+from gate5.robustness.report import RobustnessReport
 from gate5.store import timing_caches
 from gate5.workspace.artifacts import DirectoryWorkspace, Workspace
 from gate5.workspace.records import Tracker, run_stage
@@ -180,7 +184,7 @@ def verify(workspace: Workspace, config: ReleaseConfig) -> VerifyResult:
     def body(tracker: Tracker) -> VerifyResult:
         plant = open_plant(config.plant)
         space = plant.observation_space
-        with _engine(tracker, config) as built:
+        with controllers.built_engine(tracker, config) as built:
             report = compare_engine(
                 built,
                 tracker.read("policy.onnx"),
@@ -199,7 +203,7 @@ def benchmark(workspace: Workspace, config: ReleaseConfig) -> BenchmarkResult:
     """Time the engine host to host, one real observation at a time."""
 
     def body(tracker: Tracker) -> BenchmarkResult:
-        with _engine(tracker, config) as built:
+        with controllers.built_engine(tracker, config) as built:
             measured = LatencyBenchmark(built, config.latency, period_s=open_plant(config.plant).dt_s)
             report = measured.run(_observations(tracker))
         tracker.write("latency.npz", _pack(**{name: np.asarray(v, np.float32) for name, v in measured.samples.items()}))
@@ -211,24 +215,26 @@ def benchmark(workspace: Workspace, config: ReleaseConfig) -> BenchmarkResult:
 
 def evaluate(workspace: Workspace, config: ReleaseConfig, scenario: str) -> EvaluateResult:
     """Let the built engine, the baseline, and the policy before it became an engine drive one scenario's seeds."""
-    if scenario not in scenarios(config):
-        raise PlantError(f"No scenario {scenario!r} in this release; it covers {', '.join(scenarios(config))}.")
+    check_scenario(config, scenario)
 
     def body(tracker: Tracker) -> EvaluateResult:
-        plant = open_plant(config.plant)
+        plant = judged_plant(config)
         reporter = EvaluationReporter(plant, config.evaluation)
-        with _engine(tracker, config) as built:
+        with controllers.built_engine(tracker, config) as built:
+            driver = engine.EngineController(built)
             row = reporter.scenario(
                 scenario,
-                engine.EngineController(built),
+                driver,
                 controllers.baseline(tracker, config, plant),
                 reference=controllers.reference(tracker, config),
             )
+            bound = robustness.chance(tracker, config, plant, driver, scenario)
+            arrays = reporter.trajectories(scenario) | robustness.extremes(plant, driver, bound)
         tracker.write_json(f"evaluation/{scenario}.json", row.to_dict())
-        tracker.write(f"evaluation/{scenario}.npz", _pack(**reporter.trajectories(scenario)))
-        return _evaluate_result(workspace, row)
+        tracker.write(f"evaluation/{scenario}.npz", _pack(**arrays))
+        return _evaluate_result(workspace, row, bound)
 
-    given = {"plant": open_plant(config.plant).name}
+    given = {"plant": judged_plant(config).name}
     return run_stage(workspace, config, f"evaluate-{scenario}", EvaluateResult, body, given)
 
 
@@ -239,8 +245,9 @@ def compare(workspace: Workspace, config: ReleaseConfig) -> CompareResult:
         rows = [
             ScenarioComparison.from_dict(tracker.read_json(f"evaluation/{name}.json")) for name in scenarios(config)
         ]
-        report = EvaluationReporter(open_plant(config.plant), config.evaluation).report(rows)
+        report = EvaluationReporter(judged_plant(config), config.evaluation).report(rows)
         tracker.write_json("comparison.json", report.to_dict())
+        tracker.write_json("robustness.json", robustness.joined(tracker, scenarios(config)).to_dict())
         metrics = report.metrics()
         bounds = {
             name: (metrics.get(f"evaluation.{name}.difference.low"), metrics.get(f"evaluation.{name}.difference.high"))
@@ -265,8 +272,9 @@ def gate(workspace: Workspace, config: ReleaseConfig) -> GateResult:
 
     def body(tracker: Tracker) -> GateResult:
         rows = EvaluationReport.from_dict(tracker.read_json("comparison.json"))
-        metrics = _metrics(tracker) | rows.metrics()
-        notes = violation_notes(rows)
+        worst = RobustnessReport.from_dict(tracker.read_json("robustness.json"))
+        metrics = _metrics(tracker) | rows.metrics() | worst.metrics()
+        notes = violation_notes(rows) | worst.notes()
         verdict = judge(config.gate.rules, metrics, scenarios(config), config.gate.sla_p99_ms, notes)
         tracker.write_json("gate.json", verdict.to_dict())
         return GateResult(workspace.uri, verdict.verdict, list(verdict.reasons))
@@ -297,12 +305,7 @@ def _metrics(tracker: Tracker) -> dict[str, float | None]:
     return metrics
 
 
-def _engine(tracker: Tracker, config: ReleaseConfig) -> engine.Engine:
-    metadata = tracker.read_json("engine/engine.json")
-    return engine.load(tracker.read("engine/policy.engine"), metadata, threads=config.engine.threads)
-
-
-def _evaluate_result(workspace: Workspace, row: ScenarioComparison) -> EvaluateResult:
+def _evaluate_result(workspace: Workspace, row: ScenarioComparison, bound: Chance | None) -> EvaluateResult:
     metrics = row.metrics()
 
     def value(name: str) -> float | None:
@@ -323,6 +326,8 @@ def _evaluate_result(workspace: Workspace, row: ScenarioComparison) -> EvaluateR
         difference_low=value("difference.low"),
         difference_high=value("difference.high"),
         baseline=row.baseline_name,
+        chance_episodes=0 if bound is None else bound.episodes,
+        chance_upper=None if bound is None else bound.violation_probability_upper,
     )
 
 

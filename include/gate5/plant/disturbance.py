@@ -49,10 +49,16 @@ class Signal:
 
 @dataclass(frozen=True)
 class ActuatorTravel:
-    """An actuator as the perturbation layer needs it: ``rate`` in units of the action per control step."""
+    """An actuator as the perturbation layer needs it.
+
+    Attributes:
+        rate: how far it moves in a control step, in units of the action.
+        span: range of its position, which the plant reports as the variable ``name``.
+    """
 
     name: str
     rate: float
+    span: float
     source: str = ""
 
 

@@ -101,14 +101,25 @@ class PerturbedPlant:
         return self.reset_mixed([scenario] * len(seeds), seeds)
 
     def reset_mixed(
-        self, names: Sequence[str], seeds: Sequence[int], numbers: Sequence[Mapping[str, float]] | None = None
+        self,
+        names: Sequence[str],
+        seeds: Sequence[int],
+        numbers: Sequence[Mapping[str, float]] | None = None,
+        each: Sequence[Sequence[Perturbation]] | None = None,
     ) -> Float32:
-        """Start one episode per pair of scenario and seed; ``numbers`` come before those of the perturbations."""
+        """Start one episode per pair of scenario and seed.
+
+        Args:
+            numbers: for each episode; they come before those of the perturbations.
+            each: for each episode, perturbations of its own instead of the plant's.
+        """
+        for own in {id(p): p for of_episode in each or () for p in of_episode}.values():
+            _check(own, self.plant)
         self._count = len(seeds)
         self._instruments = Instruments(self.plant, self._count)
         self._lateness = Lateness(self.plant.dt_s, self._count)
         self._actuation = Actuation(self.plant, self._count)
-        drawn = self._draw(range(self._count), names, seeds, numbers)
+        drawn = self._draw(range(self._count), names, seeds, numbers, each)
         true = self.plant.reset_mixed(names, seeds, drawn)
         return self._see(true, np.arange(self._count))
 
@@ -121,7 +132,7 @@ class PerturbedPlant:
     ) -> Float32:
         """Start new episodes in some places of the running batch."""
         places = [int(i) for i in indices]
-        drawn = self._draw(places, names, seeds, numbers)
+        drawn = self._draw(places, names, seeds, numbers, None)
         true = self.plant.reset_some(places, names, seeds, drawn)
         return self._see(true, np.array(places, dtype=np.intp))
 
@@ -144,6 +155,7 @@ class PerturbedPlant:
         names: Sequence[str],
         seeds: Sequence[int],
         numbers: Sequence[Mapping[str, float]] | None,
+        each: Sequence[Sequence[Perturbation]] | None,
     ) -> list[dict[str, float]]:
         """Draw every episode's levels into the parts that apply them; returns the numbers for the plant."""
         found: list[dict[str, float]] = []
@@ -156,7 +168,7 @@ class PerturbedPlant:
             given = dict(self.numbers)
             for part in (self._instruments, self._lateness, self._actuation):
                 part.clear(place, rng)
-            for perturbation in self.perturbations:
+            for perturbation in self.perturbations if each is None else each[row]:
                 self._apply(perturbation, place, scenario, rng, given)
             found.append({**given, **(numbers[row] if numbers is not None else {})})
         return found
@@ -186,7 +198,7 @@ class PerturbedPlant:
 
     def _targets(self, p: Perturbation, scenario: str) -> tuple[str, ...]:
         cached = self.__dict__.setdefault("_target_names", {})
-        key = (id(p), scenario)
+        key = (p, scenario)
         if key not in cached:
             declared = {d.name for d in self.plant.disturbances(scenario)}
             chosen = p if p.kind not in NUMBER_KINDS else _present(p, declared)

@@ -1,6 +1,7 @@
 """The line of stages, said once: what each is for, what it reads from a run's workspace and what it writes there.
 
-    resolve -> export -> build -> verify -> benchmark -> evaluate (one per scenario) -> compare -> gate -> report
+    resolve -> export -> build -> verify -> benchmark -> evaluate, falsify, stress (one per scenario)
+    -> compare -> gate -> report
 
 and then promote or reject. The command line, the release in one process, promotion, the report, Airflow's pages and the
 documentation take the line from here; the DAG is wired by hand, for people to read, and a test holds it to this value.
@@ -73,6 +74,9 @@ _CHECKPOINT = ("checkpoint/policy.zip", "checkpoint/vecnormalize.pkl")
 _BASELINE = ("baseline/policy.zip", "baseline/vecnormalize.pkl")
 _ENGINE = ("engine/policy.engine", "engine/engine.json")
 _EVALUATION = "evaluation/{scenario}.json"
+_CHANCE = "chance/{scenario}.json"
+_SEARCH = "falsification/{scenario}.json"
+_MATRIX = "stress/{scenario}.json"
 
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -123,19 +127,39 @@ STAGES: tuple[Stage, ...] = (
         "evaluate",
         "let engine and PID drive the plant's scenarios",
         reads=("policy.onnx", *_CHECKPOINT, *_BASELINE, *_ENGINE),
-        writes=(File(_EVALUATION), File("evaluation/{scenario}.npz")),
+        writes=(File(_EVALUATION), File("evaluation/{scenario}.npz"), File(_CHANCE, optional=True)),
         per_scenario=True,
+    ),
+    Stage(
+        "falsify",
+        "search the declared ranges for the worst case",
+        reads=("policy.onnx", *_ENGINE),
+        writes=(
+            File(_SEARCH),
+            File("cases/{scenario}.json", optional=True),
+            File("cases/{scenario}.npz", optional=True),
+        ),
+        per_scenario=True,
+        function="gate5.pipeline.robustness:falsify",
+    ),
+    Stage(
+        "stress",
+        "drive what the plant declares can go wrong, level by level",
+        reads=("policy.onnx", "latency.npz", *_BASELINE, *_ENGINE),
+        writes=(File(_MATRIX),),
+        per_scenario=True,
+        function="gate5.pipeline.robustness:stress",
     ),
     Stage(
         "compare",
         "put the scenarios together",
-        reads=(_EVALUATION,),
-        writes=(File("comparison.json", released=True),),
+        reads=(_EVALUATION, _CHANCE, _SEARCH, _MATRIX),
+        writes=(File("comparison.json", released=True), File("robustness.json", released=True)),
     ),
     Stage(
         "gate",
         "judge by Gate 5's rules",
-        reads=("export.json", "parity.json", "latency.json", "comparison.json"),
+        reads=("export.json", "parity.json", "latency.json", "comparison.json", "robustness.json"),
         writes=(File("gate.json", released=True),),
     ),
     Stage(

@@ -86,6 +86,6 @@ MEASURED_SIGNALS = (
 )
 
 TRAVELS = tuple(
-    ActuatorTravel(a.name, 2.0 * a.rate / (a.high - a.low), "the actuator's rate limit (docs/plant.md)")
+    ActuatorTravel(a.name, 2.0 * a.rate / (a.high - a.low), a.high - a.low, "the actuator's rate limit (docs/plant.md)")
     for a in ACTUATORS
 )

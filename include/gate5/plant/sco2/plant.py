@@ -23,6 +23,8 @@ from gate5.plant.sco2.objective import TERMS
 from gate5.plant.sco2.observer import READINGS, Observer, layout
 from gate5.plant.sco2.parameters import ACTUATORS, DT_S, Parameters
 from gate5.plant.sco2.scenarios import SCENARIOS, Course, disturbances, draw, drawn
+from gate5.plant.sco2.stress import classes
+from gate5.plant.stress import StressClass
 
 _FULL = layout("full")
 _LOW = _FULL.low.astype(np.float64)[:, None]
@@ -93,6 +95,11 @@ class SCO2Plant:
     @property
     def actuators(self) -> tuple[ActuatorTravel, ...]:
         return TRAVELS
+
+    @property
+    def stress(self) -> tuple[StressClass, ...]:
+        """What can go wrong, level by level: the rows of the robustness matrix."""
+        return classes(self.observation_space.names, SIGNALS)
 
     def disturbances(self, scenario: str) -> tuple[Disturbance, ...]:
         """The numbers of a scenario's episodes with their ranges.

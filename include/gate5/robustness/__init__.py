@@ -1,0 +1,1 @@
+"""How badly a controller does at worst: many episodes, the searched-for case, the disturbed plant."""
