@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -124,3 +127,13 @@ def test_key_is_never_overwritten(capsys: pytest.CaptureFixture[str], home: Path
     check_refused(capsys, ["keygen"], "never overwritten")
     assert (home / "var/keys/release.pem").read_bytes() == before
     assert (home / "var/keys/release.pem").stat().st_mode & 0o077 == 0
+
+
+def test_a_reader_that_leaves_gets_no_traceback(home: Path) -> None:
+    """``gate5 history | head -0``: the verdict's exit code stays, nothing on standard error."""
+    command = [sys.executable, "-m", "gate5.cli.main", "history", "--json"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, cwd=home)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")

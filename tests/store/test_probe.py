@@ -75,13 +75,14 @@ def test_a_bad_server_is_refused(
         assert store.backend.list("blobs/") == []
 
 
+@pytest.mark.parametrize("status", ["Enabled", "Suspended"])
 def test_a_versioned_bucket_is_refused(
-    s3_server: S3Server, signing_key: Path, files: Files, provenance: Callable[[], dict[str, Any]]
+    status: str, s3_server: S3Server, signing_key: Path, files: Files, provenance: Callable[[], dict[str, Any]]
 ) -> None:
     """Also where the bucket was made versioned after it had been probed."""
-    name = s3_server.bucket("versioned-later")
+    name = s3_server.bucket(f"versioned-later-{status.lower()}")
     config = StoreConfig(uri=f"s3://{name}", signing_key=str(signing_key))
     publish(open_store(config, client=s3_server.client()), files("a"), provenance())
-    s3_server.client().put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    with pytest.raises(StoreError, match="use a bucket without versioning"):
+    s3_server.client().put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": status})
+    with pytest.raises(StoreError, match="use a bucket that never had versioning"):
         publish(open_store(config, client=s3_server.client()), files("b"), provenance())

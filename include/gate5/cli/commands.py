@@ -153,7 +153,9 @@ def _rollback(arguments: argparse.Namespace) -> Done:
 def _pull(arguments: argparse.Namespace) -> Done:
     from gate5.cli import store
 
-    return store.pull(load_config(arguments), arguments.channel, Path(arguments.dest), arguments.trust), 0
+    return store.pull(
+        load_config(arguments), arguments.channel, Path(arguments.dest), arguments.trust, arguments.limits
+    ), 0
 
 
 def _doctor(arguments: argparse.Namespace) -> Done:
@@ -238,6 +240,7 @@ def _add_pull(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust", action="append", required=True, metavar="KEY.pub", help="public key file; repeatable"
     )
+    parser.add_argument("--limits", metavar="FILE", help="what this machine takes (pull.yaml, see docs/store.md)")
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:

@@ -38,17 +38,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         text = f"{type(error).__name__}: {error} (a defect in gate5; GATE5_TRACEBACK=1 shows where)."
         return _fail(arguments, text, 3, type(error).__name__)
-    if arguments.json:
-        sys.stdout.write(canonical.dumps(result.to_dict()).decode())
-    else:
-        print(result.line())
+    _say(canonical.dumps(result.to_dict()).decode() if arguments.json else result.line() + "\n")
     return int(code)
+
+
+def _say(text: str) -> None:
+    """Write to standard output, whose reader may want no more of it (``| head``)."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What Python still holds must not be written at its end, either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(arguments: argparse.Namespace, text: str, code: int, kind: str) -> int:
     print(f"gate5: {text}", file=sys.stderr)
     if getattr(arguments, "json", False):
-        sys.stdout.write(canonical.dumps({"error": text, "kind": kind, "exit_code": code}).decode())
+        _say(canonical.dumps({"error": text, "kind": kind, "exit_code": code}).decode())
     return code
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from gate5 import engine, store
 from gate5.cli.results import History
 from gate5.config.models import ReleaseConfig
+from gate5.edge.limits import Limits
 from gate5.edge.pull import PullResult
 from gate5.edge.pull import pull as fetch_release
 from gate5.errors import StoreInputError
@@ -27,11 +28,14 @@ def rollback(config: ReleaseConfig, channel: str | None, *, to: str | None, by: 
     return store.rollback(opened, channel or config.release.channel, to, by=by, reason=reason)
 
 
-def pull(config: ReleaseConfig, channel: str | None, dest: Path, trust: Sequence[str]) -> PullResult:
-    """Fetch, verify and switch to a channel's current release."""
+def pull(
+    config: ReleaseConfig, channel: str | None, dest: Path, trust: Sequence[str], limits: str | None = None
+) -> PullResult:
+    """Fetch, verify and switch to a channel's current release; ``limits``: the plant's own, a YAML file."""
     opened = store.open_store(config.store)
     keys = store.load_public_keys(trust)
-    return fetch_release(opened, channel or config.release.channel, dest, keys, load_engine=engine.load)
+    allowed = Limits() if limits is None else Limits.load(limits)
+    return fetch_release(opened, channel or config.release.channel, dest, keys, load_engine=engine.load, limits=allowed)
 
 
 def _own_keys(opened: store.ArtifactStore) -> list[Any] | None:

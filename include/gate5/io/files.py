@@ -7,7 +7,7 @@ import hashlib
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gate5.errors import StoreError, StoreInputError
@@ -33,6 +33,19 @@ def write_atomically(target: Path, data: bytes) -> None:
             os.unlink(beside)
         raise
     sync_directory(target.parent)
+
+
+def write_pieces(target: Path, pieces: Iterable[bytes]) -> int:
+    """Write a file piece by piece and sync it; returns its size. It is complete only when this returns."""
+    size = 0
+    with target.open("wb") as file:
+        for piece in pieces:
+            file.write(piece)
+            size += len(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_directory(target.parent)
+    return size
 
 
 def create_exclusively(target: Path, data: bytes, beside: Path, mode: int = 0o644) -> bool:

@@ -6,8 +6,10 @@ import base64
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
-from typing import Any
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from gate5.errors import Gate5Error, StoreError, StoreInputError
@@ -15,6 +17,9 @@ from gate5.errors import Gate5Error, StoreError, StoreInputError
 CONNECT_SECONDS = 3
 READ_SECONDS = 20
 ATTEMPTS = 2
+TRIES = 10
+BUDGET_SECONDS = 45.0
+CHUNK = 2**20
 
 _KEY_REFUSED = {
     "InvalidAccessKeyId",
@@ -25,6 +30,7 @@ _KEY_REFUSED = {
     "AuthorizationHeaderMalformed",
 }
 _NOT_ALLOWED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "Forbidden", "403"}
+_PASSING = {"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling", "ThrottlingException"}
 _NO_URL = "(not a URL)"
 _ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "301", "IllegalLocationConstraintException"}
 
@@ -107,13 +113,102 @@ def s3_errors(what: str, client: Any) -> Iterator[None]:
         StoreError: the server cannot be reached or failed.
     """
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
     except ClientError as error:
         raise _refused(error, what) from None
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         raise _failed(error, what, public_url(client.meta.endpoint_url)) from None
+
+
+Result = TypeVar("Result")
+
+
+class Patience:
+    """How often and how long one operation is tried: each failure waits longer, until tries or seconds are used up.
+
+    A server that does not answer at all is given up soon; one that answers now and then gets all tries.
+    """
+
+    def __init__(self, tries: int = TRIES, seconds: float = BUDGET_SECONDS) -> None:
+        self._left, self._end, self._failed = tries, time.monotonic() + seconds, 0
+
+    def again(self, error: Any) -> bool:
+        """Whether to try again, after a pause; ``False`` at once for an error that will not pass."""
+        if not passing(error):
+            return False
+        self._failed += 1
+        self._left -= 1
+        pause = random.uniform(0.5, 1) * min(2.0, 0.05 * 2**self._failed)  # noqa: S311 (only spreads callers)
+        if self._left <= (TRIES - ATTEMPTS if nobody_there(error) else 0) or time.monotonic() + pause > self._end:
+            return False
+        time.sleep(pause)
+        return True
+
+
+def passing(error: Any) -> bool:
+    """Whether an error of botocore is one that may be gone a moment later: the network's, or a busy server's."""
+    from botocore import exceptions as known
+    from botocore.parsers import ResponseParserError  # type: ignore[import-untyped,unused-ignore]
+
+    if isinstance(error, ResponseParserError):
+        return True  # a listing that broke off
+    if isinstance(error, known.ClientError):
+        code, status = error_code(error)
+        return status in (429, 500, 502, 503, 504) or code in _PASSING
+    return isinstance(error, known.HTTPClientError | known.ConnectionError | known.IncompleteReadError)
+
+
+def nobody_there(error: Any) -> bool:
+    """Whether a server did not answer at all."""
+    from botocore import exceptions as known
+
+    silent = (known.EndpointConnectionError, known.ConnectTimeoutError, known.ReadTimeoutError)
+    return isinstance(error, silent)
+
+
+def persistently(call: Callable[[], Result]) -> Result:
+    """What ``call`` gives, tried again where the error may pass."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    patience = Patience()
+    while True:
+        try:
+            return call()
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
+            if not patience.again(error):
+                raise
+
+
+def read_object(client: Any, bucket: str, key: str) -> Iterator[bytes]:
+    """An object's bytes in pieces; a body that breaks off is asked for again from where it broke.
+
+    The first piece is empty and comes when the object is known to exist, before its body is read.
+
+    Raises:
+        botocore's errors: the object is missing (``NoSuchKey``), was replaced meanwhile, or tries are used up.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    at, total, more, patience = 0, None, dict[str, str](), Patience()
+    while total is None or at < total:
+        try:
+            answer = client.get_object(Bucket=bucket, Key=key, **more)
+            if total is None:
+                total = int(answer["ContentLength"])
+                more = {"IfMatch": answer["ETag"]}
+                yield b""
+            for piece in answer["Body"].iter_chunks(CHUNK):
+                at += len(piece)
+                patience = Patience()  # it goes on: only a standstill uses up the tries
+                more["Range"] = f"bytes={at}-"
+                yield piece
+        except (BotoCoreError, ClientError) as error:
+            if not patience.again(error):
+                raise
 
 
 def error_code(error: Any) -> tuple[str, int]:

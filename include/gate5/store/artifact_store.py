@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -71,7 +73,7 @@ class ArtifactStore:
         self.ensure_safe()
         digest = sha256(data)
         if not self.backend.create(blob_name(digest), data):
-            self.blob(digest)
+            self.check_blob(digest)
         return digest
 
     def blob(self, digest: str) -> bytes:
@@ -80,15 +82,44 @@ class ArtifactStore:
         Raises:
             IntegrityError: they are missing or are not what they were.
         """
-        data = self.backend.read(blob_name(digest))
-        if data is None:
+        return b"".join(self.stream_blob(digest))
+
+    def stream_blob(self, digest: str, limit: int | None = None) -> Iterator[bytes]:
+        """The same in pieces; only when the last one has come are they known to be right.
+
+        Args:
+            limit: bytes at most.
+
+        Raises:
+            IntegrityError: the blob is missing, is not what it was, or is larger than ``limit``.
+        """
+        pieces = self.backend.stream(blob_name(digest))
+        if pieces is None:
             raise IntegrityError(f"The artifact store {self.uri} has lost the blob {digest}; restore it from a backup.")
-        if sha256(data) != digest:
+        seen, size = hashlib.sha256(), 0
+        for piece in pieces:
+            size += len(piece)
+            if limit is not None and size > limit:
+                raise IntegrityError(
+                    f"The blob {digest} in the artifact store {self.uri} has more than {limit} bytes, more than this "
+                    "machine takes (max_bytes of the limits)."
+                )
+            seen.update(piece)
+            yield piece
+        if seen.hexdigest() != digest:
             raise IntegrityError(
                 f"The blob {digest} in the artifact store {self.uri} has been damaged: its bytes now have the sha256 "
-                f"{sha256(data)}; restore it from a backup."
+                f"{seen.hexdigest()}; restore it from a backup."
             )
-        return data
+
+    def check_blob(self, digest: str) -> None:
+        """Read a blob piece by piece and compare its hash.
+
+        Raises:
+            IntegrityError: it is missing or is not what it was.
+        """
+        for _ in self.stream_blob(digest):
+            pass
 
 
 def blob_name(digest: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Protocol
 
 from gate5.errors import StoreInputError
@@ -26,6 +27,10 @@ class Backend(Protocol):
 
     def read(self, name: str) -> bytes | None:
         """An object's bytes, ``None`` where there is none of this name."""
+        ...
+
+    def stream(self, name: str) -> Iterator[bytes] | None:
+        """The same in pieces, for what may be larger than the memory; ``None`` where there is none of this name."""
         ...
 
     def list(self, prefix: str, limit: int | None = None) -> list[str]:

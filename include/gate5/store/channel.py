@@ -51,6 +51,11 @@ class ChannelEntry:
     sha256: str
     signed_by: tuple[str, ...]
 
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """What a plant may have remembered of this entry."""
+        return (self.sha256,)
+
     def to_dict(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in ("channel", *_ENTRY_FIELDS, "sha256")}
         return {**data, "signed_by": list(self.signed_by)}

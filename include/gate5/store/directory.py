@@ -7,12 +7,14 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from gate5.errors import StoreError, StoreInputError
 from gate5.io.files import create_exclusively, make_directory, sha256
 from gate5.store.backend import checked_name
 
 _BESIDE = ".incoming"
+_PIECE = 2**20
 _STALE_SECONDS = 24 * 3600
 
 
@@ -32,6 +34,19 @@ class DirectoryBackend:
                 return (self.path / checked_name(name)).read_bytes()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
+
+    def stream(self, name: str) -> Iterator[bytes] | None:
+        with self._errors():
+            try:
+                file = (self.path / checked_name(name)).open("rb")
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
+        return self._pieces(file)
+
+    def _pieces(self, file: BinaryIO) -> Iterator[bytes]:
+        with file, self._errors():
+            while piece := file.read(_PIECE):
+                yield piece
 
     def list(self, prefix: str, limit: int | None = None) -> list[str]:
         folder = self.path / prefix.rpartition("/")[0]

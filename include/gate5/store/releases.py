@@ -83,7 +83,7 @@ def verify_release(store: ArtifactStore, release: str, trusted_keys: PublicKey |
     if found is None:
         raise StoreInputError(f"There is no release {release} in the store {store.uri}; `gate5 history` lists them.")
     for digest in sorted(set(found.files.values())):
-        store.blob(digest)
+        store.check_blob(digest)
     return found
 
 

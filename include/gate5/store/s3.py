@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from gate5.errors import StoreError
 from gate5.io.files import sha256
-from gate5.io.s3 import checksum, error_code, make_client, public_url, s3_errors
+from gate5.io.s3 import (
+    checksum,
+    error_code,
+    make_client,
+    nobody_there,
+    passing,
+    persistently,
+    public_url,
+    read_object,
+    s3_errors,
+)
 from gate5.store.backend import checked_name
 
 _PAGE = 1000
-_UNCLEAR_ATTEMPTS = 4
+_UNCLEAR_ATTEMPTS = 8
 
 
 class S3Backend:
@@ -37,16 +48,25 @@ class S3Backend:
         self._what = f"The artifact store {self.uri}"
 
     def read(self, name: str) -> bytes | None:
+        pieces = self.stream(name)
+        return None if pieces is None else b"".join(pieces)
+
+    def stream(self, name: str) -> Iterator[bytes] | None:
         from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
 
-        key = self._key(checked_name(name))
+        pieces = read_object(self.client, self.bucket, self._key(checked_name(name)))
         with s3_errors(self._what, self.client):
             try:
-                return bytes(self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+                next(pieces)
             except ClientError as error:
                 if error_code(error)[0] in ("NoSuchKey", "404"):
                     return None
                 raise
+        return self._sentences(pieces)
+
+    def _sentences(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        with s3_errors(self._what, self.client):
+            yield from pieces
 
     def list(self, prefix: str, limit: int | None = None) -> list[str]:
         start = self._key("")
@@ -56,16 +76,21 @@ class S3Backend:
             # One key is asked for where one is wanted: the newest entry of a channel costs one small request.
             size = _PAGE if limit is None else min(_PAGE, limit - len(found))
             with s3_errors(self._what, self.client):
-                page = self.client.list_objects_v2(Bucket=self.bucket, Prefix=start + prefix, MaxKeys=size, **more)
+                page = persistently(
+                    lambda size=size, more=more: self.client.list_objects_v2(  # type: ignore[misc]
+                        Bucket=self.bucket, Prefix=start + prefix, MaxKeys=size, **more
+                    )
+                )
             found += [item["Key"][len(start) :] for item in page.get("Contents", [])]
             if not page.get("IsTruncated") or (limit is not None and len(found) >= limit):
                 return found
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def create(self, name: str, data: bytes) -> bool:
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError  # type: ignore[import-untyped,unused-ignore]
 
-        key = self._key(checked_name(name))
+        key, what = self._key(checked_name(name)), ""
         for attempt in range(_UNCLEAR_ATTEMPTS):
             with s3_errors(self._what, self.client):
                 try:
@@ -79,17 +104,22 @@ class S3Backend:
                             f"{self._what} has no conditional writes ({code}), so that two promotions could both win; "
                             "use a server that has them (docs/store.md)."
                         ) from None
-                    if status not in (409, 500, 503):
+                    if status != 409 and not passing(error):
                         raise
+                    what = f"{code} (HTTP {status})"
+                except (BotoCoreError, ResponseParserError) as error:
+                    if not passing(error) or attempt + 1 >= _UNCLEAR_ATTEMPTS or nobody_there(error):
+                        raise
+                    what = type(error).__name__
                 else:
                     return True
-            # 409 and, on older servers, 500: another writer was in the middle of the same name. Who won is seen by
-            # looking; where nobody did, the write is tried again.
+            # 409 and, on older servers, 500: another writer was in the middle of the same name; a lost answer: nobody
+            # knows. Who won is seen by looking; where nobody did, the write is tried again.
             if self.read(name) is not None:
                 return False
-            time.sleep(0.05 * 2**attempt)
+            time.sleep(min(1.0, 0.05 * 2**attempt))
         raise StoreError(
-            f"{self._what} answered {_UNCLEAR_ATTEMPTS} times with {code} (HTTP {status}) to the creation of {name}; "
+            f"{self._what} answered {_UNCLEAR_ATTEMPTS} times with {what} to the creation of {name}; "
             "look at the server and try again."
         )
 
@@ -98,17 +128,18 @@ class S3Backend:
 
         with s3_errors(self._what, self.client):
             try:
-                status = self.client.get_bucket_versioning(Bucket=self.bucket).get("Status")
+                status = persistently(lambda: self.client.get_bucket_versioning(Bucket=self.bucket)).get("Status")
             except ClientError as error:
                 code, http = error_code(error)
                 if http in (403, 405, 501) or code in ("NotImplemented", "MethodNotAllowed"):
                     return None  # not known: the race decides
                 raise
-        if status != "Enabled":
+        if not status:
             return None
+        # Where it is suspended old versions stay, and a new write replaces the one that has no number.
         return (
-            f"{self._what} lies in a versioned bucket, where servers let two racing writers both win: use a bucket "
-            "without versioning."
+            f"{self._what} lies in a bucket whose versioning is {status.lower()}, where servers let two racing writers "
+            "both win: use a bucket that never had versioning."
         )
 
     def discard(self, name: str) -> None:
