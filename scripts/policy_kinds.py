@@ -183,21 +183,34 @@ def _liven(case: Case, model: Any, env: Any) -> None:
     space = OBSERVATIONS[case.observation]
     space.seed(2)
     rows = [_lit(space.sample(), i) for i in range(60)]
-    rows = [_repeated(row) for row in rows] if "frames" in case.observation else rows
+    if "frames" in case.observation:
+        rows = [np.concatenate([*([np.zeros_like(row)] * (i % FRAMES)), *([row] * (FRAMES - i % FRAMES))], axis=-1)
+                for i, row in enumerate(rows)]  # fmt: skip
     for attempt in range(120):
-        size = (0.5, 0.1, 0.02, 2.0)[attempt % 4]
+        size = (0.5, 0.1, 0.02, 0.004, 2.0)[attempt % 5]
         torch.manual_seed(attempt)
         with torch.no_grad():
             for name, parameter in model.policy.named_parameters():
                 if name.startswith(last) and "target" not in name:
                     parameter.copy_(start[name] + torch.randn_like(parameter) * size)
+        if case.algorithm in ("DQN", "QRDQN"):
+            _centre(model, [_one(row, env) for row in rows])
         actions = np.stack([model.predict(_one(row, env), deterministic=True)[0] for row in rows])
-        if np.unique(actions, axis=0, return_counts=True)[1].max() < 0.96 * len(actions):
+        if np.unique(actions, axis=0, return_counts=True)[1].max() < 0.9 * len(actions):
             return
 
 
-def _repeated(row: Any) -> Any:
-    return np.concatenate([row] * FRAMES, axis=-1)
+def _centre(model: Any, rows: list[Any]) -> None:
+    """Let no action be better than the others on the average."""
+    import torch
+
+    values = model.quantile_net if hasattr(model, "quantile_net") else model.q_net
+    last = (values.quantile_net if hasattr(values, "quantile_net") else values.q_net)[2]
+    with torch.no_grad():
+        mean = torch.cat([values(model.policy.obs_to_tensor(row)[0]) for row in rows]).mean(dim=0)
+        if mean.ndim == 2:
+            mean = mean.mean(dim=0, keepdim=True).expand_as(mean)
+        last.bias.sub_(mean.reshape(-1))
 
 
 def _one(row: Any, env: Any) -> Any:
@@ -245,7 +258,7 @@ def _sequence(case: Case, model: Any, normalise: Any, checkpoint: Any, rows: int
     stacked: Any = None
     for step in range(steps):
         samples = [_lit(space.sample(), step * batch + i) for i in range(batch)]
-        raw = {key: np.stack([s[key] for s in samples]) for key in samples[0]} if isinstance(samples[0], dict) else (
+        raw: Any = {key: np.stack([s[key] for s in samples]) for key in samples[0]} if isinstance(samples[0], dict) else (
             np.stack(samples))  # fmt: skip
         channels_first = _channels_first(raw)
         mask = masks_of(ACTIONS[case.action], batch, step) if case.algorithm == "MaskablePPO" else None

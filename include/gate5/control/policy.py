@@ -46,11 +46,13 @@ def check_fits(checkpoint: Checkpoint, plant: Plant, what: str = "The policy") -
         CheckpointError: they are not; the text has both sides.
     """
     observations, actions = plant.observation_space.size, plant.action_space.size
-    if (checkpoint.obs_dim, checkpoint.act_dim) != (observations, actions):
+    taken = checkpoint.signature.observed
+    if (taken, checkpoint.act_dim) != (observations, actions):
+        hint = _frames_hint(checkpoint, observations)
         raise CheckpointError(
-            f"{what} takes {checkpoint.obs_dim} observations and gives {checkpoint.act_dim} actions, but the plant "
+            f"{what} takes {taken} observations and gives {checkpoint.act_dim} actions, but the plant "
             f"{plant.name} has {observations} and {actions}: give a policy trained on this plant, "
-            "or set plant.id to its own."
+            f"or set plant.id to its own{hint}."
         )
     low, high = np.asarray(checkpoint.action_low), np.asarray(checkpoint.action_high)
     if not (np.allclose(low, plant.action_space.low) and np.allclose(high, plant.action_space.high)):
@@ -58,3 +60,11 @@ def check_fits(checkpoint: Checkpoint, plant: Plant, what: str = "The policy") -
             f"{what}: its actions lie in [{low.tolist()}, {high.tolist()}], those of the plant {plant.name} in "
             f"[{plant.action_space.low.tolist()}, {plant.action_space.high.tolist()}]: train it on this plant."
         )
+
+
+def _frames_hint(checkpoint: Checkpoint, observations: int) -> str:
+    """What else may be wrong where the policy takes a whole number of the plant's observations."""
+    whole, rest = divmod(checkpoint.obs_dim * checkpoint.policy.frames, observations)
+    if checkpoint.signature.observed == observations or rest or whole < 2:
+        return ""
+    return f", or checkpoint.frame_stack: {whole} if it was trained with VecFrameStack"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gate5.checkpoint.signature import Signature
 from gate5.errors import IntegrityError
 
 GOLDEN = "golden.npz"
@@ -21,14 +22,32 @@ TOLERANCE = 1e-2
 Float32 = NDArray[np.float32]
 
 
-def pack_golden(obs: Float32, action: Float32) -> bytes:
+def pack_golden(obs: Float32, action: Float32, scale: Float32 | None = None) -> bytes:
     """The bytes of ``golden.npz``: observations ``[N, obs_dim]`` and the engine's actions ``[N, act_dim]``.
+
+    Of a policy with several inputs and outputs these are rows (``gate5.checkpoint.signature``), states included.
+
+    Args:
+        scale: by what each column's differences are divided, see ``row_scale``; ``None``: by nothing.
 
     Their tolerance belongs into the release's provenance, see ``golden_provenance``.
     """
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, obs=np.asarray(obs, np.float32), action=np.asarray(action, np.float32))
+    widths = np.ones(np.shape(action)[1:], np.float32) if scale is None else np.asarray(scale, np.float32)
+    np.savez_compressed(buffer, obs=np.asarray(obs, np.float32), action=np.asarray(action, np.float32), scale=widths)
     return buffer.getvalue()
+
+
+def row_scale(signature: Signature | None, action: Float32) -> Float32:
+    """By what the differences of output rows are divided: half the width of the action space, as in Gate 5's own rule.
+
+    Scores and states, which come behind the action, are divided by the largest of them where it is above 1.
+    """
+    widths = np.ones(action.shape[1], np.float32)
+    if signature is not None:
+        widths[:] = np.maximum(1.0, np.abs(action).max(axis=0, initial=0.0))
+        widths[: signature.acted] = signature.scale
+    return widths
 
 
 def golden_provenance(tolerance: float = TOLERANCE) -> dict[str, Any]:
@@ -44,6 +63,7 @@ class Golden:
     obs: Float32
     action: Float32
     tolerance: float
+    scale: Float32 | float = 1.0
 
     @classmethod
     def read(cls, data: bytes, provenance: Mapping[str, Any], release: str) -> Golden:
@@ -57,13 +77,16 @@ class Golden:
             tolerance = float(provenance["golden"]["tolerance"])
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 obs, action = arrays["obs"].astype(np.float32), arrays["action"].astype(np.float32)
+                scale = arrays["scale"].astype(np.float32) if "scale" in arrays else np.ones(1, np.float32)
         except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise IntegrityError(f"{what} cannot be read: {type(error).__name__} at {error}.") from None
         if obs.ndim != 2 or action.ndim != 2 or len(obs) != len(action) or len(obs) == 0:
             raise IntegrityError(f"{what} prove nothing: obs {obs.shape}, action {action.shape}.")
         if not np.isfinite(action).all() or not 0 <= tolerance < np.inf:
             raise IntegrityError(f"{what} prove nothing: an action or the tolerance ({tolerance}) is not finite.")
-        return cls(release, obs, action, tolerance)
+        if not (np.isfinite(scale).all() and (scale > 0).all()) or scale.shape not in ((1,), action.shape[1:]):
+            raise IntegrityError(f"{what} prove nothing: the widths of the actions are {scale.tolist()[:8]}.")
+        return cls(release, obs, action, tolerance, scale)
 
     def replay(self, engine: Any) -> float:
         """The largest difference between the engine's actions and the golden ones; closes the engine.
@@ -78,7 +101,7 @@ class Golden:
             raise IntegrityError(
                 f"The engine of {self.release} gives actions of shape {found.shape}, not {self.action.shape}."
             )
-        error = float(np.max(np.abs(found.astype(np.float64) - self.action)))
+        error = float(np.max(np.abs(found.astype(np.float64) - self.action) / self.scale))
         if not error <= self.tolerance:  # written so that NaN is not within any tolerance
             raise IntegrityError(
                 f"The engine of {self.release} is another function on this machine: golden actions differ by "

@@ -11,6 +11,7 @@ import numpy as np
 from gate5 import engine, provenance, store
 from gate5.config.models import ReleaseConfig
 from gate5.edge import golden
+from gate5.engine.rows import signature_of_graph
 from gate5.errors import InputError
 from gate5.gate.judge import judged_by
 from gate5.gate.report import GateReport
@@ -124,7 +125,8 @@ def _golden(tracker: Tracker, config: ReleaseConfig) -> bytes:
     blob = tracker.read("engine/policy.engine")
     with engine.load(blob, metadata, threads=config.engine.threads) as loaded:
         action = np.concatenate([loaded.infer(obs[i : i + 1]) for i in range(len(obs))])
-    return golden.pack_golden(obs, action)
+    signature = signature_of_graph(tracker.read("policy.onnx"))
+    return golden.pack_golden(obs, action, golden.row_scale(signature, action))
 
 
 def _provenance(

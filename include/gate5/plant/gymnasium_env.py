@@ -1,4 +1,4 @@
-"""Any Gymnasium environment with Box spaces as a plant: ``plant: {id: "gymnasium:Pendulum-v1"}``.
+"""Any Gymnasium environment as a plant: ``plant: {id: "gymnasium:Pendulum-v1"}``.
 
 Scenarios and constraints are optional declarations in the plant's options:
 
@@ -25,6 +25,7 @@ from pydantic import Field
 from gate5.errors import PlantError
 from gate5.plant.base import Box, Constraint, Float32, Float64, Scenario, Step, Variable
 from gate5.plant.declared import ConstraintOptions, Declaration, declared_constraints, parse_options
+from gate5.plant.gymnasium_spaces import FlatSpaces
 
 
 class ScenarioOptions(Declaration):
@@ -43,6 +44,7 @@ class GymnasiumOptions(Declaration):
     steps: int | None = Field(None, ge=1, description="episode length; null: the environment's max_episode_steps")
     dt_s: float = Field(1.0, gt=0, description="what one step means in seconds")
     observation_names: tuple[str, ...] = ()
+    action_masks: bool = Field(False, description="the observation ends with env.action_masks(), for MaskablePPO")
     info_variables: tuple[str, ...] = Field((), description="keys of `info` that are variables, too")
     constraints: tuple[ConstraintOptions, ...] = ()
     scenarios: dict[str, ScenarioOptions] = Field(default_factory=dict)
@@ -55,7 +57,8 @@ class GymnasiumPlant:
     ``info``. An exception inside the environment, or an observation that is not finite, is a failed solver.
 
     Raises:
-        PlantError: the environment does not exist, has other than Box spaces, no length, or an option does not fit.
+        PlantError: the environment does not exist, has spaces of another kind (tuples, text, nested),
+            no length, or an option does not fit.
     """
 
     def __init__(self, env_id: str, **options: Any) -> None:
@@ -63,10 +66,8 @@ class GymnasiumPlant:
         self._options: GymnasiumOptions = parse_options(GymnasiumOptions, f"gymnasium:{env_id}", options)
         self._envs: list[Any] = []
         first = self._env(0)
-        self._action_shape = first.action_space.shape
-        names = self._options.observation_names
-        self._observation = _box(first.observation_space, f"observation space of {env_id}", names, "obs")
-        self._action = _box(first.action_space, f"action space of {env_id}", (), "action")
+        self._spaces = FlatSpaces(first, env_id, self._options.observation_names, self._options.action_masks)
+        self._observation, self._action = self._spaces.observation, self._spaces.action
         self._lengths = self._declare_scenarios(first)
         self._scenarios = {
             name: Scenario(name, i, self._lengths[name], s.title or name, s.description)
@@ -143,7 +144,7 @@ class GymnasiumPlant:
         for i, name, seed in zip(indices, names, seeds, strict=True):
             options = self._declared()[name].reset_options
             obs, _ = self._env(i).reset(seed=int(seed), options=dict(options) or None)
-            self._obs[i] = np.asarray(obs, dtype=np.float32).reshape(-1)
+            self._obs[i] = self._spaces.row(self._env(i), obs)
             self._t[i], self._steps[i] = 0, self._lengths[name]
             self._over[i] = self._failed[i] = self._broken[i] = False
         return self._obs[list(indices)].copy()
@@ -167,8 +168,8 @@ class GymnasiumPlant:
         self._t[i] += 1
         try:
             # An episode's length is the scenario's; the environment's own truncation has no say.
-            obs, reward, terminated, _, info = self._env(i).step(action.reshape(self._action_shape))
-            values = np.asarray(obs, dtype=np.float64).reshape(-1)
+            obs, reward, terminated, _, info = self._env(i).step(self._spaces.command(action))
+            values = self._spaces.row(self._env(i), obs)
             gained = float(reward)
             extra = [float(info[key]) for key in self._options.info_variables]
         except Exception:  # noqa: BLE001  (whatever breaks inside a foreign simulator is a failed solver, not our crash)
@@ -184,8 +185,10 @@ class GymnasiumPlant:
         return gained
 
     def _report(self, reward: Float64) -> dict[str, Float64]:
-        columns = np.where(self._failed[:, None], np.nan, self._obs.astype(np.float64)).T
-        values = dict(zip(self._observation.names, np.ascontiguousarray(columns), strict=True))
+        values: dict[str, Float64] = {}
+        if self._observation.names:
+            columns = np.where(self._failed[:, None], np.nan, self._obs.astype(np.float64)).T
+            values = dict(zip(self._observation.names, np.ascontiguousarray(columns), strict=True))
         values["reward"] = reward
         return values | dict(zip(self._options.info_variables, self._info.copy(), strict=True))
 
@@ -227,15 +230,3 @@ def _make(env_id: str, kwargs: Mapping[str, Any]) -> Any:
         raise PlantError(
             f"The environment {env_id!r} does not take {sorted(kwargs)} ({error}); correct plant.options.kwargs."
         ) from None
-
-
-def _box(space: Any, what: str, names: tuple[str, ...], prefix: str) -> Box:
-    import gymnasium
-
-    if not isinstance(space, gymnasium.spaces.Box):
-        raise PlantError(f"The {what} is {space}; only Box spaces can be driven.")
-    size = int(np.prod(space.shape))
-    if names and len(names) != size:
-        raise PlantError(f"observation_names has {len(names)} names, but the {what} has {size} components.")
-    low, high = (np.asarray(v, dtype=np.float32).reshape(-1) for v in (space.low, space.high))
-    return Box(low, high, names or tuple(f"{prefix}_{i}" for i in range(size)))
