@@ -258,15 +258,16 @@ def _sequence(case: Case, model: Any, normalise: Any, checkpoint: Any, rows: int
     stacked: Any = None
     for step in range(steps):
         samples = [_lit(space.sample(), step * batch + i) for i in range(batch)]
-        raw: Any = {key: np.stack([s[key] for s in samples]) for key in samples[0]} if isinstance(samples[0], dict) else (
-            np.stack(samples))  # fmt: skip
+        raw: Any = np.stack(samples) if not isinstance(samples[0], dict) else None
+        raw = {key: np.stack([s[key] for s in samples]) for key in samples[0]} if raw is None else raw
         channels_first = _channels_first(raw)
         mask = masks_of(ACTIONS[case.action], batch, step) if case.algorithm == "MaskablePPO" else None
         given = driver.inputs(_flat(channels_first, batch, mask))
         seen = raw
         if checkpoint.policy.frames > 1:
             size = raw.shape[-1] * (FRAMES - 1)
-            before = np.zeros((*raw.shape[:-1], size), raw.dtype) if stacked is None else stacked[..., raw.shape[-1] :]
+            start = np.zeros((*raw.shape[:-1], size), raw.dtype)
+            before = start if stacked is None else stacked[..., raw.shape[-1] :]
             seen = stacked = np.concatenate([before, raw], axis=-1)
         seen = _channels_first(seen)
         seen = normalise.normalize_obs(seen) if normalise is not None else seen
