@@ -59,7 +59,7 @@ def document() -> str:
     """docs/configuration.md."""
     parts = [INTRODUCTION]
     for name, field in ReleaseConfig.model_fields.items():
-        parts += _section(name, _model(field))
+        parts += _section("channels.NAME" if name == "channels" else name, _model(field))
     parts += _section("gate.rules[]", RuleConfig)
     parts += ["### The default rules\n", *_default_rules()]
     return "\n".join(parts)
@@ -70,6 +70,13 @@ def default_file() -> str:
     lines = [YAML_HEAD]
     for name, field in ReleaseConfig.model_fields.items():
         model = _model(field)
+        if name == "channels":
+            lines += [
+                f"# {_summary(model)}",
+                "channels: {}  # by name: docs/configuration.md lists what can be demanded",
+                "",
+            ]
+            continue
         lines += [f"# {_summary(model)}", f"{name}:", *_values(model, model(), "  "), ""]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -78,12 +78,12 @@ def note_error(error: Exception) -> None:
 
 
 def load_config(params: Mapping[str, Any]) -> ReleaseConfig:
-    """The configuration file of the trigger form with the form's own values put over it."""
+    """The configuration file of the trigger form, and what the form tightens in it."""
     from gate5.config.models import ReleaseConfig
     from gate5.io.paths import resolve_path
     from gate5_dag.settings import overrides
 
-    return ReleaseConfig.load(resolve_path(params["config"]), overrides(dict(params)))
+    return ReleaseConfig.load_form(resolve_path(params["config"]), overrides(dict(params)))
 
 
 def answered_by() -> str | None:

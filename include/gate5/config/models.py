@@ -10,28 +10,15 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from gate5.config.backends import BackendChoice, BackendName
 from gate5.config.operators import OperatorName
+from gate5.config.section import Section, json_types
 from gate5.config.text import explain, override, read_yaml
+from gate5.config.tighten import tighten
 from gate5.errors import ConfigError
-from gate5.io.canonical import digest, dumps
-
-
-class Section(BaseModel):
-    """A part of the configuration: immutable, and closed against unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def _json_types(value: dict[str, Any], what: str) -> dict[str, Any]:
-    """``value`` if it is JSON's types alone: the configuration is hashed and stored as JSON."""
-    try:
-        dumps(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"only JSON's types can be {what} ({error})") from None
-    return value
+from gate5.io.canonical import digest
 
 
 class PlantConfig(Section):
@@ -43,7 +30,7 @@ class PlantConfig(Section):
     @field_validator("options")
     @classmethod
     def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _json_types(value, "options of a plant")
+        return json_types(value, "options of a plant")
 
 
 class CheckpointConfig(Section):
@@ -321,6 +308,20 @@ class ReleaseSection(Section):
     approval_timeout_hours: float = Field(24.0, gt=0, description="after this long without an answer: rejected")
 
 
+class ChannelConfig(Section):
+    """What a channel demands of every release, whatever a run, its form or its own `release` and `gate` say."""
+
+    require_backend: BackendName | None = Field(None, description="refuse an engine of another backend")
+    approval: Literal["none", "required"] = Field("none", description="`required`: a person decides")
+    approvers: tuple[str, ...] | None = Field(None, min_length=1, description="who may approve; null: anybody")
+    signatures: int = Field(1, ge=1, le=9, description="of this many keys a promotion needs a signature")
+    sla_p99_ms: float | None = Field(None, gt=0, description="the largest SLA that a run may judge by")
+    rules: tuple[RuleConfig, ...] = Field((), description="rules that every run is judged by, at least as strictly")
+    scenarios: tuple[str, ...] | None = Field(None, min_length=1, description="scenarios that every run covers")
+    episodes: int | None = Field(None, ge=1, description="the least number of episodes of each scenario")
+    freeze: str | None = Field(None, min_length=1, description="why nothing is promoted at present; null: not frozen")
+
+
 class ScheduleConfig(Section):
     """When the release DAG starts by itself, besides on the asset `gate5_candidate`."""
 
@@ -348,7 +349,7 @@ class RetrainConfig(Section):
     @field_validator("options")
     @classmethod
     def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _json_types(value, "options of the training")
+        return json_types(value, "options of the training")
 
 
 class ReleaseConfig(Section):
@@ -367,6 +368,9 @@ class ReleaseConfig(Section):
     gate: GateConfig = Field(default_factory=GateConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
     release: ReleaseSection = Field(default_factory=ReleaseSection)
+    channels: dict[str, ChannelConfig] = Field(
+        default_factory=dict, description="by channel: what it demands (below); a run can ask for more, never for less"
+    )
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     retrain: RetrainConfig = Field(default_factory=RetrainConfig)
 
@@ -382,8 +386,32 @@ class ReleaseConfig(Section):
         if path is not None:
             data = read_yaml(Path(path))
         for key, value in (overrides or {}).items():
+            if key.partition(".")[0] == "channels":
+                raise ConfigError(f"{key!r} cannot be overridden: what a channel demands is changed in {source} alone.")
             override(data, key, value)
         return cls.parse(data, source)
+
+    @classmethod
+    def load_form(cls, path: str | os.PathLike[str], overrides: dict[str, Any]) -> ReleaseConfig:
+        """As ``load``, where the overrides come from a form: they can tighten what the file says, and never loosen it.
+
+        What the file says in so many words about approval, backend and SLA is what its own channel demands; on another
+        channel, that one's section in ``channels`` alone counts.
+
+        Raises:
+            ConfigError: as ``load``.
+        """
+        own, run = cls.load(path), cls.load(path, overrides)
+        if own.release.channel != run.release.channel:
+            return run
+        said = own.release.model_dump(include={"approval", "require_backend"})
+        if "sla_p99_ms" in own.gate.model_fields_set:
+            said["sla_p99_ms"] = own.gate.sla_p99_ms
+        return run.tightened(ChannelConfig(**said))
+
+    def tightened(self, demands: ChannelConfig) -> ReleaseConfig:
+        """This configuration, made to ask for no less than ``demands``."""
+        return type(self).model_validate(tighten(self.plain(), demands.model_dump(mode="json")))
 
     @classmethod
     def parse(cls, data: Any, source: str = "the configuration") -> ReleaseConfig:
@@ -393,7 +421,9 @@ class ReleaseConfig(Section):
                 f"{source} must be a mapping of sections (`gate:` and so on), but it is {type(data).__name__}."
             )
         try:
-            return cls.model_validate(data)
+            config = cls.model_validate(data)
+            demands = config.channels.get(config.release.channel)
+            return config if demands is None else config.tightened(demands)
         except ValidationError as error:
             raise ConfigError(explain(error, source, cls)) from None
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from gate5.config.models import Section
+from gate5.config.section import Section
 from gate5.errors import ConfigError
 from gate5.io import canonical
 
