@@ -31,7 +31,7 @@ from gate5.engine.base import Float32
 from gate5.evaluation.observations import collect_observations
 from gate5.export import ONNXExporter
 from gate5.latency.series import Series
-from gate5.latency.thread import ordinary, quiet
+from gate5.latency.thread import measuring_thread, ordinary_scheduling
 from gate5.plant.registry import open_plant
 
 Runner = Callable[[Float32], Float32]
@@ -119,10 +119,10 @@ def measure(runners: dict[str, Runner], obs: Float32, rounds: int) -> tuple[dict
     rows = [obs[index : index + 1] for index in range(len(obs))]
     spent = {name: np.zeros((rounds, BLOCK), np.int64) for name in runners}
     clock = time.perf_counter_ns
-    with quiet() as thread:
+    with measuring_thread() as thread:
         for number in range(-2, rounds):  # two rounds of warm-up
             for name, run in runners.items():
-                with ordinary(thread):
+                with ordinary_scheduling(thread):
                     time.sleep(0.01)
                 into = spent[name][max(number, 0)]
                 for index in range(BLOCK):

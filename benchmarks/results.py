@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from gate5 import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -16,13 +16,12 @@ RESULTS = ROOT / "docs" / "results"
 
 def description(packages: tuple[str, ...] = ()) -> dict[str, Any]:
     """The machine, the code's commit and the packages' versions, plain JSON types."""
-    from gate5.provenance import machine
-
+    versions = provenance.library_versions(packages)
     return {
-        **machine(),
-        "commit": _commit(),
+        **provenance.machine(),
+        "commit": provenance.commit() or "unknown",
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        "packages": {name: _version(name) for name in packages},
+        "packages": {name: versions.get(name) for name in packages},
     }
 
 
@@ -61,21 +60,3 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     """A Markdown table; the first column to the left, the others to the right."""
     ruler = "|---|" + "---:|" * (len(head) - 1)
     return ["| " + " | ".join(head) + " |", ruler, *("| " + " | ".join(row) + " |" for row in rows)]
-
-
-def _commit() -> str:
-    try:
-        head, changes = (
-            subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-            for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return f"{head} with changes" if changes else head
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

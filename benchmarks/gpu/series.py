@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gate5.latency.quantiles import quantile, upper_bound
-from gate5.latency.thread import ordinary, quiet
+from gate5.latency.thread import measuring_thread, ordinary_scheduling
 
 CURVE = [*(index / 100 for index in range(1, 99)), 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.999, 0.9995, 1.0]
 
@@ -20,10 +20,10 @@ def interleave(
     """Nanoseconds per run; the runners take turns within each round, on the CPU where ``choose`` fares best."""
     spent = {name: np.zeros((rounds, block), np.int64) for name in runners}
     clock = time.perf_counter_ns
-    with quiet(trial=runners.get(choose or "")) as thread:
+    with measuring_thread(workload=runners.get(choose or "")) as thread:
         for number in range(-1, rounds):
             for name, run in runners.items():
-                with ordinary(thread):
+                with ordinary_scheduling(thread):
                     time.sleep(0.01)
                 for _ in range(50):
                     run()

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
 from importlib import metadata
@@ -42,10 +43,10 @@ def describe() -> dict[str, Any]:
     }
 
 
-def library_versions() -> dict[str, str]:
-    """The installed versions of the libraries that shape a release."""
+def library_versions(names: Sequence[str] = LIBRARIES) -> dict[str, str]:
+    """The installed versions of packages, those that shape a release; what is not installed is left out."""
     found = {}
-    for name in LIBRARIES:
+    for name in names:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gate5.engine.tensorrt import available, trial
+from gate5.engine.tensorrt import available, isolated
 from gate5.engine.tensorrt.graph import CudaGraph
 from gate5.engine.tensorrt.inspector import built_precision, parse, precision_of
 from gate5.engine.tensorrt.runtime import check_hardware
@@ -187,13 +187,13 @@ def test_child_that_dies_does_not_take_us_with_it(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(subprocess, "run", crash)
     with pytest.raises(EngineError, match="ended by signal 11"):
-        trial.deserialise(b"plan", "0" * 64)
+        isolated.deserialise(b"plan", "0" * 64)
 
 
 @pytest.mark.skipif(available.missing() is None, reason="this machine has TensorRT and a GPU")
 def test_child_without_tensorrt_says_so() -> None:
     with pytest.raises(EngineError, match=r"cannot be deserialised.*(tensorrt|pycuda|CUDA)"):
-        trial.deserialise(b"plan", "1" * 64)
+        isolated.deserialise(b"plan", "1" * 64)
 
 
 class Driver:

@@ -30,7 +30,7 @@ from gate5.latency import thread
 from gate5.latency.benchmark import LatencyBenchmark
 from gate5.latency.quantiles import quantile, upper_bound, upper_rank
 from gate5.latency.report import LatencyReport
-from gate5.latency.thread import Quiet, quiet
+from gate5.latency.thread import MeasuringThread, measuring_thread
 
 CONFIG = LatencyConfig(iterations=1000, warmup=20, blocks=4, cadence_ms=0.5, gaps_ms=(), cadence_iterations=20)
 
@@ -114,19 +114,19 @@ def test_thread_is_pinned_and_restored() -> None:
 
 def test_restored_after_a_failure() -> None:
     affinity, policy = os.sched_getaffinity(0), os.sched_getscheduler(0)
-    with pytest.raises(RuntimeError, match="broken"), quiet():
+    with pytest.raises(RuntimeError, match="broken"), measuring_thread():
         raise RuntimeError("broken")
     assert (os.sched_getaffinity(0), os.sched_getscheduler(0), gc.isenabled()) == (affinity, policy, True)
 
 
 def test_chosen_cpu() -> None:
     last = max(os.sched_getaffinity(0))
-    with quiet(last) as state:
+    with measuring_thread(last) as state:
         assert os.sched_getaffinity(0) == {last}
         assert state.cpu == last
 
 
-def test_the_calmest_cpu_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cpu_with_the_smallest_p99_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two CPUs the one with more slow calls in a hundred is not taken, though it is the quicker one at p95."""
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
@@ -139,7 +139,7 @@ def test_the_calmest_cpu_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
         for noisy in allowed[:2]:
             now = _clock(noisy)
             pinned.clear()
-            with quiet(trial=lambda: pinned.append(_here())) as state:
+            with measuring_thread(workload=lambda: pinned.append(_here())) as state:
                 assert state.cpu in allowed[:2]
                 assert state.cpu != noisy
                 assert _here() == {state.cpu}
@@ -171,7 +171,7 @@ def test_a_slow_thing_is_not_tried_for_long(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
-    with quiet(trial=slow):
+    with measuring_thread(workload=slow):
         pass
     assert 0 < len(calls) < 200  # of 8,000
 
@@ -211,7 +211,7 @@ def test_no_rest_within_a_block_on_a_quiet_machine(monkeypatch: pytest.MonkeyPat
 def test_when_the_thread_rests() -> None:
     """The kernel stops a real-time thread for 50 ms in each second that it hogs: a slow engine rests before."""
     benchmark = LatencyBenchmark(Recorder(), CONFIG)
-    real_time, plain = Quiet(0, "SCHED_FIFO 1"), Quiet(0, "ordinary")
+    real_time, plain = MeasuringThread(0, "SCHED_FIFO 1"), MeasuringThread(0, "ordinary")
     assert benchmark._pace(real_time, 10_000, 100).burst is None
     slow = benchmark._pace(real_time, 10_000_000, 0)
     assert slow.burst is not None

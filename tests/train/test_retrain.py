@@ -136,19 +136,19 @@ class Lost(Full):
 
 def test_an_episode_that_ends_early_is_not_sane() -> None:
     row, _ = Evaluator(SCO2Plant()).run(Full(), "steady_state", [1])
-    (reason,) = retrain.insane("steady_state", row)
+    (reason,) = retrain.sanity_failures("steady_state", row)
     assert reason.startswith("steady_state: 1 episode(s) ended early (constraint ")
 
 
 def test_actions_that_are_no_numbers_are_not_sane() -> None:
     row, _ = Evaluator(SCO2Plant()).run(Lost(), "steady_state", [1])
-    assert any("action(s) were not finite" in reason for reason in retrain.insane("steady_state", row))
+    assert any("action(s) were not finite" in reason for reason in retrain.sanity_failures("steady_state", row))
 
 
 def test_a_failing_solver_and_a_return_that_is_no_number_are_not_sane() -> None:
     row, _ = Evaluator(SCO2Plant()).run(Full(), "steady_state", [1])
     row = replace(row, solver_failures=3, return_mean=None, end_reasons={"solver failure": 1})
-    assert retrain.insane("s", row) == [
+    assert retrain.sanity_failures("s", row) == [
         "s: the plant's solver failed in 3 step(s)",
         "s: the return is not finite",
         "s: 1 episode(s) ended early (solver failure)",

@@ -21,7 +21,7 @@ from gate5.latency import gaps as idle_gaps
 from gate5.latency.quantiles import quantile
 from gate5.latency.report import LatencyReport
 from gate5.latency.series import Series
-from gate5.latency.thread import Counters, Quiet, ordinary, quiet
+from gate5.latency.thread import Counters, MeasuringThread, measuring_thread, ordinary_scheduling
 from gate5.provenance import machine
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class LatencyBenchmark:
         rows = _rows(observations, self.engine.info.obs_dim)
         state = getattr(self.engine, "device_state", None)
         before = state() if state else None
-        with quiet(self.config.cpu, lambda: self.engine.infer(rows[0])) as thread:
+        with measuring_thread(self.config.cpu, lambda: self.engine.infer(rows[0])) as thread:
             start = Counters.now(thread.cpu)
             typical = self._warm_up(rows)
             switches = Counters.now(thread.cpu).involuntary - start.involuntary
@@ -127,7 +127,7 @@ class LatencyBenchmark:
             spent.append(clock() - begin)
         return max(int(np.median(spent)), 1)
 
-    def _pace(self, thread: Quiet, typical_ns: int, switches: int) -> Pace:
+    def _pace(self, thread: MeasuringThread, typical_ns: int, switches: int) -> Pace:
         """When to rest within a block.
 
         A GPU that idles is slow at the next inference, so the rule is: never. There are two exceptions. A real-time
@@ -141,7 +141,7 @@ class LatencyBenchmark:
         return Pace(burst, 0.05) if burst < self.config.iterations // self.config.blocks else Pace(None)
 
     def _back_to_back(
-        self, rows: list[Float32], thread: Quiet, pace: Pace
+        self, rows: list[Float32], thread: MeasuringThread, pace: Pace
     ) -> tuple[Int64, list[dict[str, float]], Float32]:
         total, count = self.config.iterations, self.config.blocks
         spent = np.zeros(total, np.int64)
@@ -150,7 +150,7 @@ class LatencyBenchmark:
         edges = np.linspace(0, total, count + 1).astype(int).tolist()
         blocks = []
         for first, last in itertools.pairwise(edges):
-            with ordinary(thread):
+            with ordinary_scheduling(thread):
                 time.sleep(_PAUSE_S)
             begin = Counters.now(thread.cpu)
             step = pace.burst or max(last - first, 1)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_TRIAL_CALLS = 500
-_TRIAL_NS = 40_000
+_SELECTION_CALLS = 500
+_SELECTION_NS = 40_000
 _RUSAGE_THREAD = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
 
 @dataclass
-class Quiet:
+class MeasuringThread:
     """How the measuring thread runs.
 
     Attributes:
@@ -67,7 +67,7 @@ class Counters:
 
 
 @contextlib.contextmanager
-def quiet(cpu: int | None = None, trial: Callable[[], object] | None = None) -> Iterator[Quiet]:
+def measuring_thread(cpu: int | None = None, workload: Callable[[], object] | None = None) -> Iterator[MeasuringThread]:
     """Pin the calling thread, raise its priority as far as is allowed, and switch the garbage collector off.
 
     A controller at a plant runs like this (SCHED_FIFO, one CPU of its own), so it is what the policy's latency means
@@ -75,7 +75,7 @@ def quiet(cpu: int | None = None, trial: Callable[[], object] | None = None) -> 
 
     Args:
         cpu: which CPU; ``None``: the one that was idle most during the last tenth of a second.
-        trial: what will be measured; with it, and without ``cpu``, the CPU is the one where it has the smallest p99,
+        workload: what will be measured; with it, and without ``cpu``, the CPU is the one where it has the smallest p99,
             as whoever sets a controller up chooses one: CPUs of one machine differ by their interrupts, their
             neighbours on a core and their way to the GPU.
     """
@@ -86,9 +86,9 @@ def quiet(cpu: int | None = None, trial: Callable[[], object] | None = None) -> 
     gc.collect()
     gc.disable()
     try:
-        if cpu is None and chosen is not None and before is not None and trial is not None and len(before) > 1:
-            chosen = _pin(_calmest(before, chosen, trial), before)
-        yield Quiet(chosen, scheduling)
+        if cpu is None and chosen is not None and before is not None and workload is not None and len(before) > 1:
+            chosen = _pin(_smallest_p99(before, chosen, workload), before)
+        yield MeasuringThread(chosen, scheduling)
     finally:
         if collecting:
             gc.enable()
@@ -99,7 +99,7 @@ def quiet(cpu: int | None = None, trial: Callable[[], object] | None = None) -> 
 
 
 @contextlib.contextmanager
-def ordinary(state: Quiet) -> Iterator[None]:
+def ordinary_scheduling(state: MeasuringThread) -> Iterator[None]:
     """Leave real-time scheduling for a while: the kernel stops a real-time thread that never rests."""
     if state.preemptible:
         yield
@@ -121,7 +121,7 @@ def _affinity() -> set[int] | None:
 def _pin(cpu: int | None, allowed: set[int] | None) -> int | None:
     if allowed is None:
         return None
-    chosen = cpu if cpu is not None else _quietest(allowed)
+    chosen = cpu if cpu is not None else _most_idle(allowed)
     try:
         os.sched_setaffinity(0, {chosen})
     except (OSError, ValueError):
@@ -129,7 +129,7 @@ def _pin(cpu: int | None, allowed: set[int] | None) -> int | None:
     return chosen
 
 
-def _quietest(allowed: set[int]) -> int:
+def _most_idle(allowed: set[int]) -> int:
     first = _idle_ticks()
     time.sleep(0.1)
     second = _idle_ticks()
@@ -137,18 +137,18 @@ def _quietest(allowed: set[int]) -> int:
     return max(allowed, key=lambda cpu: (second.get(cpu, 0) - first.get(cpu, 0), cpu))
 
 
-def _calmest(allowed: set[int], quietest: int, trial: Callable[[], object]) -> int:
-    """The CPU where ``trial`` has the smallest p99.
+def _smallest_p99(allowed: set[int], most_idle: int, workload: Callable[[], object]) -> int:
+    """The CPU where ``workload`` has the smallest p99.
 
     That takes many calls, so it goes in rounds: each try is twice as long as the one before, and of the CPUs left only
     the better half goes on. Within a round each is tried twice, so that a passing disturbance is not all.
     """
-    left, calls = [quietest, *sorted(allowed - {quietest})], _TRIAL_CALLS
+    left, calls = [most_idle, *sorted(allowed - {most_idle})], _SELECTION_CALLS
     while len(left) > 1:
         spent: dict[int, list[int]] = {}
         for cpu in (*left, *reversed(left)):
             if _pin(cpu, allowed) == cpu:
-                spent.setdefault(cpu, []).extend(_tried(trial, calls))
+                spent.setdefault(cpu, []).extend(_timed(workload, calls))
         times = {cpu: sorted(values) for cpu, values in spent.items()}
         left = sorted(times, key=lambda cpu: _tail(times[cpu]))[: len(left) // 2] or left[:1]
         calls *= 2
@@ -160,15 +160,15 @@ def _tail(ordered: list[int]) -> tuple[int, int]:
     return ordered[int(0.99 * (len(ordered) - 1))], ordered[len(ordered) // 2]
 
 
-def _tried(trial: Callable[[], object], calls: int) -> list[int]:
+def _timed(workload: Callable[[], object], calls: int) -> list[int]:
     """Nanoseconds of so many calls, 40 us each at most; the first few, into cold caches, are left out."""
     clock, spent = time.perf_counter_ns, list[int]()
     for _ in range(3):
-        trial()
-    end = clock() + _TRIAL_NS * calls
+        workload()
+    end = clock() + _SELECTION_NS * calls
     while len(spent) < calls:
         begin = clock()
-        trial()
+        workload()
         spent.append(clock() - begin)
         if begin > end:
             break

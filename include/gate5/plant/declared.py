@@ -106,11 +106,11 @@ def with_limits(constraints: tuple[Constraint, ...], limits: Any, plant: str) ->
             raise PlantError(
                 f"The constraint {name!r} gets {changes!r}; give `low`, `high` or both, such as {{high: 705}}."
             )
-        known[name] = _moved(known[name], changes, plant)
+        known[name] = _with_changes(known[name], changes, plant)
     return tuple(known.values())
 
 
-def _moved(constraint: Constraint, changes: Mapping[Any, Any], plant: str) -> Constraint:
+def _with_changes(constraint: Constraint, changes: Mapping[Any, Any], plant: str) -> Constraint:
     for side, value in changes.items():
         own = [name for name in _LIMITS if getattr(constraint, name) is not None]
         if side not in own:

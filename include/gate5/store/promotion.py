@@ -102,7 +102,7 @@ def promote(
         if entry is not None:
             return _done("promoted", entry, entries)
         _wait(attempt)
-    raise _never(store, channel)
+    raise _nothing_promoted(store, channel)
 
 
 def rollback(
@@ -143,7 +143,7 @@ def rollback(
         if made:
             return _done("rolled_back", made[0], entries[entries.index(made[0]) + 1 :])
         if to is None and seen is not None and entries[0].sha256 != seen:
-            raise _moved(entries[0])
+            raise _channel_changed(entries[0])
         target = _target(channel, entries, to)
         if target == entries[0].release:
             return _already(entries)
@@ -153,7 +153,7 @@ def rollback(
             return _done("rolled_back", entry, entries)
         seen = entries[0].sha256
         _wait(attempt)
-    raise _never(store, channel)
+    raise _nothing_promoted(store, channel)
 
 
 def _checked_release(
@@ -256,7 +256,7 @@ def _promoted_release(
     return release
 
 
-def _moved(newest: ChannelEntry) -> StoreError:
+def _channel_changed(newest: ChannelEntry) -> StoreError:
     return StoreError(
         f"The channel {newest.channel} was changed at the same time: its current release is now {newest.release}; look "
         "at `gate5 history` and say with --to which one you want."
@@ -267,7 +267,7 @@ def _wait(attempt: int) -> None:
     time.sleep(random.uniform(0, min(0.25, 0.005 * 2**attempt)))  # noqa: S311 (only spreads the losers of a race)
 
 
-def _never(store: ArtifactStore, channel: str) -> StoreError:
+def _nothing_promoted(store: ArtifactStore, channel: str) -> StoreError:
     return StoreError(
         f"The channel {channel} in {store.uri} was changed by others {ATTEMPTS} times in a row; try again later."
     )

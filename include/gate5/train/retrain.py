@@ -167,7 +167,7 @@ def quick_check(config: ReleaseConfig, uri: str) -> Checked:
     seeds = range(first, first + config.retrain.episodes)
     rows = {name: evaluator.run(policy, name, seeds)[0] for name in plant.scenarios}
     checked = Checked(
-        reasons=[reason for name, row in rows.items() for reason in insane(name, row)],
+        reasons=[reason for name, row in rows.items() for reason in sanity_failures(name, row)],
         returns={name: row.return_mean for name, row in rows.items()},
         violations={name: row.violations for name, row in rows.items()},
     )
@@ -175,7 +175,7 @@ def quick_check(config: ReleaseConfig, uri: str) -> Checked:
     return checked
 
 
-def insane(scenario: str, row: ControllerResult) -> list[str]:
+def sanity_failures(scenario: str, row: ControllerResult) -> list[str]:
     """Why a policy that drove a scenario so is not worth a release."""
     reasons = []
     if row.solver_failures:

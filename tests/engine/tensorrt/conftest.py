@@ -21,7 +21,7 @@ import pytest
 from onnx import numpy_helper
 
 from gate5.config.models import EngineConfig, ProfileConfig
-from gate5.engine.tensorrt import trial
+from gate5.engine.tensorrt import isolated
 from gate5.engine.tensorrt.builder import TensorRTExporter
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 
@@ -319,7 +319,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     made = Cuda()
     monkeypatch.setitem(sys.modules, "pycuda", SimpleNamespace(driver=made))
     monkeypatch.setitem(sys.modules, "pycuda.driver", made)
-    monkeypatch.setattr(trial, "deserialise", lambda blob, digest: None)
+    monkeypatch.setattr(isolated, "deserialise", lambda blob, digest: None)
     return made
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate5.engine.tensorrt import trial
+from gate5.engine.tensorrt import isolated
 from gate5.engine.tensorrt.before_10.plans import pack, unpack
 from gate5.errors import EngineError
 
@@ -67,7 +67,7 @@ def test_a_damaged_file_is_told_without_a_child(damaged: bytes, monkeypatch: pyt
 
     monkeypatch.setattr(subprocess, "run", child)
     with pytest.raises(EngineError, match="damaged archive of TensorRT plans"):
-        trial.deserialise(damaged, "2" * 64)
+        isolated.deserialise(damaged, "2" * 64)
 
 
 @given(position=st.integers(0, len(BLOB) - 1), value=st.integers(0, 255))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gate5.engine.base import ConfinedEngine, EngineInfo, Float32
-from gate5.engine.tensorrt import compat, trial
+from gate5.engine.tensorrt import compat, isolated
 from gate5.engine.tensorrt import gpu as gpu_module
 from gate5.engine.tensorrt.before_10 import frames, plans
 from gate5.engine.tensorrt.chained import chained_ms
@@ -45,7 +45,7 @@ class TensorRTEngine(ConfinedEngine):
         gpu = Gpu()
         try:
             check_hardware(metadata, gpu.identity(), str(trt.__version__))
-            trial.deserialise(blob, str(metadata["blob_sha256"]))
+            isolated.deserialise(blob, str(metadata["blob_sha256"]))
             with gpu:
                 return cls(trt, gpu, blob, metadata, path)
         except BaseException:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gate5.config.models import EngineConfig
-from gate5.engine.tensorrt import trial
+from gate5.engine.tensorrt import isolated
 from gate5.engine.tensorrt.before_10 import plans
 from gate5.engine.tensorrt.builder import TensorRTExporter
 
@@ -30,5 +30,5 @@ def test_the_child_reads_every_plan(
     single, wide = plans.unpack(TensorRTExporter(settings()).build(graph).blob)
     pair = {"no plan": (single, wide), "the first": (b"x", wide), "the second": (single, b"x")}[damaged]
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(plans.pack(*pair))))
-    assert trial.main() == (0 if damaged == "no plan" else 3)
+    assert isolated.main() == (0 if damaged == "no plan" else 3)
     assert cuda.depth == 0

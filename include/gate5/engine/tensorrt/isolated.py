@@ -24,7 +24,7 @@ def deserialise(blob: bytes, sha256: str) -> None:
         return
     plans.unpack(blob)  # a damaged archive is told without a child
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-m", "gate5.engine.tensorrt.trial"]
+    command = [sys.executable, "-m", "gate5.engine.tensorrt.isolated"]
     try:
         done = subprocess.run(
             command, input=blob, capture_output=True, timeout=_TIMEOUT_S, env=environment, check=False
