@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from gate5 import __version__
 from gate5.checkpoint.looks import looks_normalised
+from gate5.engine.backends.onnxruntime import open_session
 from gate5.engine.rows import as_rows
-from gate5.errors import CheckpointError, ExportError
+from gate5.errors import CheckpointError, EngineError, ExportError
 from gate5.export.report import ExportReport
 from gate5.io.canonical import number
 from gate5.parity.difference import Difference, WorstSample, difference
@@ -193,16 +194,14 @@ def run_graph(model: bytes, rows: Float32) -> Float32:
     Raises:
         ExportError: ONNX Runtime refuses it.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
     chunk = max(1, _CHUNK_NUMBERS // rows.shape[1]) if rows.shape[1] > 500 else len(rows)
     try:
-        session = onnxruntime.InferenceSession(as_rows(model), options, providers=["CPUExecutionProvider"])
+        session = open_session(as_rows(model))
         parts = [
             session.run(["action"], {"obs": rows[start : start + chunk]})[0] for start in range(0, len(rows), chunk)
         ]
+    except EngineError as error:
+        raise ExportError(str(error)) from error
     except Exception as error:  # onnxruntime's classes have no common root
         raise ExportError(f"ONNX Runtime does not run the exported graph: {str(error).splitlines()[0]}") from error
     return np.asarray(np.concatenate(parts), dtype=np.float32)

@@ -13,6 +13,7 @@ from gate5.checkpoint.signature import Signature
 from gate5.config.backends import BACKENDS
 from gate5.config.models import ParityConfig
 from gate5.engine.backends import backend as backend_of
+from gate5.engine.backends.onnxruntime import open_session
 from gate5.engine.rows import as_rows, signature_of_graph
 from gate5.errors import ConfigError, EngineError
 from gate5.io.canonical import number
@@ -182,11 +183,8 @@ def _by_onnx(onnx: bytes, obs: Float32) -> tuple[Float32, str]:
 def _by_onnxruntime(onnx: bytes, obs: Float32) -> tuple[Float32, str]:
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    session = open_session(onnx)
     try:
-        session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
         actions = session.run(["action"], {"obs": obs})[0]
     except Exception as error:  # onnxruntime's classes have no common root
         raise EngineError(f"ONNX Runtime does not run the exported graph: {str(error).splitlines()[0]}") from error

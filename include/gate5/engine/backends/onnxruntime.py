@@ -23,7 +23,7 @@ def build(onnx: bytes, config: EngineConfig) -> BuiltEngine:
     Raises:
         EngineError: onnxruntime is missing or refuses the graph.
     """
-    session = _session(onnx, config.threads)
+    session = open_session(onnx, config.threads)
     obs_dim, act_dim = _sizes(session)
     digest = hashlib.sha256(onnx).hexdigest()
     metadata = {
@@ -51,7 +51,7 @@ class ONNXRuntimeEngine(ConfinedEngine):
         Raises:
             EngineError: onnxruntime is missing or refuses the graph, or the sizes are not those of ``metadata``.
         """
-        self._session = _session(blob, threads)
+        self._session = open_session(blob, threads)
         obs_dim, act_dim = _sizes(self._session)
         if (obs_dim, act_dim) != (metadata["obs_dim"], metadata["act_dim"]):
             raise EngineError(
@@ -125,7 +125,12 @@ class ONNXRuntimeEngine(ConfinedEngine):
         return self
 
 
-def _session(model: bytes, threads: int) -> Any:
+def open_session(model: bytes, threads: int = 1) -> Any:
+    """An ``onnxruntime.InferenceSession`` on the CPU, the same for the engine and for what is compared with it.
+
+    Raises:
+        EngineError: onnxruntime is missing or refuses the graph.
+    """
     try:
         import onnxruntime
     except ImportError:
