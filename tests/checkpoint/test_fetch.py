@@ -82,6 +82,35 @@ def test_s3(bucket: Any) -> None:
         fetch("s3://others/c", client=bucket)
 
 
+@pytest.mark.parametrize(
+    ("policy", "statistics"),
+    [("r/Env-v3.zip", "r/Env-v3/vecnormalize.pkl"), ("r/rl_model_64_steps.zip", "r/rl_model_vecnormalize_64_steps.pkl"),
+     ("r/m.zip", "r/vec_normalize.pkl"), ("m.zip", "vecnormalize.pkl"),
+     ("r/best/best_model.zip", "r/vecnormalize.pkl")],
+)  # fmt: skip
+def test_s3_layouts(bucket: Any, policy: str, statistics: str) -> None:
+    bucket.put_object(Bucket="models", Key=policy, Body=b"P")
+    bucket.put_object(Bucket="models", Key=statistics, Body=b"V")
+    files = fetch(f"s3://models/{policy}", client=bucket)
+    assert (files.vecnormalize, files.statistics) == (b"V", f"s3://models/{statistics}")
+    assert fetch(f"s3://models/{policy}", client=bucket, vecnormalize="none").vecnormalize is None
+    named = fetch(f"s3://models/{policy}", client=bucket, vecnormalize=f"s3://models/{statistics}")
+    assert named.vecnormalize == b"V"
+
+
+def test_s3_that_does_not_list(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that may read and not list finds the usual names all the same."""
+    from botocore.exceptions import ClientError
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectsV2")
+
+    monkeypatch.setattr(bucket, "get_paginator", refuse)
+    for key, body in (("a/rl_model_64_steps.zip", b"P"), ("a/rl_model_vecnormalize_64_steps.pkl", b"V")):
+        bucket.put_object(Bucket="models", Key=key, Body=body)
+    assert fetch("s3://models/a/rl_model_64_steps.zip", client=bucket).vecnormalize == b"V"
+
+
 def test_s3_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     client = make_client("http://127.0.0.1:9", "us-east-1", access_key="x", secret_key="x")
     with pytest.raises(StoreError, match=r"s3://models/a cannot be reached at http://127\.0\.0\.1:9"):

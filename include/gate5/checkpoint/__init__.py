@@ -120,6 +120,7 @@ class Checkpoint:
             "obs_dim": self.obs_dim,
             "act_dim": self.act_dim,
             "layers": [[int(size) for size in layer.weight.shape[::-1]] for layer in policy.layers],
+            "before": self._before_layers(),
             "parameters": policy.parameters,
             "activation": next((layer.activation for layer in policy.layers if layer.activation), None),
             "use_sde": policy.use_sde,
@@ -139,6 +140,13 @@ class Checkpoint:
             else {"clip": normaliser.clip, "epsilon": normaliser.epsilon, "count": normaliser.count},
             "notes": self._notes(),
         }
+
+    def _before_layers(self) -> str:
+        """What the layers come after: an LSTM, a CNN."""
+        cells = [str(cell.hidden) for cell in self.policy.lstm]
+        images = [encoder.key for encoder in self.policy.encoders if encoder.convolutions]
+        text = f", after a CNN on {', '.join(images)}" if images else ""
+        return f"{text}, after an LSTM of {'-'.join(cells)}" if cells else text
 
     def _action_end(self) -> str:
         policy = self.policy

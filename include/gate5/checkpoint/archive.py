@@ -71,6 +71,15 @@ def open_archive(content: bytes, uri: str) -> Archive:
     return Archive(data, {name: _array(name, tensor, uri) for name, tensor in tensors.items()}, tensors, version)
 
 
+def sb3_version_of(content: bytes) -> str | None:
+    """What wrote an archive, as far as it says; ``None`` for anything else, too."""
+    try:
+        with _open_zip(content) as file:
+            return _version(file)
+    except Exception:  # noqa: BLE001 - a damaged archive makes zipfile raise whatever it happens to hit
+        return None
+
+
 def _open_zip(content: bytes) -> zipfile.ZipFile:
     if content.count(b"PK\x01\x02") > _LIMIT_RECORDS:
         raise zipfile.BadZipFile(f"more than {_LIMIT_RECORDS} members")

@@ -83,8 +83,8 @@ def policy_class(data: dict[str, Any], uri: str) -> tuple[str, str]:
     if name not in POLICIES:
         raise CheckpointError(
             f"The checkpoint {uri} is the policy {shown}, which is not one of Stable-Baselines3's or sb3-contrib's "
-            "own: what it computes cannot be known without running its code; train with one of theirs, or export it "
-            "with torch.jit.script and its spaces (docs/checkpoints.md)."
+            "own: what it computes cannot be known without running its code; train with one of theirs "
+            "(docs/checkpoints.md)."
         )
     return name, POLICIES[name]
 

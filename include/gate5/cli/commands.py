@@ -158,6 +158,16 @@ def _pull(arguments: argparse.Namespace) -> Done:
     ), 0
 
 
+def _inspect(arguments: argparse.Namespace) -> Done:
+    from gate5.checkpoint import fetch
+    from gate5.checkpoint.inspection import inspect
+
+    settings = load_config(arguments).checkpoint
+    files = fetch(from_here(arguments.checkpoint), vecnormalize=settings.vecnormalize)
+    found = inspect(files, trust_pickle=settings.trust_pickle, frame_stack=settings.frame_stack)
+    return found, found.exit_code
+
+
 def _doctor(arguments: argparse.Namespace) -> Done:
     from gate5.cli.doctor import examine
 
@@ -284,6 +294,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("history", "a channel's releases, newest first", _history, _add_channel, CONFIG),
     Command("rollback", "put an earlier release back", _rollback, _add_rollback, CONFIG),
     Command("pull", "fetch, check and switch to a channel's release (edge)", _pull, _add_pull, CONFIG),
+    Command(
+        "inspect", "what a checkpoint is, and whether and how it can be released", _inspect, _add_checkpoint, CONFIG
+    ),
     Command("doctor", "what this machine has, what it lacks and how to get it", _doctor, needs=CONFIG),
     Command("keygen", "make a signing key", _keygen, _add_keygen, CONFIG),
     Command(

@@ -162,7 +162,7 @@ def quick_check(config: ReleaseConfig, uri: str) -> Checked:
     plant = open_plant(config.plant)
     found = _read(config, uri)
     check_fits(found, plant)
-    evaluator, policy = Evaluator(plant), TorchController(found.module)
+    evaluator, policy = Evaluator(plant), TorchController(found.module, found.signature)
     first = config.retrain.check_seed
     seeds = range(first, first + config.retrain.episodes)
     rows = {name: evaluator.run(policy, name, seeds)[0] for name in plant.scenarios}
