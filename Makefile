@@ -13,11 +13,13 @@ help:  ## what there is
 
 setup: $(STAMP)  ## make .venv and install everything (a second when nothing changed)
 
-$(STAMP): requirements.txt pyproject.toml
+$(STAMP): requirements.txt requirements-rtx.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not on the PATH: install Python 3.11, or say which with make PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the packages of requirements.txt into $(VENV) (about two minutes the first time) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt 2>$(VENV)/pip.log || { tail -20 $(VENV)/pip.log; exit 3; }
+	@case "$$(uname -s)-$$(uname -m)" in Linux-x86_64|Linux-aarch64) \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-rtx.txt 2>$(VENV)/pip.log || { tail -20 $(VENV)/pip.log; exit 3; };; esac
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . 2>$(VENV)/pip.log || { tail -20 $(VENV)/pip.log; exit 3; }
 	@touch $@
 

@@ -81,5 +81,11 @@ def test_the_cluster_adds_to_the_lock_and_changes_nothing() -> None:
 
 
 def test_a_gpu_worker_gets_tensorrt_pycuda_bindings_and_nvml() -> None:
-    assert set(pins("requirements-gpu.txt")) == {"tensorrt", "pycuda", "cuda-bindings", "nvidia-ml-py"}
+    assert set(pins("requirements-gpu.txt")) == {
+        "tensorrt",
+        "tensorrt-rtx",
+        "pycuda",
+        "cuda-bindings",
+        "nvidia-ml-py",
+    }
     assert pins("requirements-gpu.txt")["tensorrt"].startswith("10.16.")

@@ -10,16 +10,21 @@ lacks is a problem unless it stands behind ``has(trt, "Class.NAME")``.
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
-try:
-    import tensorrt_bindings as trt  # type: ignore[import-not-found]
-except ImportError:
-    import tensorrt as trt
+sys.path.pop(0)  # this folder has tests called tensorrt and tensorrt_rtx
+trt: Any
+for _name in ("tensorrt_bindings", "tensorrt", "tensorrt_rtx"):
+    try:
+        trt = importlib.import_module(_name)
+        break
+    except ImportError:
+        continue
 
 VARIABLES = {
     "builder": "Builder",
@@ -35,6 +40,7 @@ VARIABLES = {
     "inspector": "EngineInspector",
     "cache": "ITimingCache",
     "problem": "ParserError",
+    "validity": "EngineValidity",
 }
 
 

@@ -24,6 +24,8 @@ SOURCE = ROOT / "include" / "gate5" / "engine" / "tensorrt"
 SURFACE = Path(__file__).with_name("tensorrt_surface.py")
 CACHE = ROOT / "var" / "cache" / "tensorrt"
 VERSIONS = ("10.16.1.11", "11.4.0.106")
+#: Its bindings are whole: nothing has to stand in for a library.
+RTX = "1.7.1.116"
 FUNCTIONS = (
     "createInferBuilder_INTERNAL", "createInferRefitter_INTERNAL", "createInferRuntime_INTERNAL",
     "createNvOnnxParserRefitter_INTERNAL", "createNvOnnxParser_INTERNAL", "getBuilderPluginRegistry",
@@ -31,15 +33,19 @@ FUNCTIONS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="session", params=VERSIONS)
+@pytest.fixture(scope="session", params=(*VERSIONS, RTX))
 def surface(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Any]:
     """``surface(folder)``: what the checker says about the source in a folder, against one real binding."""
     version: str = request.param
-    binding = _binding(version)
-    stubs = _stubs(version.split(".")[0], tmp_path_factory.mktemp("stubs"))
+    added: dict[str, str] = {}
+    if version == RTX:
+        pytest.importorskip("tensorrt_rtx", reason="pip install 'gate5[rtx]' (Linux on x86-64 or aarch64)")
+    else:
+        stubs = _stubs(version.split(".")[0], tmp_path_factory.mktemp("stubs"))
+        added = {"PYTHONPATH": str(_binding(version)), "LD_LIBRARY_PATH": str(stubs)}
 
     def check(folder: Path) -> Any:
-        environment = {**os.environ, "PYTHONPATH": str(binding), "LD_LIBRARY_PATH": str(stubs)}
+        environment = {**os.environ, **added}
         done = subprocess.run(
             [sys.executable, str(SURFACE), str(folder)], env=environment, capture_output=True, text=True, check=False
         )
@@ -103,24 +109,33 @@ def test_everything_that_we_use_is_there(surface: Callable[[Path], Any]) -> None
     } <= set(found["uses"])
 
 
+def test_what_only_tensorrt_rtx_has_is_there(surface: Callable[[Path], Any]) -> None:
+    found = surface(SOURCE.with_name("tensorrt_rtx"))
+    if found["version"] != RTX:
+        assert found["problems"], "these names are TensorRT-RTX's own; the walk sees them"
+        return
+    assert found["problems"] == []
+    assert {"IBuilderConfig.set_compute_capability", "Runtime.get_engine_validity"} <= set(found["uses"])
+
+
 FAULTS = {
-    "unguarded FP16": ("config.set_flag(trt.BuilderFlag.FP16)", "BuilderFlag.FP16", ("11.4.0.106",)),
+    "unguarded FP16": ("config.set_flag(trt.BuilderFlag.FP16)", "BuilderFlag.FP16", ("11.4.0.106", RTX)),
     "unguarded explicit batch": (
         "network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH))",
         "EXPLICIT_BATCH",
-        ("11.4.0.106",),
+        ("11.4.0.106", RTX),
     ),
     "guard of another name": (
         'if has(trt, "BuilderFlag.TF32"):\n        config.set_flag(trt.BuilderFlag.FP16)',
         "BuilderFlag.FP16",
-        ("11.4.0.106",),
+        ("11.4.0.106", RTX),
     ),
-    "old bindings": ("context.execute_async_v2([1], stream)", "execute_async_v2", VERSIONS),
-    "old sizes": ("print(engine.num_bindings)", "num_bindings", VERSIONS),
-    "wrong keyword": ('profile.set_shape("obs", minimum=(1,), opt=(1,), max=(1,))', "set_shape", VERSIONS),
-    "too many arguments": ("builder.create_network(0, 1)", "create_network", VERSIONS),
-    "an argument too few": ('context.set_tensor_address("obs")', "set_tensor_address", VERSIONS),
-    "result without a name": ("print(network.get_input(0).colour)", "VARIABLES", VERSIONS),
+    "old bindings": ("context.execute_async_v2([1], stream)", "execute_async_v2", (*VERSIONS, RTX)),
+    "old sizes": ("print(engine.num_bindings)", "num_bindings", (*VERSIONS, RTX)),
+    "wrong keyword": ('profile.set_shape("obs", minimum=(1,), opt=(1,), max=(1,))', "set_shape", (*VERSIONS, RTX)),
+    "too many arguments": ("builder.create_network(0, 1)", "create_network", (*VERSIONS, RTX)),
+    "an argument too few": ('context.set_tensor_address("obs")', "set_tensor_address", (*VERSIONS, RTX)),
+    "result without a name": ("print(network.get_input(0).colour)", "VARIABLES", (*VERSIONS, RTX)),
 }
 
 

@@ -81,7 +81,14 @@ class EngineConfig(Section):
     backend: BackendChoice = Field(
         "auto", description="`auto`: TensorRT where it and a GPU are there, else ONNX Runtime on the CPU"
     )
-    precision: Literal["fp16", "fp32", "bf16"] = Field("fp16", description="TensorRT only; ONNX Runtime runs FP32")
+    precision: Literal["fp16", "fp32", "bf16"] = Field(
+        "fp16", description="TensorRT and TensorRT-RTX only; ONNX Runtime runs FP32"
+    )
+    targets: tuple[Annotated[str, Field(pattern=r"^sm[0-9]{2,3}$")], ...] = Field(
+        ("sm121",),
+        min_length=1,
+        description="TensorRT-RTX only: the GPUs that it builds for; sm121: DGX Spark",
+    )
     profile: ProfileConfig = Field(default_factory=ProfileConfig, description="batch sizes")
     optimization_level: int = Field(5, ge=0, le=5, description="TensorRT's builder: 5 tries the most kernels")
     candidates: int = Field(
@@ -142,7 +149,6 @@ class EvaluationConfig(Section):
     sensors: bool = Field(
         False, description="the plant's declared instruments (lag, noise, class) lie between plant and policy"
     )
-    quick: bool = Field(False, description="set by --quick: the budgets were cut, and the verdict and report say so")
     monte_carlo: int = Field(
         3_000,
         ge=0,

@@ -18,7 +18,10 @@ from gate5.engine.base import BuiltEngine, Engine, EngineController, EngineInfo
 from gate5.engine.rows import as_rows, signature_of_graph
 from gate5.errors import ConfigError, EngineError, IntegrityError
 
-__all__ = ["BuiltEngine", "Engine", "EngineController", "EngineInfo", "build", "choose_backend", "load", "timing_place"]
+__all__ = [
+    "BuiltEngine", "Engine", "EngineController", "EngineInfo", "build", "choose_backend", "elsewhere", "load",
+    "timing_place",
+]  # fmt: skip
 
 _KEYS = ("backend", "precision", "obs_dim", "act_dim", "batch_max", "onnx_sha256", "blob_sha256", "versions")
 
@@ -30,7 +33,7 @@ def choose_backend(config: EngineConfig) -> str:
         ConfigError: the backend that is demanded cannot be had here, or none can; the text says what is missing.
     """
     if config.backend != AUTO:
-        lacks = backend(config.backend).missing()
+        lacks = backend(config.backend).lacking_to_build()
         if lacks is None:
             return config.backend
         where = "run this on a GPU worker (docs/gpu.md), or " if backend(config.backend).needs_gpu else ""
@@ -45,6 +48,15 @@ def choose_backend(config: EngineConfig) -> str:
             return found.name
         lacking.append(f"{found.title}: {lacks}")
     raise ConfigError(f"No backend can be had on this machine ({'; '.join(lacking)}).")
+
+
+def elsewhere(metadata: dict[str, Any]) -> str | None:
+    """Why a built engine cannot run on this machine, one sentence; ``None``: it can, or ``load`` will say.
+
+    Args:
+        metadata: of ``BuiltEngine``.
+    """
+    return backend(metadata["backend"]).elsewhere(metadata)
 
 
 def timing_place(name: str) -> str | None:

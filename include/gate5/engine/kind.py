@@ -70,6 +70,14 @@ class Backend(ABC):
         """
         return (Part(self.title, lambda: installed(self.package), f"pip install {self.package}"),)
 
+    def lacking_to_build(self) -> str | None:
+        """The same for building alone, which may need less than running."""
+        return self.missing()
+
+    def elsewhere(self, metadata: dict[str, Any]) -> str | None:
+        """Why a built engine cannot run on this machine, one sentence; ``None``: it can, or the load will say."""
+        return None
+
     @abstractmethod
     def build(self, onnx: bytes, config: EngineConfig, *, timing_cache: bytes | None = None) -> BuiltEngine:
         """Build an engine from an exported graph; see ``gate5.engine.build``."""

@@ -164,13 +164,16 @@ def build(workspace: Workspace, config: ReleaseConfig) -> BuildResult:
         if built.timing_cache is not None:
             workspace.write("engine/timing.cache", built.timing_cache)
             timing_caches.keep(config.store, place, built.timing_cache)
-        with engine.load(built.blob, built.metadata, threads=config.engine.threads) as loaded:
-            info = loaded.info
+        # An engine for another machine cannot be opened here; what it is stands in its metadata all the same.
+        found = built.metadata
+        if engine.elsewhere(built.metadata) is None:
+            with engine.load(built.blob, built.metadata, threads=config.engine.threads) as loaded:
+                found = loaded.info.to_dict()
         return BuildResult(
             workspace=workspace.uri,
-            backend=info.backend,
-            precision=info.precision,
-            device=info.device,
+            backend=found["backend"],
+            precision=found["precision"],
+            device=found["device"],
             engine_sha256=tracker.outputs["engine/policy.engine"],
             size=len(built.blob),
         )
@@ -247,9 +250,7 @@ def compare(workspace: Workspace, config: ReleaseConfig) -> CompareResult:
         ]
         report = EvaluationReporter(judged_plant(config), config.evaluation).report(rows)
         tracker.write_json("comparison.json", report.to_dict())
-        tracker.write_json(
-            "robustness.json", robustness.joined(tracker, scenarios(config), judged_plant(config)).to_dict()
-        )
+        tracker.write_json("robustness.json", robustness.joined(tracker, scenarios(config)).to_dict())
         metrics = report.metrics()
         bounds = {
             name: (metrics.get(f"evaluation.{name}.difference.low"), metrics.get(f"evaluation.{name}.difference.high"))

@@ -17,7 +17,8 @@ from gate5.engine.tensorrt import compat
 from gate5.engine.tensorrt.before_10 import frames, plans
 from gate5.engine.tensorrt.before_10.fused import fused
 from gate5.engine.tensorrt.gpu import Gpu
-from gate5.engine.tensorrt.plan_builder import Plan, PlanBuilder, Profile
+from gate5.engine.tensorrt.network import Profile
+from gate5.engine.tensorrt.plan_builder import Plan, PlanBuilder
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import ConfigError, EngineError
 

@@ -151,6 +151,14 @@ def logger(trt: Any, messages: list[str]) -> Any:
     return Logger()
 
 
+def parser_error(trt: Any, problem: Any) -> str:
+    """The parser's own words for an error, with the node's name and operator where the version tells them (10 on)."""
+    where = f"node {problem.node()}"
+    if has(trt, "ParserError.node_operator") and has(trt, "ParserError.node_name"):
+        where += f", {problem.node_operator()} {problem.node_name()}"
+    return f"{problem.desc()} ({where})"
+
+
 def check_settings(trt: Any, settings: EngineConfig) -> None:
     """Refuse what this version cannot do, before anything is built.
 

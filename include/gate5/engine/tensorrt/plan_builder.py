@@ -10,11 +10,10 @@ from gate5.config.models import EngineConfig
 from gate5.engine.tensorrt import compat
 from gate5.engine.tensorrt.before_10.weights import linear_layers, stored_precision
 from gate5.engine.tensorrt.inspector import layers, precision_of
+from gate5.engine.tensorrt.network import Profile, add_profiles, last, parse
 from gate5.errors import EngineError
 
 _LOG = logging.getLogger("gate5.engine.tensorrt")
-
-Profile = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -68,15 +67,12 @@ class PlanBuilder:
         trt = self.trt
         logger = compat.logger(trt, self.messages)
         builder = trt.Builder(logger)
-        network = compat.create_network(trt, builder)
-        parser = trt.OnnxParser(network, logger)
-        if not parser.parse(graph):
-            problems = [_parser_error(parser.get_error(index)) for index in range(parser.num_errors)]
-            raise EngineError(f"TensorRT's ONNX parser refuses the graph: {'; '.join(problems) or self._last()}")
+        network, parser = parse(trt, builder, logger, graph, self.messages)
         config = builder.create_builder_config()
         self._configure(builder, config, network, profiles)
         reused = self._attach_cache(config, timing_cache)
         plan = builder.build_serialized_network(network, config)
+        del parser  # the network needed it until here
         if plan is None:
             raise EngineError(f"TensorRT could not build the engine: {self._last()}")
         cache = config.get_timing_cache()
@@ -96,13 +92,7 @@ class PlanBuilder:
                 f"TensorRT refuses engine.tactic_sources: {settings.tactic_sources} ({self._last()}); "
                 "it is a bit mask of TacticSource."
             )
-        tensor = network.get_input(0)
-        width = tensor.shape[1]
-        for low, best, high in profiles:
-            profile = builder.create_optimization_profile()
-            profile.set_shape("obs", (low, width), (best, width), (high, width))
-            if config.add_optimization_profile(profile) < 0:
-                raise EngineError(f"TensorRT refuses the profile {low} to {high}: {self._last()}")
+        add_profiles(builder, config, network, profiles, self.messages)
 
     def _attach_cache(self, config: Any, timing_cache: bytes | None) -> bool:
         """Give the builder a timing cache; one of another GPU or version is replaced by an empty one."""
@@ -140,9 +130,4 @@ class PlanBuilder:
         return Plan(blob, cache, reused, rows, precision, evidence, obs_dim, act_dim)
 
     def _last(self) -> str:
-        errors = [message for message in self.messages if message.startswith("error")]
-        return " / ".join(errors[-3:]) or "it gives no reason"
-
-
-def _parser_error(problem: Any) -> str:
-    return f"{problem.desc()} (node {problem.node()})"
+        return last(self.messages)

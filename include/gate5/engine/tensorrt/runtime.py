@@ -26,6 +26,8 @@ class TensorRTEngine(ConfinedEngine):
     Of the latter at most seven are kept (before TensorRT 10 one: a profile belongs to one context); the oldest goes.
     """
 
+    BACKEND = "tensorrt"
+
     @classmethod
     def open(cls, blob: bytes, metadata: dict[str, Any], path: str = "graph") -> TensorRTEngine:
         """Check the hardware, let a child process deserialise the plan, then do it here.
@@ -61,13 +63,13 @@ class TensorRTEngine(ConfinedEngine):
         hardware = gpu.identity()
         super().__init__(
             EngineInfo(
-                backend="tensorrt",
+                backend=self.BACKEND,
                 precision=str(metadata["precision"]),
                 device=hardware["gpu"],
                 obs_dim=int(metadata["obs_dim"]),
                 act_dim=int(metadata["act_dim"]),
                 batch_max=int(metadata["batch_max"]),
-                versions={"tensorrt": str(trt.__version__)},
+                versions={self.BACKEND: str(trt.__version__)},
                 hardware=hardware,
                 path=path,
             )

@@ -1,0 +1,76 @@
+"""``TensorRTRTXEngine``: finishes an engine on the device that it was built for, and runs it as TensorRT's.
+
+No GPU that this project could measure on has a compute capability that TensorRT-RTX supports: what is below has run
+against imitations of the device only, with TensorRT-RTX's real builder and bindings.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gate5.engine.tensorrt import compat
+from gate5.engine.tensorrt.gpu import Gpu
+from gate5.engine.tensorrt.runtime import TensorRTEngine
+from gate5.engine.tensorrt_rtx.targets import named
+from gate5.errors import EngineError
+
+
+class TensorRTRTXEngine(TensorRTEngine):
+    """One plan for all batches; streams, buffers and CUDA graphs are ``TensorRTEngine``'s."""
+
+    BACKEND = "tensorrt_rtx"
+
+    @classmethod
+    def open(cls, blob: bytes, metadata: dict[str, Any], path: str = "graph") -> TensorRTRTXEngine:
+        """Check device, version and the engine's own header before a byte more is read; then open it.
+
+        Args:
+            blob, metadata: of ``BuiltEngine``.
+            path: see ``TensorRTEngine.open``.
+
+        Raises:
+            EngineError: there is no GPU, it is none of the engine's targets, or TensorRT-RTX is another version or
+                finds the engine invalid here.
+        """
+        try:
+            import tensorrt_rtx as trt
+        except ImportError as error:
+            raise EngineError(f"The engine needs TensorRT-RTX, which is not there ({error}).") from None
+        gpu = Gpu()
+        try:
+            check_target(metadata, gpu.identity(), str(trt.__version__))
+            with gpu:
+                _check_header(trt, blob)
+                return cls(trt, gpu, blob, metadata, path)
+        except BaseException:
+            gpu.release()
+            raise
+
+
+def check_target(metadata: dict[str, Any], here: dict[str, Any], version: str) -> None:
+    """Refuse an engine that was built for other GPUs or by another TensorRT-RTX.
+
+    Raises:
+        EngineError: names both sides.
+    """
+    targets = list(metadata.get("hardware", {}).get("targets", []))
+    own = named(str(here["compute_capability"]))
+    if own not in targets:
+        raise EngineError(
+            f"The engine was built for {', '.join(targets) or 'no GPU at all'}, but this is {here['gpu']} ({own}): "
+            f"build it with engine.targets: [{own}] if TensorRT-RTX supports that."
+        )
+    built = metadata.get("versions", {}).get("tensorrt_rtx")
+    if built != version:
+        raise EngineError(f"The engine was built by TensorRT-RTX {built}, here is {version}: build it again.")
+
+
+def _check_header(trt: Any, blob: bytes) -> None:
+    messages: list[str] = []
+    runtime = trt.Runtime(compat.logger(trt, messages))
+    validity, diagnostics = runtime.get_engine_validity(blob[: runtime.engine_header_size])
+    if validity == trt.EngineValidity.INVALID:
+        raise EngineError(
+            f"TensorRT-RTX finds the engine invalid on this machine (diagnostics {diagnostics}): "
+            f"{' / '.join(messages[-2:]) or 'it gives no reason'}"
+        )
