@@ -21,6 +21,8 @@ from gate5.latency.report import LatencyReport
 from gate5.latency.series import Series
 from gate5.parity.engine import ParityReport
 from gate5.plant.base import Box, Constraint, Float32, Scenario, Step, Variable
+from gate5.robustness.matrix import Matrix
+from gate5.robustness.report import RobustnessReport, SearchResult
 from gate5.workspace.artifacts import DirectoryWorkspace, Workspace
 
 
@@ -138,6 +140,10 @@ def run() -> Run:
             name, Proportional(0.05), Proportional(0.02), reference=Reference("PyTorch <b>2</b>, FP32", Half(0.05))
         )
         artifacts[f"evaluation/{name}.npz"] = _npz(reporter.trajectories(name))
+    nothing = tuple(reporter.scenarios)  # the furnace declares neither instruments nor disturbances
+    reports["robustness.json"] = RobustnessReport(
+        (), tuple(SearchResult(name, False) for name in nothing), tuple(Matrix(name, False) for name in nothing)
+    )
     for name, report in reports.items():
         artifacts[name] = canonical.dumps(report.to_dict())
         metrics |= report.metrics()

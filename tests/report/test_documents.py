@@ -11,16 +11,18 @@ from gate5.evaluation import EvaluationReport, ScenarioComparison
 from gate5.export import ExportReport
 from gate5.latency.report import LatencyReport
 from gate5.parity.engine import ParityReport
+from tests.report.test_robustness import REPORT
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def general(metric: str) -> str:
     """A metric's name with the plant's own names replaced, as the document writes it."""
-    metric = re.sub(r"^evaluation\.(hold|ramp|gust)\.", "evaluation.SCENARIO.", metric)
+    metric = re.sub(r"^(\w+)\.(hold|ramp|gust|load_following)\.", r"\1.SCENARIO.", metric)
+    metric = re.sub(r"^stress\.SCENARIO\.\w+( \w+)?\.\d+\.", "stress.SCENARIO.CLASS.LEVEL.", metric)
     metric = re.sub(r"(SCENARIO)\.baseline\.", r"\1.rl.", metric).replace(".temperature.", ".VARIABLE.")
     metric = re.sub(r"\.term\.(\w+)\.", ".term.TERM.", metric)
-    return re.sub(r"\.constraint\.\w+\.", ".constraint.NAME.", metric)
+    return re.sub(r"\.constraint\.\w+", ".constraint.NAME", metric)
 
 
 def test_every_metric_is_documented_and_every_documented_one_is_reported(run: Any) -> None:
@@ -33,8 +35,11 @@ def test_every_metric_is_documented_and_every_documented_one_is_reported(run: An
         *ParityReport.from_dict(read("parity.json")).metrics(),
         *LatencyReport.from_dict(read("latency.json")).metrics(),
         *EvaluationReport.of(rows).metrics(),
+        *REPORT.metrics(),
     }
     documented = set(
-        re.findall(r"`((?:parity|latency|evaluation)\.[A-Za-z0-9_.]+)`", (ROOT / "docs/gate5.md").read_text())
+        re.findall(
+            r"`((?:parity|latency|evaluation|worst_case|stress)\.[A-Za-z0-9_.]+)`", (ROOT / "docs/gate5.md").read_text()
+        )
     )
     assert {general(metric) for metric in metrics} == documented

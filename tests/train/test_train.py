@@ -29,7 +29,7 @@ def test_an_episode_that_ends_is_restarted_alone_and_its_last_observation_is_kep
     env = plant_vec_env(tank, Curriculum(tank, 0, 100), 5)
     env.reset()
     ends: dict[int, list[int]] = {i: [] for i in range(5)}
-    starts = dict(enumerate(env._scenarios))
+    starts = dict(enumerate(env.episodes.scenarios))
     for t in range(1, 260):
         obs, _, done, infos = env.step(np.full((5, 1), 0.25, dtype=np.float32))
         for i in np.flatnonzero(done).tolist():

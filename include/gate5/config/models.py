@@ -149,6 +149,7 @@ class EvaluationConfig(Section):
     sensors: bool = Field(
         False, description="the plant's declared instruments (lag, noise, class) lie between plant and policy"
     )
+    quick: bool = Field(False, description="set by --quick: the budgets were cut, and the verdict and report say so")
     monte_carlo: int = Field(
         3_000,
         ge=0,

@@ -23,7 +23,7 @@ from gate5.plant.base import Controller, Plant
 from gate5.plant.disturbance import disturbable
 from gate5.plant.perturbation import Perturbation
 from gate5.plant.perturbed import PerturbedPlant
-from gate5.plant.stress import StressClass, stress_classes
+from gate5.plant.stress import StressClass, integration_error, stress_classes
 from gate5.robustness import matrix, monte_carlo
 from gate5.robustness.cases import Case, case_of, drive, read_case
 from gate5.robustness.report import RobustnessReport, SearchResult
@@ -115,13 +115,26 @@ def extremes(plant: Plant, controller: Controller, bound: monte_carlo.Chance | N
     return arrays
 
 
-def joined(tracker: Tracker, scenarios: Sequence[str]) -> RobustnessReport:
+def about(plant: Plant) -> dict[str, Any]:
+    """What the plant declares, for the report: whether anything, what is observed without an instrument, its errors."""
+    inner = disturbable(plant)
+    signals = {s.name: s for s in inner.signals} if inner is not None else {}
+    hidden = [n for n in plant.observation_space.names if n in signals and signals[n].kind == "unmeasurable"]
+    return {
+        "declared": inner is not None,
+        "unmeasurable": hidden,
+        "integration_error": integration_error(plant),
+    }
+
+
+def joined(tracker: Tracker, scenarios: Sequence[str], plant: Plant) -> RobustnessReport:
     """What all scenarios came to."""
     bounds = [tracker.find(f"chance/{name}.json") for name in scenarios]
     return RobustnessReport(
         tuple(monte_carlo.Chance.from_dict(canonical.loads(data)) for data in bounds if data is not None),
         tuple(SearchResult.from_dict(tracker.read_json(f"falsification/{name}.json")) for name in scenarios),
         tuple(matrix.Matrix.from_dict(tracker.read_json(f"stress/{name}.json")) for name in scenarios),
+        about(plant),
     )
 
 

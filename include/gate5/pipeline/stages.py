@@ -250,7 +250,9 @@ def compare(workspace: Workspace, config: ReleaseConfig) -> CompareResult:
         ]
         report = EvaluationReporter(judged_plant(config), config.evaluation).report(rows)
         tracker.write_json("comparison.json", report.to_dict())
-        tracker.write_json("robustness.json", robustness.joined(tracker, scenarios(config)).to_dict())
+        tracker.write_json(
+            "robustness.json", robustness.joined(tracker, scenarios(config), judged_plant(config)).to_dict()
+        )
         metrics = report.metrics()
         bounds = {
             name: (metrics.get(f"evaluation.{name}.difference.low"), metrics.get(f"evaluation.{name}.difference.high"))

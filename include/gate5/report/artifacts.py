@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from gate5.config.models import ReleaseConfig
 from gate5.errors import Gate5Error
-from gate5.evaluation import ScenarioComparison
+from gate5.evaluation import ConstraintResult, ScenarioComparison
 from gate5.export import ExportReport
 from gate5.gate.report import GateReport
 from gate5.io import canonical
 from gate5.io.files import sha256
 from gate5.latency.report import LatencyReport
 from gate5.parity.engine import ParityReport
+from gate5.robustness.report import RobustnessReport
 from gate5.workspace.artifacts import Workspace
 
 T = TypeVar("T")
@@ -48,8 +49,25 @@ class Artifacts:
         self.samples = self._arrays("latency.npz")
         self.gate = self._parsed("gate.json", GateReport.from_dict)
         self.release: dict[str, Any] | None = self._parsed("release.json", dict)
+        self.robustness = self._parsed("robustness.json", RobustnessReport.from_dict)
         found = [self._parsed(name, ScenarioComparison.from_dict) for name in self._below("evaluation/", ".json")]
         self.scenarios = sorted((row for row in found if row is not None), key=lambda row: (row.phase, row.scenario))
+
+    def case_arrays(self, scenario: str) -> Arrays:
+        """The arrays of ``cases/<scenario>.npz``, empty while it is missing."""
+        return self._arrays(f"cases/{scenario}.npz")
+
+    def constraints(self, scenario: str) -> tuple[ConstraintResult, ...]:
+        """The constraints of a scenario with their limits."""
+        return next((row.rl.constraints for row in self.scenarios if row.scenario == scenario), ())
+
+    def plant_name(self) -> str:
+        """The plant's name, empty before a scenario has been evaluated."""
+        return self.scenarios[0].plant if self.scenarios else ""
+
+    def quick(self) -> bool:
+        """Whether the run was told to prove less."""
+        return self.config is not None and self.config.evaluation.quick
 
     def trajectories(self, scenario: str) -> Arrays:
         """The arrays of ``evaluation/<scenario>.npz``, empty while it is missing."""

@@ -7,10 +7,20 @@ from importlib import resources
 
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, raw, tag
-from gate5.report.sections import candidate, evaluation, latency, parity, provenance, verdict
+from gate5.report.sections import (
+    assessment,
+    candidate,
+    evaluation,
+    latency,
+    parity,
+    provenance,
+    robustness,
+    verdict,
+)
 from gate5.workspace.artifacts import Workspace
 
 _CONTENTS = (
+    ("assessment", "Assessment"),
     ("verdict", "Verdict"),
     ("rules", "Rules"),
     ("candidate", "Candidate"),
@@ -18,6 +28,7 @@ _CONTENTS = (
     ("parity", "Parity"),
     ("latency", "Latency"),
     ("evaluation", "Policy against baseline"),
+    ("robustness", "At worst"),
     ("provenance", "Provenance"),
 )
 
@@ -35,10 +46,11 @@ def render(workspace: Workspace) -> str:
         parity.section(artifacts),
         latency.section(artifacts),
         evaluation.section(artifacts),
+        robustness.section(artifacts),
         provenance.section(artifacts),
     ]
     # Last, so that it can name every artifact that a section found unreadable.
-    body = [verdict.banner(artifacts), *sections]
+    body = [assessment.section(artifacts), verdict.banner(artifacts), *sections]
     links = tag("nav", tag("div", [tag("a", text, href=f"#{name}") for name, text in _CONTENTS]), aria_label="Contents")
     page = tag("html", _head(artifacts), tag("body", links, tag("main", body), _script()), lang="en")
     return f"<!DOCTYPE html>\n{page}\n"

@@ -80,11 +80,16 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class RobustnessReport:
-    """By scenario, in the order in which the release covers them."""
+    """By scenario, in the order in which the release covers them.
+
+    Attributes:
+        about: what the plant declares: ``declared``, ``unmeasurable`` (observed), ``integration_error``.
+    """
 
     chances: tuple[Chance, ...] = ()
     searches: tuple[SearchResult, ...] = ()
     matrices: tuple[Matrix, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -93,6 +98,7 @@ class RobustnessReport:
             "chances": [chance.to_dict() for chance in self.chances],
             "searches": [search.to_dict() for search in self.searches],
             "matrices": [matrix.to_dict() for matrix in self.matrices],
+            "about": dict(self.about),
         }
 
     @classmethod
@@ -102,6 +108,7 @@ class RobustnessReport:
             tuple(Chance.from_dict(entry) for entry in data["chances"]),
             tuple(SearchResult.from_dict(entry) for entry in data["searches"]),
             tuple(Matrix.from_dict(entry) for entry in data["matrices"]),
+            dict(data.get("about") or {}),
         )
 
     def metrics(self) -> dict[str, float | None]:

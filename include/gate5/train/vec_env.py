@@ -105,8 +105,60 @@ class Curriculum:
         return [self.names[i] for i in picked], seeds
 
 
+class Episodes:
+    """A batch of episodes that goes on for ever: one that ends is restarted with the curriculum's next scenario.
+
+    Args:
+        plant: stepped as a copy, because validation drives the caller's between two rollouts.
+        shaping: what the reward is lowered by; ``None``: nothing.
+
+    Attributes:
+        scenarios: of the episodes that are under way.
+    """
+
+    def __init__(self, plant: Plant, curriculum: Curriculum, count: int, shaping: Shaping | None) -> None:
+        self.plant = copy.copy(mixed(plant))
+        self.count, self._curriculum, self._shaping = count, curriculum, shaping
+        self.scenarios: list[str] = []
+        self._returns, self._lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
+
+    def reset(self) -> Float32:
+        """Start all of them; observations ``[B, obs_dim]``."""
+        self.scenarios, seeds = self._curriculum.draw(self.count)
+        self._returns[:], self._lengths[:] = 0.0, 0
+        return self.plant.reset_mixed(self.scenarios, seeds)
+
+    def step(self, actions: Float32) -> tuple[Float32, Float32, Bool, list[dict[str, Any]]]:
+        """Observations, rewards, which ended, and Stable-Baselines3's facts about those that did."""
+        step = self.plant.step(actions)
+        reward = step.reward if self._shaping is None else step.reward - self._shaping.cost(step.variables)
+        self._returns += step.reward
+        self._lengths += 1
+        done = step.terminated | step.truncated
+        infos: list[dict[str, Any]] = [{} for _ in range(self.count)]
+        obs = step.obs
+        if done.any():
+            obs = obs.copy()
+            self._restart(np.flatnonzero(done), obs, step.terminated, infos)
+        return obs, reward.astype(np.float32), done, infos
+
+    def _restart(self, ended: NDArray[np.int64], obs: Float32, fatal: Bool, infos: list[dict[str, Any]]) -> None:
+        for i in ended:
+            infos[i] = {
+                "terminal_observation": obs[i].copy(),
+                "TimeLimit.truncated": not bool(fatal[i]),
+                "episode": {"r": float(self._returns[i]), "l": int(self._lengths[i]), "t": 0.0},
+                "scenario": self.scenarios[i],
+            }
+        names, seeds = self._curriculum.draw(len(ended))
+        obs[ended] = self.plant.reset_some(ended, names, seeds)
+        for i, name in zip(ended, names, strict=True):
+            self.scenarios[i] = name
+        self._returns[ended], self._lengths[ended] = 0.0, 0
+
+
 def plant_vec_env(plant: Plant, curriculum: Curriculum, envs: int, shaping: Shaping | None = None) -> Any:
-    """A ``stable_baselines3`` ``VecEnv`` of ``envs`` episodes.
+    """A ``stable_baselines3`` ``VecEnv`` of ``envs`` episodes, stepped all at once; ``episodes`` are those.
 
     Raises:
         PlantError: the plant cannot mix scenarios in one batch.
@@ -114,54 +166,24 @@ def plant_vec_env(plant: Plant, curriculum: Curriculum, envs: int, shaping: Shap
     from gymnasium import spaces
     from stable_baselines3.common.vec_env import VecEnv
 
-    source = copy.copy(mixed(plant))  # validation drives the caller's plant between two rollouts
-
     class PlantVecEnv(VecEnv):
-        """Steps the whole batch at once; an episode that ends is restarted with the curriculum's next scenario."""
-
-        def __init__(self) -> None:
-            box, actions = source.observation_space, source.action_space
+        def __init__(self, episodes: Episodes) -> None:
+            self.episodes = episodes
+            box, actions = episodes.plant.observation_space, episodes.plant.action_space
             super().__init__(
-                envs,
+                episodes.count,
                 spaces.Box(box.low, box.high, dtype=np.float32),
                 spaces.Box(actions.low, actions.high, dtype=np.float32),
             )
-            self._returns, self._lengths = np.zeros(envs), np.zeros(envs, dtype=np.int64)
 
         def reset(self) -> Float32:
-            self._scenarios, seeds = curriculum.draw(envs)
-            self._returns[:], self._lengths[:] = 0.0, 0
-            return source.reset_mixed(self._scenarios, seeds)
+            return self.episodes.reset()
 
         def step_async(self, actions: Float32) -> None:
             self._actions = actions
 
         def step_wait(self) -> tuple[Float32, Float32, Bool, list[dict[str, Any]]]:
-            step = source.step(self._actions)
-            reward = step.reward if shaping is None else step.reward - shaping.cost(step.variables)
-            self._returns += step.reward
-            self._lengths += 1
-            done = step.terminated | step.truncated
-            infos: list[dict[str, Any]] = [{} for _ in range(envs)]
-            obs = step.obs
-            if done.any():
-                obs = obs.copy()
-                self._restart(np.flatnonzero(done), obs, step.terminated, infos)
-            return obs, reward.astype(np.float32), done, infos
-
-        def _restart(self, ended: NDArray[np.int64], obs: Float32, fatal: Bool, infos: list[dict[str, Any]]) -> None:
-            for i in ended:
-                infos[i] = {
-                    "terminal_observation": obs[i].copy(),
-                    "TimeLimit.truncated": not bool(fatal[i]),
-                    "episode": {"r": float(self._returns[i]), "l": int(self._lengths[i]), "t": 0.0},
-                    "scenario": self._scenarios[i],
-                }
-            names, seeds = curriculum.draw(len(ended))
-            obs[ended] = source.reset_some(ended, names, seeds)
-            for i, name in zip(ended, names, strict=True):
-                self._scenarios[i] = name
-            self._returns[ended], self._lengths[ended] = 0.0, 0
+            return self.episodes.step(self._actions)
 
         def close(self) -> None:
             """There is nothing to close."""
@@ -169,15 +191,15 @@ def plant_vec_env(plant: Plant, curriculum: Curriculum, envs: int, shaping: Shap
         def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
             if attr_name == "render_mode":
                 return [None for _ in self._get_indices(indices)]
-            return [getattr(source, attr_name) for _ in self._get_indices(indices)]
+            return [getattr(self.episodes.plant, attr_name) for _ in self._get_indices(indices)]
 
         def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
             raise NotImplementedError("A plant's attributes are set when it is made.")
 
         def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-            return [getattr(source, method_name)(*args, **kwargs)]
+            return [getattr(self.episodes.plant, method_name)(*args, **kwargs)]
 
         def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
             return [False for _ in self._get_indices(indices)]
 
-    return PlantVecEnv()
+    return PlantVecEnv(Episodes(plant, curriculum, envs, shaping))
