@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The table of stages in docs/index.md, from ``gate5.workspace.contents``.
+"""The line and the table of stages in docs/index.md, from ``gate5.workspace.contents``.
 
 python scripts/make_stage_docs.py          writes it
 python scripts/make_stage_docs.py --check  exit code 1 where it is not up to date
@@ -7,7 +7,9 @@ python scripts/make_stage_docs.py --check  exit code 1 where it is not up to dat
 
 from __future__ import annotations
 
+import itertools
 import sys
+import textwrap
 from pathlib import Path
 
 from gate5.workspace.contents import SCENARIO, STAGES
@@ -28,11 +30,29 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def line() -> str:
+    """The stages as a line of arrows; those that run once for each scenario stand side by side."""
+    before = STAGES[: [stage.name for stage in STAGES].index("promote")]
+    steps = []
+    for mapped, group in itertools.groupby(before, key=lambda stage: stage.per_scenario):
+        names = [stage.name for stage in group]
+        steps += [f"{', '.join(names)} (each scenario)"] if mapped else names
+    text = " -> ".join([*steps, "promote | reject"])
+    lines = textwrap.wrap(text.replace(" (", "\0(").replace(", ", ",\0").replace(" | ", "\0|\0"), 96)
+    return "\n".join(f"    {part}" for part in _arrows_first(lines)).replace("\0", " ")
+
+
+def _arrows_first(lines: list[str]) -> list[str]:
+    """A line that would end with an arrow leaves it to the next one."""
+    moved = [part.removesuffix(" ->") for part in lines]
+    return [f"-> {now}" if before.endswith("->") else now for before, now in zip(["", *lines], moved, strict=False)]
+
+
 def main() -> int:
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    made = f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    made = f"{before}{BEGIN}\n\n{line()}\n\n{table()}\n{END}{after}"
     if "--check" in sys.argv[1:]:
         if made != text:
             print(f"{PAGE.relative_to(ROOT)} is out of date: run python scripts/make_stage_docs.py")

@@ -82,13 +82,21 @@ def room(module: str) -> str | None:
 
 def imports(module: str, path: Path) -> Iterator[tuple[str, int]]:
     """Modules of the project that a module imports, with the line."""
+    yield from imports_of(ast.parse(path.read_text(encoding="utf-8")), module)
+
+
+def imports_of(tree: ast.AST, module: str) -> Iterator[tuple[str, int]]:
+    """As ``imports``, of a part of a module; ``importlib.import_module`` of a name that is written there counts too."""
     known = modules()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+        elif isinstance(node, ast.ImportFrom) and node.module:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and node.args:
+            first = node.args[0]
+            names = [first.value] if isinstance(first, ast.Constant) and isinstance(first.value, str) else []
         for name in names:
             target = name if name in known else name.rpartition(".")[0]
             if target in known and target != module:
@@ -121,14 +129,53 @@ def test_imports_go_down() -> None:
     assert wrong == []
 
 
+def test_imports_are_written_in_full() -> None:
+    """A relative import would be read by no test of this file."""
+    for module, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not (isinstance(node, ast.ImportFrom) and node.level), f"{module}:{node.lineno}: a relative import"
+
+
+def test_the_library_takes_nothing_from_its_own_root_but_the_version() -> None:
+    """``gate5`` gives its users names of any room; within the library that would be a way upwards."""
+    for module, path in modules().items():
+        if module == "gate5" or not module.startswith("gate5."):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "gate5":
+                taken = {alias.name for alias in node.names if f"gate5.{alias.name}" not in modules()}
+                assert taken <= {"__version__"}, f"{module}:{node.lineno} takes {taken} from the root"
+
+
+def at_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """The statements that run when a module is imported: all but the bodies of functions and of TYPE_CHECKING."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            continue
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield node
+        yield from at_import(node)
+
+
+def packages(target: str, module: str) -> Iterator[str]:
+    """The packages that importing a module runs first, without those that ``module`` itself lies in."""
+    parts = target.split(".")
+    for end in range(2, len(parts)):
+        package = ".".join(parts[:end])
+        if package in modules() and not module.startswith(f"{package}."):
+            yield package
+
+
 def test_no_circle_of_modules() -> None:
     """At import time: what a function imports when it runs may close a circle only within its own room."""
     graph: dict[str, set[str]] = {}
     for module, path in modules().items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        at_once = {n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))}
-        lines = {node.lineno for node in at_once}
-        graph[module] = {target for target, number in imports(module, path) if number in lines}
+        graph[module] = set()
+        for node in at_import(ast.parse(path.read_text(encoding="utf-8"))):
+            for target, _ in imports_of(node, module):
+                graph[module] |= {target, *packages(target, module)} - {module}
     state: dict[str, int] = {}
 
     def visit(module: str, trail: tuple[str, ...]) -> None:

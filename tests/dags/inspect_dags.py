@@ -55,6 +55,7 @@ def describe_task(task: Any) -> dict[str, Any]:
         "downstream": sorted(task.downstream_task_ids),
         "doc": bool(task.doc_md or getattr(getattr(task, "python_callable", None), "__doc__", None)),
         "teardown": bool(task.is_teardown),
+        "mapped": bool(task.is_mapped),
     }
 
 

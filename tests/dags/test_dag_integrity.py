@@ -62,6 +62,11 @@ def test_the_stages_stand_in_one_line(tasks: Tasks) -> None:
             assert set(before) <= set(tasks[name]["upstream"]), f"{name} does not wait for {before}"
 
 
+def test_a_stage_is_mapped_where_the_line_says_so(tasks: Tasks) -> None:
+    mapped = {name for name, task in tasks.items() if task["mapped"]}
+    assert mapped == {stage.name for stage in contents.STAGES if stage.per_scenario}
+
+
 GPU_TASKS = ("build", "verify", "benchmark", "evaluate", "falsify", "stress")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gate5.config.models import ReleaseConfig
 from gate5.errors import WorkspaceError
@@ -71,3 +73,35 @@ def test_what_is_released_and_what_makes_a_candidate_the_same() -> None:
     assert identity == {"config.json", "policy.onnx", "engine/policy.engine"}
     assert identity <= released
     assert {"gate.json", "parity.json", "latency.json", "comparison.json", "report.html"} <= released
+
+
+def test_a_records_name_can_be_taken_apart_again() -> None:
+    assert not any("-" in stage.name for stage in contents.STAGES)
+
+
+def test_promotion_takes_released_files_by_name() -> None:
+    """So none of them may stand for many, and none that makes a candidate the same may be left out."""
+    assert not any(contents.SCENARIO in file.name for file in contents.files() if file.released)
+    assert not any(file.optional for file in contents.files() if file.identity)
+
+
+@given(scenario=st.from_regex(r"[a-z][a-z0-9_.-]{0,20}", fullmatch=True))
+def test_the_writer_is_found_whatever_the_scenario_is_called(scenario: str) -> None:
+    for stage in contents.STAGES:
+        for file in stage.writes:
+            assert contents.writer(file.name.replace(contents.SCENARIO, scenario)) == stage.record(scenario)
+
+
+@pytest.mark.parametrize(
+    ("record", "inputs", "outputs", "text"),
+    [
+        ("build", ["export.json"], [], "build read export.json"),
+        ("build", ["policy.onnx"], ["policy.onnx"], "build wrote policy.onnx"),
+        ("evaluate-a", ["policy.onnx"], ["evaluation/a.csv"], "evaluate-a wrote evaluation/a.csv"),
+    ],
+)
+def test_a_stage_that_reads_or_writes_something_else_is_refused(
+    record: str, inputs: list[str], outputs: list[str], text: str
+) -> None:
+    with pytest.raises(WorkspaceError, match=text):
+        contents.check(record, inputs, outputs)

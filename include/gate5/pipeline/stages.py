@@ -1,9 +1,4 @@
-"""The stages of a release, one function each.
-
-    resolve -> export -> build -> verify -> benchmark -> evaluate, falsify, stress (one per scenario)
-    -> compare -> gate -> report
-
-and then, in ``gate5.pipeline.promote``, promote or reject.
+"""The stages of a release up to the report, one function each; ``gate5.workspace.contents`` has their order.
 
 Each reads named artifacts from a workspace, writes named artifacts back and returns a small typed result. The DAG, the
 command line and the tests call these same functions. A stage that has already been done on the same inputs returns its
