@@ -99,7 +99,7 @@ class Check:
         found = {}
         with self.open() as engine:
             found[self.settings.precision] = compare_engine(engine, self.onnx, self.obs, -wide, wide, ParityConfig())
-        single = build(self.onnx, self.settings.model_copy(update={"precision": "fp32", "candidates": 1}))
+        single = build(self.onnx, self.settings.model_copy(update={"precision": "fp32", "builds": 1}))
         with load(single.blob, single.metadata) as engine:
             found["fp32"] = compare_engine(engine, self.onnx, self.obs, -wide, wide, ParityConfig())
         return {name: report.to_dict() for name, report in found.items()}

@@ -332,9 +332,9 @@ def conditions(result: dict[str, Any]) -> list[str]:
         f"{part(result, 'second build', 'second_build', 'seconds') or float('nan'):.1f} s.",
         "",
         *table(
-            ("plan", "profiles", "kept", "candidates, µs of the GPU per inference"),
+            ("plan", "profiles", "kept", "builds, µs of the GPU per inference"),
             [
-                (plan["name"], str(plan["profiles"]), plan["form"], ", ".join(map(_candidate, plan["candidates"])))
+                (plan["name"], str(plan["profiles"]), plan["form"], ", ".join(map(_build, _builds(plan))))
                 for plan in facts.get("plans", [])
             ],
         ),
@@ -352,7 +352,12 @@ def conditions(result: dict[str, Any]) -> list[str]:
     return [*lines, "", "## What broke", "", *(broken or ["Nothing."])]
 
 
-def _candidate(row: dict[str, Any]) -> str:
+def _builds(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Measurements made before version 0.2.0 call them candidates."""
+    return list(plan.get("builds", plan.get("candidates", [])))
+
+
+def _build(row: dict[str, Any]) -> str:
     return f"{microseconds(row['gpu_ms'])} ({row['form']})"
 
 

@@ -113,11 +113,11 @@ def test_one_lucky_series_is_not_enough(result: dict[str, Any]) -> None:
         assert any(shown.startswith(f"| {name} |") and f"| {p99} |" in shown for shown in page), name
 
 
-def test_the_page_shows_every_candidate(result: dict[str, Any]) -> None:
+def test_the_page_shows_every_build(result: dict[str, Any]) -> None:
     from benchmarks.gpu import tables
 
     tried = [{"form": "fused", "gpu_ms": 0.0081}, {"form": "as exported", "gpu_ms": 0.0152}]
-    plan = {"name": "batch 1", "profiles": [[1, 1, 1]], "form": "fused", "candidates": tried}
+    plan = {"name": "batch 1", "profiles": [[1, 1, 1]], "form": "fused", "builds": tried}
     result["artifacts"]["engine"]["build"] = {"plans": [plan], "seconds": 50.0}
     assert "| batch 1 | [[1, 1, 1]] | fused | 8.1 (fused), 15.2 (as exported) |" in tables.conditions(result)
 

@@ -91,7 +91,7 @@ class EngineConfig(Section):
     )
     profile: ProfileConfig = Field(default_factory=ProfileConfig, description="batch sizes")
     optimization_level: int = Field(5, ge=0, le=5, description="TensorRT's builder: 5 tries the most kernels")
-    candidates: int = Field(
+    builds: int = Field(
         5,
         ge=1,
         description="plans that TensorRT's builder makes and we time, of each form one at least",

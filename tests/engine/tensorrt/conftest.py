@@ -341,7 +341,7 @@ def settings() -> Callable[..., EngineConfig]:
     """A configuration for TensorRT with at most 16 observations in a batch."""
 
     def make(**changes: Any) -> EngineConfig:
-        return EngineConfig(backend="tensorrt", profile=ProfileConfig(max_batch=16), **{"candidates": 1, **changes})
+        return EngineConfig(backend="tensorrt", profile=ProfileConfig(max_batch=16), **{"builds": 1, **changes})
 
     return make
 

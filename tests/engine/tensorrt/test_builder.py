@@ -117,12 +117,12 @@ def test_a_body_that_cannot_be_compiled_is_built_as_exported(
     monkeypatch.setattr(builder, "gpu_time", gpu_time)
     if fails == "to build":
         trt.refuses.append("compile")
-    built = TensorRTExporter(settings(candidates=3)).build(graph)
+    built = TensorRTExporter(settings(builds=3)).build(graph)
     part = built.metadata["build"]["plans"][0]
     if fails == "to build the second time":
-        assert [row["form"] for row in part["candidates"]] == ["fused", "as exported", "as exported"]
+        assert [row["form"] for row in part["builds"]] == ["fused", "as exported", "as exported"]
     else:
-        assert [row["form"] for row in part["candidates"]] == ["as exported"] * 3
+        assert [row["form"] for row in part["builds"]] == ["as exported"] * 3
         assert part["form"] == "as exported"
     assert part["refused"][0].startswith("fused: TensorRT ")
     assert "batch 1: the form fused is not used: TensorRT " in caplog.text
@@ -143,8 +143,8 @@ def test_late_failures_leave_what_was_made(
         return None if len(builds) in (2, 3) else ordinary(network, config)
 
     monkeypatch.setattr(trt, "_plan", plan)
-    part = TensorRTExporter(settings(candidates=3)).build(graph).metadata["build"]["plans"][0]
-    assert (part["form"], [row["form"] for row in part["candidates"]]) == ("fused", ["fused"])
+    part = TensorRTExporter(settings(builds=3)).build(graph).metadata["build"]["plans"][0]
+    assert (part["form"], [row["form"] for row in part["builds"]]) == ("fused", ["fused"])
     assert [text.split(":")[0] for text in part["refused"]] == ["as exported", "fused"]
     assert cuda.depth == 0
 
@@ -168,18 +168,18 @@ def test_the_quickest_of_several_engines_is_kept(
 
     monkeypatch.setattr(builder, "gpu_time", gpu_time)
     sizes = ProfileConfig(opt_batch=8, max_batch=16)
-    built = TensorRTExporter(settings(candidates=3).model_copy(update={"profile": sizes})).build(graph)
+    built = TensorRTExporter(settings(builds=3).model_copy(update={"profile": sizes})).build(graph)
     kept = plans.unpack(built.blob)
     parts = built.metadata["build"]["plans"]
     assert built.metadata["blob_sha256"] == hashlib.sha256(built.blob).hexdigest()
-    assert [row["gpu_ms"] for row in parts[0]["candidates"]] == [0.03, 0.02, 0.04]
+    assert [row["gpu_ms"] for row in parts[0]["builds"]] == [0.03, 0.02, 0.04]
     if compat.strongly_typed(trt):
         assert kept == (b"plan 1", None)
         assert asked == [1, 1, 1]
     else:
         assert kept == (b"plan 1", b"plan 5")
         assert asked == [1, 1, 1, 8, 8, 8]
-        assert [row["form"] for row in parts[0]["candidates"]] == ["fused", "as exported", "fused"]
+        assert [row["form"] for row in parts[0]["builds"]] == ["fused", "as exported", "fused"]
         assert (parts[0]["form"], parts[1]["form"]) == ("as exported", "as exported")
         for part, plan in zip(parts, kept, strict=True):
             assert part["graph_sha256"] == hashlib.sha256(trt.graphs[plan]).hexdigest()
@@ -192,15 +192,15 @@ def test_a_timing_cache_needs_one_plan_of_each_form(
     trt: Any, graph: bytes, settings: Callable[..., EngineConfig]
 ) -> None:
     """It holds the times of the plans that were kept: seconds instead of a minute, and little to choose from."""
-    TensorRTExporter(settings(candidates=5)).build(graph, timing_cache=b"mine")
+    TensorRTExporter(settings(builds=5)).build(graph, timing_cache=b"mine")
     assert len(trt.networks) == (1 if compat.strongly_typed(trt) else 3)
 
 
 def test_one_candidate_is_one_of_each_form(trt: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     """Whether the compiled form is the quicker one is measured, not believed; one plan alone has nothing to beat."""
     timed = [
-        [(row["form"], row["gpu_ms"] is not None) for row in part["candidates"]]
-        for part in TensorRTExporter(settings(candidates=1)).build(graph).metadata["build"]["plans"]
+        [(row["form"], row["gpu_ms"] is not None) for row in part["builds"]]
+        for part in TensorRTExporter(settings(builds=1)).build(graph).metadata["build"]["plans"]
     ]
     alone = [("as exported", False)]
     if compat.strongly_typed(trt):
@@ -209,16 +209,16 @@ def test_one_candidate_is_one_of_each_form(trt: Any, graph: bytes, settings: Cal
         assert timed == [[("fused", True), ("as exported", True)], alone]
 
 
-def test_candidates_are_run_and_freed(trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
+def test_builds_are_run_and_freed(trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     parts = 1 if compat.strongly_typed(trt) else 2
-    built = TensorRTExporter(settings(candidates=2)).build(graph)
+    built = TensorRTExporter(settings(builds=2)).build(graph)
     for part in built.metadata["build"]["plans"]:
-        assert len(part["candidates"]) == 2
-        assert all(row["gpu_ms"] > 0 for row in part["candidates"])
+        assert len(part["builds"]) == 2
+        assert all(row["gpu_ms"] > 0 for row in part["builds"])
     assert (cuda.memory, cuda.depth, cuda.released) == ({}, 0, 1 + 2 * parts)
     trt.refuses.append("execute_async_v3")
     with pytest.raises(EngineError, match="did not run"):
-        TensorRTExporter(settings(candidates=2)).build(graph)
+        TensorRTExporter(settings(builds=2)).build(graph)
     assert cuda.depth == 0
     assert cuda.memory == {}
 

@@ -33,8 +33,8 @@ class Part:
         name: ``all batches``, ``batch 1`` or ``batches``.
         profiles: smallest, best and largest batch of each optimisation profile.
         forms: graphs that compute the same, by name; the first is expected to be the quickest.
-        timed_at: the batch at which candidates are compared.
-        candidates: the form of each plan that was built, and milliseconds of the GPU; ``None``: not timed.
+        timed_at: the batch at which builds are compared.
+        builds: the form of each plan that was built, and milliseconds of the GPU; ``None``: not timed.
         refused: forms that could not be built or run, and why.
         form: of the plan that was kept.
     """
@@ -43,7 +43,7 @@ class Part:
     profiles: list[Profile]
     forms: dict[str, bytes]
     timed_at: int
-    candidates: list[tuple[str, float | None]] = field(default_factory=list)
+    builds: list[tuple[str, float | None]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     form: str = ""
 
@@ -54,7 +54,7 @@ class Part:
             "profiles": [list(profile) for profile in self.profiles],
             "form": self.form,
             "graph_sha256": _sha256(self.forms[self.form]),
-            "candidates": [{"form": form, "gpu_ms": gpu_ms} for form, gpu_ms in self.candidates],
+            "builds": [{"form": form, "gpu_ms": gpu_ms} for form, gpu_ms in self.builds],
             "refused": self.refused,
         }
 
@@ -139,7 +139,7 @@ class TensorRTExporter:
             known: whether the cache is an earlier engine's; ``None``: the builder tells.
         """
         forms, made = dict(part.forms), list[Plan]()
-        wanted = len(forms) if known else max(self.settings.candidates, len(forms))
+        wanted = len(forms) if known else max(self.settings.builds, len(forms))
         while forms and len(made) < wanted:
             form = list(forms)[len(made) % len(forms)]
             try:
@@ -155,11 +155,11 @@ class TensorRTExporter:
                 _LOG.warning("%s: the form %s is not used: %s", part.name, form, error)
                 continue
             made.append(plan)
-            part.candidates.append((form, gpu_ms))
+            part.builds.append((form, gpu_ms))
             if gpu_ms is not None:
                 _LOG.info("%s, %s: %.4f ms of the GPU at batch %d", part.name, form, gpu_ms, part.timed_at)
-        best = int(np.argmin([gpu_ms or 0.0 for _, gpu_ms in part.candidates]))
-        part.form = part.candidates[best][0]
+        best = int(np.argmin([gpu_ms or 0.0 for _, gpu_ms in part.builds]))
+        part.form = part.builds[best][0]
         return made[best]
 
     def _build(self, builds: PlanBuilder, gpu: Gpu, part: Part, form: str, cache: bytes | None) -> Plan:
