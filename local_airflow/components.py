@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -18,6 +19,12 @@ from typing import IO, Any
 from gate5.errors import OperationError
 from gate5.io.airflow import Api, ApiError
 from local_airflow.environment import ROOT, USER, AirflowHome, airflow_command, write_private
+from local_airflow.patience import Patience, StillError, cpu_seconds, log_bytes, wait_for
+
+#: How long one answer of the API may take on a machine that is busy [s].
+API_S = 120.0
+#: CPU that the components' start may use [s], about ten times what it does; beyond, its use is no sign of progress.
+START_CPU_S = 300
 
 COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "api-server": ("api-server",),
@@ -67,6 +74,7 @@ class LocalAirflow:
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
         self.prepared = False
+        self._states: tuple[object, ...] = ()
 
     def __enter__(self) -> LocalAirflow:
         self._take_lock()
@@ -86,21 +94,18 @@ class LocalAirflow:
         name = next(iter(self.users))
         return name, self.home.passwords(self.users)[name]
 
-    def wait_until_ready(self, dag_id: str, patience_s: float = 180.0) -> None:
+    def wait_until_ready(self, dag_id: str) -> None:
         """Wait until the scheduler works and the DAG has been read from its file since this Airflow started.
 
         Raises:
-            OperationError: a component ended, the DAG has an import error, or the time is up.
+            OperationError: a component ended, the DAG has an import error, or nothing has moved for long.
         """
-        end = time.monotonic() + patience_s
-        while time.monotonic() < end:
+
+        def ready() -> bool | None:
             self.check_alive()
-            if self._ready(dag_id):
-                return
-            time.sleep(0.3)
-        raise OperationError(
-            f"Airflow was not ready within {patience_s:g} s; the logs are in {self.home.logs / 'components'}."
-        )
+            return self._ready(dag_id) or None
+
+        wait_for(f"Airflow is not ready (logs: {self.home.logs / 'components'})", ready, self._signs)
 
     def check_alive(self) -> None:
         """Raise where a component has ended by itself."""
@@ -127,18 +132,21 @@ class LocalAirflow:
 
     def _take_lock(self) -> None:
         lock = open(self.home.path / "lock", "a+")  # noqa: SIM115 - held for as long as Airflow runs
-        end = time.monotonic() + 15.0
+        # Where the owner was killed, its watchdog is still ending the components: that takes a moment.
+        ending = Patience("The components of an Airflow whose owner was killed do not end", still_s=60.0)
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except OSError:
                 info = running(self.home)
-                # Where the owner was killed, its watchdog is still ending the components: that takes a moment.
-                if _lives(info.get("pid")) or time.monotonic() > end:
-                    lock.close()
-                    raise AlreadyRunningError(self.home.path, info) from None
-                time.sleep(0.1)
+                if not _lives(info.get("pid")):
+                    with contextlib.suppress(StillError):
+                        ending.look(info)
+                        time.sleep(0.1)
+                        continue
+                lock.close()
+                raise AlreadyRunningError(self.home.path, info) from None
         self._lock = lock
 
     def _start(self) -> None:
@@ -158,7 +166,7 @@ class LocalAirflow:
             pass_fds=(self._lock.fileno(),),
             start_new_session=True,
         )
-        self.api = Api(self.address, *self.login)
+        self.api = Api(self.address, *self.login, timeout_s=API_S)
         leftovers = self.home.unfinished_runs(self.own_runs) if self.own_runs else []
         for name, arguments in COMPONENTS.items():
             if name == "scheduler" and leftovers:
@@ -167,10 +175,12 @@ class LocalAirflow:
 
     def _end_leftovers(self, runs: list[tuple[str, str]]) -> None:
         """Before there is a scheduler that would go on with them."""
-        end = time.monotonic() + 60.0
-        while not self._answers() and time.monotonic() < end:
+
+        def answers() -> bool | None:
             self.check_alive()
-            time.sleep(0.3)
+            return self._answers() or None
+
+        wait_for("Airflow's API server does not answer", answers, self._signs)
         for dag_id, run_id in runs:
             self.api.end_run(dag_id, run_id)
 
@@ -206,12 +216,24 @@ class LocalAirflow:
             if error.status == 404:
                 self._check_imports()
                 return False
+            if error.status >= 500:  # it is starting; if it goes on so, the last word of the wait has this text
+                self._states = (str(error),)
+                return False
             raise
         except OperationError:
             return False
         self._check_imports()
+        beat = _timestamp(health["scheduler"].get("latest_scheduler_heartbeat"))
         parsed = _timestamp(dag.get("last_parsed_time"))
-        return health["scheduler"]["status"] == "healthy" and parsed >= self.started
+        # Both of this start: the database remembers those of the Airflow before.
+        self._states = (health["scheduler"]["status"], beat >= self.started, parsed)
+        return self._states[0] == "healthy" and min(beat, parsed) >= self.started
+
+    def _signs(self) -> tuple[object, ...]:
+        """What moves while Airflow starts. Once all works its CPU and its logs go on for ever, and say nothing."""
+        used = cpu_seconds(process.pid for process in self.processes.values())
+        logs = log_bytes(self.home.logs / "components") if used < START_CPU_S else None
+        return self._states, min(used, START_CPU_S), logs
 
     def _check_imports(self) -> None:
         errors = self.api.get("importErrors")["import_errors"]

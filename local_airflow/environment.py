@@ -67,7 +67,8 @@ class AirflowHome:
             "CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in users.items()),
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.passwords_file),
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.path / 'airflow.db'}",
+            # A write waits for another one for so many seconds; SQLite's own 5 are not enough on a busy machine.
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.path / 'airflow.db'}?timeout=120",
             "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
             "API__HOST": "127.0.0.1",
             "API__PORT": str(port),
@@ -80,6 +81,15 @@ class AirflowHome:
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
             "DAG_PROCESSOR__PARSING_PROCESSES": "1",
             "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+            # Airflow's own time limits suit a cluster with machines to itself. Here all of it shares one machine, with
+            # whatever else runs there: slow is not broken, and what has ended is seen by its process.
+            "CORE__DAGBAG_IMPORT_TIMEOUT": "600",
+            "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "900",
+            "DAG_PROCESSOR__STALE_DAG_THRESHOLD": "3600",
+            "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "300",
+            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "1800",
+            "SCHEDULER__TASK_QUEUED_TIMEOUT": "3600",
+            "WORKERS__EXECUTION_API_TIMEOUT": "60",
         }
         return {
             **inherited,

@@ -18,15 +18,17 @@ from typing import Any
 
 from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError, Gate5Error, OperationError
-from gate5.io.airflow import Api, ApiError
+from gate5.io.airflow import Api, ApiError, NoAnswerError
 from local_airflow.components import AlreadyRunningError, LocalAirflow, exit_on_signals
 from local_airflow.environment import ROOT, AirflowHome, make_default_key
 from local_airflow.outcome import BAD_INPUT, read_outcome
+from local_airflow.patience import Patience
 from local_airflow.progress import Progress, line
 
 DAG = "policy_release"
 #: Runs of this command have names that start so; what a killed one left behind is ended by the next.
 PREFIX = "release__"
+SILENT = "Airflow's API server does not answer"
 
 
 @dataclass(frozen=True)
@@ -150,11 +152,17 @@ def release(airflow: Server, conf: dict[str, Any]) -> int:
 
 def follow(airflow: Server, run_id: str, progress: Progress) -> list[dict[str, Any]]:
     """Show the run until it has ended; returns its tasks."""
-    api, told = airflow.api, False
+    api, told, patience = airflow.api, False, Patience(SILENT)
     while True:
         airflow.check_alive()
-        state = api.get(api.run_path(DAG, run_id))["state"]
-        instances = api.task_instances(DAG, run_id)
+        try:
+            state = api.get(api.run_path(DAG, run_id))["state"]
+            instances = api.task_instances(DAG, run_id)
+        except NoAnswerError as error:  # busy, perhaps; the run goes on meanwhile
+            patience.look(str(error))
+            time.sleep(1.0)
+            continue
+        patience = Patience(SILENT)
         progress.show(instances)
         states = {task["task_id"]: task["state"] for task in instances}
         if state in ("success", "failed"):

@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+import gate5
 from gate5.cli.commands import COMMANDS
 from gate5.cli.main import _parser
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples/checkpoints/README.md"]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/checkpoints/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+#: Whatever says where something lies.
+TEXTS = [
+    *PAGES,
+    *(ROOT / name for name in ("Makefile", "Dockerfile", "pyproject.toml", "docker-compose.yaml", ".ci/run")),
+    *(
+        path
+        for room in (
+            "benchmarks",
+            "config",
+            "dags",
+            "deploy",
+            "examples",
+            "include",
+            "local_airflow",
+            "plugins",
+            "scripts",
+        )
+        for path in sorted((ROOT / room).rglob("*"))
+        if path.suffix in (".py", ".yaml", ".json", ".md")
+    ),
+]
+FILE = re.compile(
+    r"(?<![\w/.-])(?:scripts|benchmarks|local_airflow|include|dags|plugins|tests|deploy)/[\w/.-]*\w\.(?:py|md|json|txt|js|css)"
+)
+DOTTED = re.compile(r"(?<![\w/.:@-])gate5\.([a-z_]\w*(?:\.[A-Za-z_]\w*)*)")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -21,6 +52,41 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = [target for target in LINK.findall(page.read_text()) if "://" not in target]
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert not missing
+
+
+def test_files_that_are_named_exist() -> None:
+    """In documents and in code: what moves takes its name along."""
+    named = {(text.relative_to(ROOT).as_posix(), name) for text in TEXTS for name in FILE.findall(text.read_text())}
+    assert ("docs/index.md", "scripts/make_env.py") in named
+    assert sorted((text, name) for text, name in named if not (ROOT / name).exists()) == []
+
+
+def test_modules_that_documents_name_exist() -> None:
+    """``gate5.store.open_store``: a module as far as there is one, and then what it holds."""
+    named = {(page.name, name) for page in PAGES for name in DOTTED.findall(page.read_text()) if name != "md"}
+    assert any(name.startswith("workspace.address") for _, name in named)
+    assert sorted((page, name) for page, name in named if not _is_there(name)) == []
+
+
+def _is_there(dotted: str) -> bool:
+    found: object = gate5
+    module = "gate5"
+    for part in dotted.split("."):
+        module = f"{module}.{part}"
+        if _is_module(module):
+            found = importlib.import_module(module)
+        elif hasattr(found, part):
+            found = getattr(found, part)
+        else:
+            return False
+    return True
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # what stands before the last dot is no package
+        return False
 
 
 def test_make_targets_exist() -> None:

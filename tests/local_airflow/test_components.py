@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from local_airflow.patience import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Stands in for an Airflow component: it ignores SIGTERM and has a child in its process group.
@@ -43,15 +43,6 @@ def lives(pid: int) -> bool:
         return False
 
 
-def wait_until(true: Callable[[], bool], patience_s: float = 20.0) -> bool:
-    end = time.monotonic() + patience_s
-    while time.monotonic() < end:
-        if true():
-            return True
-        time.sleep(0.05)
-    return False
-
-
 @pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
 def test_a_killed_runner_leaves_no_process_behind() -> None:
     watchdog = str(ROOT / "local_airflow" / "watchdog.py")
@@ -62,7 +53,7 @@ def test_a_killed_runner_leaves_no_process_behind() -> None:
     runner.send_signal(signal.SIGKILL)
     runner.wait()
     runner.stdout.close()
-    assert wait_until(lambda: not any(lives(pid) for pid in pids))
+    wait_for("processes are left", lambda: None if any(lives(pid) for pid in pids) else True)
 
 
 def test_a_second_runner_in_the_folder_is_told_who_is_there(tmp_path: Path) -> None:

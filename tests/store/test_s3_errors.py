@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +51,11 @@ def free_port() -> int:
 
 
 def test_nobody_listens() -> None:
-    port, start = free_port(), time.monotonic()
+    port = free_port()
     error = failure(f"http://127.0.0.1:{port}")
     assert isinstance(error, StoreError)
     assert f"cannot be reached at http://127.0.0.1:{port}" in str(error)
     assert "check that the server runs" in str(error)
-    assert time.monotonic() - start < 30, "a loose bound: botocore's own defaults wait for minutes"
 
 
 def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +69,7 @@ def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_waits_are_short() -> None:
+    """botocore's own defaults wait for minutes."""
     config = make_client("http://127.0.0.1:1").meta.config
     assert config.connect_timeout <= 5
     assert config.read_timeout <= 30

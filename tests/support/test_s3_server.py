@@ -7,12 +7,12 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 
+from local_airflow.patience import wait_for
 from tests.support.kill import run_killed
 from tests.support.s3_server import S3Server
 
@@ -91,14 +91,16 @@ print(server.url, flush=True)
 os.kill(os.getpid(), 9)
 """
     url = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
-    parts, patience = urlsplit(url), time.monotonic() + 30
-    while time.monotonic() < patience:
+    parts = urlsplit(url)
+
+    def gone() -> bool | None:
         try:
             socket.create_connection((parts.hostname or "", parts.port or 0)).close()
         except ConnectionRefusedError:
-            return
-        time.sleep(0.05)
-    pytest.fail("the server is still there")
+            return True
+        return None
+
+    wait_for("the server is still there", gone)
 
 
 def test_run_killed_tells_a_kill_from_an_end_and_a_failure(tmp_path: object) -> None:

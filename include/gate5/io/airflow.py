@@ -35,15 +35,17 @@ class NoAnswerError(OperationError):
 
 
 class Api:
-    """A client with one user's login.
+    """A client with one user's login; ``timeout_s`` is how long one answer may take [s].
 
     Raises:
         AddressError: ``address`` is not a web server's.
     """
 
-    def __init__(self, address: str, user: str = "", password: str = "", token: str | None = None) -> None:
+    def __init__(
+        self, address: str, user: str = "", password: str = "", token: str | None = None, timeout_s: float = TIMEOUT_S
+    ) -> None:
         self.address, self.user, self._password = checked_address(address), user, password
-        self._token = token
+        self._token, self.timeout_s = token, timeout_s
 
     @property
     def token(self) -> str:
@@ -112,7 +114,7 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.address + path, data, headers, method=method)  # noqa: S310 - checked
         try:
-            with _opener(self.address).open(request, timeout=TIMEOUT_S) as response:
+            with _opener(self.address).open(request, timeout=self.timeout_s) as response:
                 text = response.read()
             return json.loads(text) if text else None
         except urllib.error.HTTPError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+
+from gate5.workspace.address import run_workspace_uri
+from tests.support.site import Site
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -14,32 +15,28 @@ ROUTES = ("", "/status", "/report")
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize(("user", "code"), [(None, 401), ("stranger", 403), ("viewer", 200), ("ada", 200)])
 def test_a_login_and_the_dags_permission_are_required(
-    site: Any, runs: Any, route: str, user: str | None, code: int
+    site: Site, promoted: str, route: str, user: str | None, code: int
 ) -> None:
-    answer = site.page(f"run/policy_release/{runs.promote}{route}", user)
+    answer = site.page(f"run/policy_release/{promoted}{route}", user)
     assert answer.status_code == code
     if code != 200:
         assert "Gate 5" not in answer.text
 
 
-def test_the_stranger_can_log_in_and_see_another_dag(site: Any) -> None:
+def test_the_stranger_can_log_in_and_see_another_dag(site: Site) -> None:
     """So that the 403 above is about the DAG and not about the user."""
     answer = site.page("run/policy_rollback/none", "stranger")
     assert (answer.status_code, "no such run" in answer.text) == (404, True)
 
 
-def test_a_token_that_airflow_did_not_sign_is_refused(site: Any, runs: Any) -> None:
+def test_a_token_that_airflow_did_not_sign_is_refused(site: Site, promoted: str) -> None:
     token = site.login("ada")
     forged = token[:-6] + ("a" if token[-6] != "a" else "b") + token[-5:]
-    site_login, site.login = site.login, lambda user: forged
-    try:
-        assert site.page(f"run/policy_release/{runs.promote}").status_code == 403
-    finally:
-        site.login = site_login
+    assert site.page_with(f"run/policy_release/{promoted}", forged).status_code == 403
 
 
 @pytest.mark.parametrize("user", [None, "ada"])
-def test_the_api_description_is_not_published(site: Any, user: str | None) -> None:
+def test_the_api_description_is_not_published(site: Site, user: str | None) -> None:
     for path in ("docs", "redoc", "openapi.json"):
         assert "openapi" not in site.page(path, user).text
 
@@ -54,41 +51,39 @@ def test_the_api_description_is_not_published(site: Any, user: str | None) -> No
         "run/~/promote/report",
     ],
 )
-def test_no_path_leads_out_of_the_workspaces(site: Any, runs: Any, path: str) -> None:
+def test_no_path_leads_out_of_the_workspaces(site: Site, promoted: str, path: str) -> None:
     answer = site.page(path)
     assert answer.status_code == 404
     assert "<svg" not in answer.text
 
 
-def test_the_report_is_the_one_of_its_run(site: Any, runs: Any) -> None:
-    from gate5.workspace.address import run_workspace_uri
-
-    for run_id in (runs.promote, runs.refuse):
+def test_the_report_is_the_one_of_its_run(site: Site, promoted: str, refused: str) -> None:
+    for run_id in (promoted, refused):
         with open(f"{run_workspace_uri('policy_release', run_id)}/report.html", "rb") as file:
             assert site.page(f"run/policy_release/{run_id}/report").content == file.read()
 
 
-def test_the_report_has_an_origin_of_its_own_and_no_network(site: Any, runs: Any) -> None:
+def test_the_report_has_an_origin_of_its_own_and_no_network(site: Site, promoted: str) -> None:
     """A script that got into a report must not act on Airflow with the reader's login."""
-    policy = site.page(f"run/policy_release/{runs.promote}/report").headers["content-security-policy"]
+    policy = site.page(f"run/policy_release/{promoted}/report").headers["content-security-policy"]
     sandbox = next(part for part in policy.split(";") if part.strip().startswith("sandbox"))
     assert "allow-same-origin" not in sandbox
     assert "default-src 'none'" in policy
     assert "connect-src" not in policy, "default-src 'none' forbids it; nothing may allow it again"
 
 
-def test_the_page_runs_no_script_but_its_own(site: Any, runs: Any) -> None:
-    policies = [site.page(f"run/policy_release/{runs.promote}").headers["content-security-policy"] for _ in range(2)]
+def test_the_page_runs_no_script_but_its_own(site: Site, promoted: str) -> None:
+    policies = [site.page(f"run/policy_release/{promoted}").headers["content-security-policy"] for _ in range(2)]
     assert "unsafe-inline" not in policies[0]
     assert policies[0] != policies[1], "the nonce is new each time"
 
 
-def test_pages_are_not_kept_by_the_browser(site: Any, runs: Any) -> None:
+def test_pages_are_not_kept_by_the_browser(site: Site, promoted: str) -> None:
     for route in ROUTES:
-        assert site.page(f"run/policy_release/{runs.promote}{route}").headers["cache-control"] == "no-store"
+        assert site.page(f"run/policy_release/{promoted}{route}").headers["cache-control"] == "no-store"
 
 
-def test_a_run_of_another_dag_says_that_it_has_no_report(site: Any) -> None:
+def test_a_run_of_another_dag_says_that_it_has_no_report(site: Site) -> None:
     site.start("no-report", dag_id="policy_rollback", reason="a run of another DAG", channel="empty")
     answer = site.page("run/policy_rollback/no-report")
     assert answer.status_code == 404
