@@ -1,0 +1,182 @@
+"""Fuzzes the checkpoint reader for a while: ``nice python -m scripts.fuzz_checkpoints --seconds 1200``.
+
+Each case follows from its seed alone: a real archive and its statistics, damaged in one to eight places that matter
+(bytes, pickle opcodes, JSON values, tensors, zip members). Right is a policy or a ``CheckpointError``, under 1 GiB and
+10 s, with no canary written. A seed that is not right is printed; put it into
+tests/checkpoint/test_fuzz.py once it is mended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import json
+import os
+import pickle
+import random
+import resource
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = (ROOT / "examples/checkpoints/good", *sorted((ROOT / "tests/checkpoint/sb3_1_8").glob("*")))
+WRONG = ("", "-1", "nan", None, [], {}, [[]], 1e308, 10**400, True, "x" * 1000, {":type:": "x", ":serialized:": "gA=="})
+OPCODES = (
+    *(bytes([code]) for code in b"(.02N]})tRbaesu\x81\x93\x94\x85\x86\x8f\x90\x91"),
+    b"h\x00", b"h\x05", b"K\x01", b"cposix\nsystem\n", b"cbuiltins\neval\n", b"cnumpy._core.multiarray\nscalar\n",
+    b"cnumpy\ndtype\n", b"J\xff\xff\xff\x7f", b"G" + b"\x7f\xf0" + bytes(6), b"\x8c\x05hello", b"B\x04\x00\x00\x00abcd",
+)  # fmt: skip
+
+
+class Canary:
+    """Leaves a file behind if it is ever unpickled in earnest."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.path}",)
+
+
+def bytes_of(seed: int, canary: str) -> tuple[bytes, bytes]:
+    """``policy.zip`` and ``vecnormalize.pkl`` of a case."""
+    dice = random.Random(seed)
+    folder = dice.choice(FOLDERS)
+    policy, statistics = (folder / "policy.zip").read_bytes(), (folder / "vecnormalize.pkl").read_bytes()
+    for _ in range(dice.randint(1, 8)):
+        what = dice.randrange(6)
+        if what == 0:
+            policy = _bytes(policy, dice)
+        elif what == 1:
+            statistics = _pickle(statistics, dice, canary)
+        elif what == 2:
+            policy = _member(policy, "data", lambda content: _json(content, dice, canary))
+        elif what == 3:
+            policy = _member(policy, "policy.pth", lambda content: _bytes(content, dice))
+        elif what == 4:
+            policy = _member(policy, "policy.pth", lambda content: _inner(content, dice, canary))
+        else:
+            statistics = _bytes(statistics, dice)
+    return policy, statistics
+
+
+def _bytes(content: bytes, dice: random.Random) -> bytes:
+    """A few bytes other, gone or doubled."""
+    data = bytearray(content)
+    for _ in range(dice.randint(1, 6)):
+        if not data:
+            return b""
+        at = dice.randrange(len(data))
+        kind = dice.randrange(4)
+        if kind == 0:
+            data[at] = dice.randrange(256)
+        elif kind == 1:
+            del data[at : at + dice.randint(1, 64)]
+        elif kind == 2:
+            data[at:at] = data[at : at + dice.randint(1, 64)]
+        else:
+            data[at : at + 4] = dice.choice((b"\xff\xff\xff\x7f", b"\x00\x00\x00\x00", b"\xff\xff\xff\xff"))
+    return bytes(data)
+
+
+def _pickle(content: bytes, dice: random.Random, canary: str) -> bytes:
+    """Opcodes put in, and now and then a program that would run something."""
+    data = bytearray(content)
+    for _ in range(dice.randint(1, 6)):
+        at = dice.randrange(len(data) + 1)
+        data[at:at] = dice.choice(OPCODES)
+    if dice.random() < 0.3:
+        program = pickle.dumps(Canary(canary), protocol=dice.randrange(5))
+        return dice.choice((program, bytes(data) + program, program[:-1] + bytes(data[2:])))
+    return bytes(data)
+
+
+def _json(content: bytes, dice: random.Random, canary: str) -> bytes:
+    try:
+        data = json.loads(content)
+        for _ in range(dice.randint(1, 4)):
+            key = dice.choice(sorted(data))
+            entry = data[key]
+            if isinstance(entry, dict) and isinstance(entry.get(":serialized:"), str) and dice.random() < 0.7:
+                inner = base64.b64decode(entry[":serialized:"])
+                entry[":serialized:"] = base64.b64encode(_pickle(inner, dice, canary)).decode()
+            elif dice.random() < 0.5:
+                data[key] = dice.choice(WRONG)
+            else:
+                del data[key]
+        return json.dumps(data).encode()
+    except (ValueError, TypeError, AttributeError, IndexError):
+        return _bytes(content, dice)
+
+
+def _inner(content: bytes, dice: random.Random, canary: str) -> bytes:
+    """One record of torch's archive."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            name = dice.choice(file.namelist())
+        return _member(content, name, lambda record: _pickle(record, dice, canary))
+    except (zipfile.BadZipFile, ValueError, OSError, IndexError):
+        return _bytes(content, dice)
+
+
+def _member(archive: bytes, name: str, change: Any) -> bytes:
+    """An archive with one member changed; what is no archive any more stays as it is."""
+    out = io.BytesIO()
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(out, "w") as new:
+            for info in old.infolist():
+                content = old.read(info)
+                new.writestr(info.filename, change(content) if info.filename == name else content)
+    except Exception:  # noqa: BLE001 - damaged before
+        return archive
+    return out.getvalue()
+
+
+def right(seed: int, folder: Path) -> str | None:
+    """What is wrong with a case; ``None``: nothing."""
+    from gate5.checkpoint import CheckpointFiles, read
+    from gate5.errors import CheckpointError
+
+    canary = folder / "canary"
+    policy, statistics = bytes_of(seed, str(canary))
+    start = time.process_time()
+    try:
+        read(CheckpointFiles(policy, statistics, "fuzz"))
+    except CheckpointError as error:
+        if len(str(error)) > 2000:
+            return f"a sentence of {len(str(error))} characters"
+    except BaseException as error:  # noqa: BLE001 - that is what is looked for
+        return f"{type(error).__name__}: {str(error)[:200]}"
+    if canary.exists():
+        return "the canary was written"
+    if time.process_time() - start > 10:
+        return f"{time.process_time() - start:.0f} s"
+    return None
+
+
+def main() -> int:
+    """Run until the time is over; exit code 1 where a case was not right."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    end, seed, bad = time.monotonic() + options.seconds, options.seed, 0
+    with tempfile.TemporaryDirectory() as folder:
+        while time.monotonic() < end:
+            wrong = right(seed, Path(folder))
+            if wrong is not None:
+                bad += 1
+                print(f"seed {seed}: {wrong}", flush=True)
+            seed += 1
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{seed - options.seed} cases from seed {options.seed}, {bad} not right, peak memory {peak:.0f} MiB")
+    return int(bad > 0 or peak > 1024)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""Damaged files: only a policy or a ``CheckpointError``. ``scripts/fuzz_checkpoints.py`` runs as long as one likes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scripts.fuzz_checkpoints import bytes_of, right
+
+#: Every seed that was ever not right (none yet), and the first of the long run.
+KEPT: tuple[int, ...] = (100_000,)
+
+
+@pytest.mark.parametrize("start", range(0, 200, 25))
+@pytest.mark.filterwarnings("ignore")
+def test_some(tmp_path: Path, start: int) -> None:
+    for seed in range(start, start + 25):
+        assert right(seed, tmp_path) is None, f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", KEPT)
+@pytest.mark.filterwarnings("ignore")
+def test_kept(tmp_path: Path, seed: int) -> None:
+    assert right(seed, tmp_path) is None
+
+
+def test_cases_differ_and_come_again() -> None:
+    assert bytes_of(7, "x") == bytes_of(7, "x")
+    assert len({bytes_of(seed, "x") for seed in range(40)}) == 40
