@@ -25,7 +25,20 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = (ROOT / "examples/checkpoints/good", *sorted((ROOT / "tests/checkpoint/sb3_1_8").glob("*")))
-WRONG = ("", "-1", "nan", None, [], {}, [[]], 1e308, 10**400, True, "x" * 1000, {":type:": "x", ":serialized:": "gA=="})
+WRONG: tuple[Any, ...] = (
+    "",
+    "-1",
+    "nan",
+    None,
+    [],
+    {},
+    [[]],
+    1e308,
+    10**400,
+    True,
+    "x" * 1000,
+    {":type:": "x", ":serialized:": "gA=="},
+)
 OPCODES = (
     *(bytes([code]) for code in b"(.02N]})tRbaesu\x81\x93\x94\x85\x86\x8f\x90\x91"),
     b"h\x00", b"h\x05", b"K\x01", b"cposix\nsystem\n", b"cbuiltins\neval\n", b"cnumpy._core.multiarray\nscalar\n",

@@ -45,7 +45,7 @@ def _cell(row: Row) -> str:
     if row.case.action.startswith("Box"):
         return re.sub(r"e-0?", "e-", f"{row.error:.0e}") if row.error else "0"
     ties = f", {row.ties} tied" if row.ties else ""
-    return f"equal{ties}" if row.error == 0 else f"**{row.error:g}**"
+    return f"equal{ties}" if row.error < 1e-4 else f"**{row.error:g}**"  # 1 where one differs; else of the states
 
 
 def _table(what: str, columns: list[str], cells: dict[str, dict[str, str]]) -> str:

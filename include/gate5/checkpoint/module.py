@@ -192,15 +192,37 @@ def _body(layers: tuple[Layer, ...]) -> torch.nn.Sequential:
     return nn.Sequential(*modules)
 
 
+def build_preparation(encoder: Encoder) -> torch.nn.Module:
+    """One-hot or divided by 255, or nothing: exact in FP32 alone, and so no part of the body."""
+    import torch
+    from torch import Tensor, nn
+
+    class Prepare(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.choices, self.scale = list(encoder.space.choices), encoder.scale
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.choices:
+                columns = torch.split(x, 1, dim=1) if len(self.choices) > 1 else (x,)
+                hot = [
+                    (torch.round(column) == torch.arange(n, dtype=x.dtype)).to(x.dtype)
+                    for column, n in zip(columns, self.choices, strict=True)
+                ]
+                return torch.cat(hot, dim=1) if len(hot) > 1 else hot[0]
+            return x / 255.0 if self.scale else x
+
+    return Prepare()
+
+
 def build_encoder(encoder: Encoder) -> torch.nn.Module:
-    """One input, normalised already, to features ``[B, n]``."""
+    """One input, prepared already, to features ``[B, n]``."""
     import torch
     from torch import Tensor, nn
 
     class Encode(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.choices, self.scale = list(encoder.space.choices), encoder.scale
             self.convolutions = nn.Sequential()
             for cell in encoder.convolutions:
                 out, into, height, width = cell.weight.shape
@@ -213,16 +235,8 @@ def build_encoder(encoder: Encoder) -> torch.nn.Module:
             self.dense = _body(encoder.dense)
 
         def forward(self, x: Tensor) -> Tensor:
-            if self.choices:
-                columns = torch.split(x, 1, dim=1) if len(self.choices) > 1 else (x,)
-                hot = [
-                    (torch.round(column) == torch.arange(n, dtype=x.dtype)).to(x.dtype)
-                    for column, n in zip(columns, self.choices, strict=True)
-                ]
-                return torch.cat(hot, dim=1) if len(hot) > 1 else hot[0]
-            if self.scale:
-                x = x / 255.0
-            return self.dense(torch.flatten(self.convolutions(x), 1))  # type: ignore[no-any-return]
+            result: Tensor = self.dense(torch.flatten(self.convolutions(x), 1))
+            return result
 
     return Encode()
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gate5.checkpoint.layout import stack_axis
-from gate5.checkpoint.module import build_encoder, build_lstm
+from gate5.checkpoint.module import build_encoder, build_lstm, build_preparation
 from gate5.checkpoint.signature import Signature
 from gate5.checkpoint.spec import Encoder, NormaliserSpec, PolicySpec
 
@@ -37,13 +37,11 @@ class ManyPorts(nn.Module):
             for part in (None if normaliser is None else normaliser.part(key, space) for key, space in spaces)
         )
         encoders = policy.encoders or tuple(Encoder(key, space) for key, space in spaces)
-        self.body = nn.ModuleDict(
-            {
-                "encoders": nn.ModuleList(build_encoder(encoder) for encoder in encoders),
-                "lstm": nn.ModuleList(build_lstm(cell) for cell in policy.lstm),
-                "layers": body,
-            }
-        )
+        self.prepare = nn.ModuleList(build_preparation(encoder) for encoder in encoders)
+        images = nn.ModuleList(build_encoder(encoder) for encoder in encoders)
+        self.images = images if policy.lstm else nn.ModuleList()
+        self.body = Body(nn.ModuleList() if policy.lstm else images, body)
+        self.memory = nn.ModuleList(build_lstm(cell) for cell in policy.lstm)  # a state in FP16 would drift
         self.head = head
         self.mask, self.chooses = policy.mask, bool(policy.choices or policy.bits)
 
@@ -58,27 +56,43 @@ class ManyPorts(nn.Module):
             seen, after, rest = self._stack(seen, rest)
         else:
             seen = [part(x) for part, x in zip(self.normaliser, seen, strict=True)]
-        parts = self.body
-        encoders: Any = parts["encoders"]
-        features = [encode(x) for encode, x in zip(encoders, seen, strict=True)]
-        x = torch.cat(features, dim=1) if len(features) > 1 else features[0]
-        cells: Any = parts["lstm"]
-        for i, cell in enumerate(cells):
-            x, state = cell(x, rest[2 * i], rest[2 * i + 1])
-            after += [x, state]
-        out = self.head(parts["layers"](x), mask) if mask is not None else self.head(parts["layers"](x))
+        seen = [prepare(x) for prepare, x in zip(self.prepare, seen, strict=True)]
+        if len(self.memory):
+            features = [encode(x) for encode, x in zip(self.images, seen, strict=True)]
+            x = torch.cat(features, dim=1) if len(features) > 1 else features[0]
+            for i, cell in enumerate(self.memory):
+                x, state = cell(x, rest[2 * i], rest[2 * i + 1])
+                after += [x, state]
+            seen = [x]
+        scores = self.body(*seen)
+        out = self.head(scores, mask) if mask is not None else self.head(scores)
         first = list(out) if self.chooses else [out]
         return (*first, *after) if len(first) + len(after) > 1 else first[0]
 
     def _stack(self, seen: list[Tensor], rest: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Frames in one, oldest first; a normaliser of single frames comes before, one of stacks after."""
         stacked, after = [], []
-        for part, axis, x, before in zip(self.normaliser, self.axes, seen, rest, strict=False):
+        for i, (part, axis, x, before) in enumerate(zip(self.normaliser, self.axes, seen, rest, strict=False)):
             now = part(x) if self.inner else x
             whole = torch.cat([before, now], dim=axis)
-            after.append(whole.narrow(axis, now.shape[axis], whole.shape[axis] - now.shape[axis]))
+            size = self.signature.inputs[i].shape[axis - 1]
+            after.append(whole.narrow(axis, size, size * (self.frames - 1)))
             stacked.append(whole if self.inner else part(whole))
         return stacked, after, rest[len(seen) :]
+
+
+class Body(nn.Module):
+    """What may run in a lower precision: the images' networks and the layers."""
+
+    def __init__(self, images: nn.ModuleList, layers: nn.Module) -> None:
+        super().__init__()
+        self.images, self.layers = images, layers
+
+    def forward(self, *seen: Tensor) -> Tensor:
+        """Scores or actions before the head, ``[B, n]``."""
+        features = [encode(x) for encode, x in zip(self.images, seen, strict=True)] if len(self.images) else list(seen)
+        x: Tensor = self.layers(torch.cat(features, dim=1) if len(features) > 1 else features[0])
+        return x
 
 
 class FlatRows(nn.Module):

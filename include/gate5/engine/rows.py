@@ -64,6 +64,10 @@ def as_rows(onnx: bytes) -> bytes:
     graph.input.append(make("obs", onnx_module.TensorProto.FLOAT, ["batch", width]))
     graph.output.append(make("action", onnx_module.TensorProto.FLOAT, ["batch", signature.given]))
     del graph.value_info[:]
+    kept = [(item.key, item.value) for item in model.metadata_props if item.key != METADATA]
+    del model.metadata_props[:]
+    for key, value in kept:  # what it says is no longer so: rows of rows are rows
+        model.metadata_props.add(key=key, value=value)
     onnx_module.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
 
