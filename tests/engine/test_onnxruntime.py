@@ -98,7 +98,7 @@ def test_metadata_is_plain_json(graph: bytes) -> None:
     built = build(graph, EngineConfig(backend="onnxruntime"))
     assert json.loads(json.dumps(built.metadata, allow_nan=False)) == built.metadata
     with load(built.blob, built.metadata) as engine:
-        assert EngineInfo.from_dict(json.loads(json.dumps(engine.info.to_dict()))) == engine.info
+        assert EngineInfo(**json.loads(json.dumps(engine.info.to_dict()))) == engine.info
         assert (engine.info.backend, engine.info.precision, engine.batch_max) == ("onnxruntime", "fp32", 512)
 
 

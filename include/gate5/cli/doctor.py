@@ -51,11 +51,6 @@ class DoctorReport:
         """Plain JSON types."""
         return {**asdict(self), "findings": [asdict(finding) for finding in self.findings]}
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> DoctorReport:
-        """The inverse of ``to_dict``."""
-        return cls(**{**data, "findings": tuple(Finding(**row) for row in data["findings"])})
-
     def line(self) -> str:
         """A line per finding, how to get what is missing, and the conclusion."""
         width = max(len(finding.name) for finding in self.findings)

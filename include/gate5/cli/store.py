@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from gate5 import engine, store
 from gate5.cli.results import History
@@ -13,6 +12,7 @@ from gate5.edge.limits import Limits
 from gate5.edge.pull import PullResult
 from gate5.edge.pull import pull as fetch_release
 from gate5.errors import StoreInputError
+from gate5.store.signing import PublicKey
 
 
 def history(config: ReleaseConfig, channel: str | None = None) -> History:
@@ -38,7 +38,7 @@ def pull(
     return fetch_release(opened, channel or config.release.channel, dest, keys, load_engine=engine.load, limits=allowed)
 
 
-def _own_keys(opened: store.ArtifactStore) -> list[Any] | None:
+def _own_keys(opened: store.ArtifactStore) -> list[PublicKey] | None:
     """The keys that lie beside the signing key; ``None`` (no signature is checked) where this machine has none."""
     try:
         return [opened.signer.public_key, *opened.trusted_keys]

@@ -37,10 +37,8 @@ def choose_backend(config: EngineConfig) -> str:
         if lacks is None:
             return config.backend
         where = "run this on a GPU worker (docs/gpu.md), or " if backend(config.backend).needs_gpu else ""
-        raise ConfigError(
-            f"engine.backend is {config.backend!r}, but {lacks}; {where}set engine.backend to auto or another of "
-            f"{', '.join(BACKENDS)}."
-        )
+        others = " or ".join([AUTO, *(name for name in BACKENDS if name != config.backend)])
+        raise ConfigError(f"engine.backend is {config.backend!r}, but {lacks}; {where}set engine.backend to {others}.")
     lacking = []
     for found in ranked():
         lacks = found.missing()

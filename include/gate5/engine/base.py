@@ -46,10 +46,6 @@ class EngineInfo:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> EngineInfo:
-        return cls(**data)
-
 
 @dataclass(frozen=True)
 class BuiltEngine:
