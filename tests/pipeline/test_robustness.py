@@ -133,6 +133,23 @@ def test_the_same_verdict_again(home: Path) -> None:
     assert measured == {name: second.metrics()[name] for name in measured}
 
 
+def test_a_quick_run_says_so_and_is_not_promoted(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the rules say, a channel that does not accept quick runs does not get one."""
+    rules = [{"name": "full_evidence", "metric": "evidence.quick", "op": "==", "threshold": 0.0, "veto": False}]
+    lax = CONFIG | {"gate": {"rules": [*rules, {"name": "any", "metric": "parity.onnx.max_abs_error", "op": "<",
+                                                "threshold": 1.0}]}}  # fmt: skip
+    (home / "quick.yaml").write_text(yaml.safe_dump(lax))
+    assert main(["release", str(THIN), "--config", "quick.yaml", "--workspace", "q", "--quick"]) == 1
+    out = capsys.readouterr().out
+    assert "full_evidence: evidence.quick is 1" in out
+    assert "This was a quick run, which proves less than the channel 'production' asks for" in out
+    assert not (home / "var/store/channels/production").exists()
+    assert "QUICK RUN" in (home / "q/report.html").read_text()
+    assert main(["promote", "--workspace", "q"]) == 2
+    (home / "quick.yaml").write_text(yaml.safe_dump({**lax, "channels": {"production": {"quick": True}}}))
+    assert main(["release", str(THIN), "--config", "quick.yaml", "--workspace", "q2", "--quick"]) == 0
+
+
 def test_the_matrix_has_every_class_for_both(home: Path) -> None:
     report = RobustnessReport.from_dict(json.loads((home / "w/robustness.json").read_text()))
     (matrix,) = report.matrices

@@ -14,6 +14,7 @@ import yaml
 
 from gate5.cli.results import Judged, NewKey, Outcome, Several, Trained
 from gate5.config.models import ReleaseConfig
+from gate5.config.quick import QUICK
 from gate5.errors import ConfigError, OperationError
 from gate5.io.paths import resolve_path
 from gate5.pipeline.results import GateResult
@@ -45,12 +46,16 @@ def from_here(text: str) -> str:
     return text if "://" in text else os.path.abspath(text)
 
 
-def load_config(arguments: argparse.Namespace) -> ReleaseConfig:
-    """The configuration of ``--config`` and ``--set``; without a file, ``config/release.yaml`` where there is one."""
+def load_config(arguments: argparse.Namespace, over: dict[str, Any] | None = None) -> ReleaseConfig:
+    """The configuration of ``--config`` and ``--set``; without a file, ``config/release.yaml`` where there is one.
+
+    Args:
+        over: further overrides, which ``--set`` can change again.
+    """
     path = arguments.config
     if path is None and resolve_path(DEFAULT_CONFIG).exists():
         path = str(resolve_path(DEFAULT_CONFIG))
-    return ReleaseConfig.load(path, dict(_override(text) for text in arguments.set))
+    return ReleaseConfig.load(path, {**(over or {}), **dict(_override(text) for text in arguments.set)})
 
 
 def _override(text: str) -> tuple[str, Any]:
@@ -117,7 +122,7 @@ def _release(arguments: argparse.Namespace) -> Done:
     progress = None if arguments.json else _say
     result = release(
         from_here(arguments.checkpoint),
-        load_config(arguments),
+        load_config(arguments, QUICK if arguments.quick else None),
         workspace=arguments.workspace and from_here(arguments.workspace),
         approved_by=arguments.approved_by,
         progress=progress,
@@ -217,6 +222,7 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
 def _add_release(parser: argparse.ArgumentParser) -> None:
     _add_checkpoint(parser)
     parser.add_argument("--workspace", metavar="DIR", help="where the artifacts go (default: var/workspaces/cli-TIME)")
+    parser.add_argument("--quick", action="store_true", help="small budgets: proves less, and says so")
     _add_approval(parser)
 
 

@@ -253,6 +253,8 @@ def _default_rules() -> tuple[RuleConfig, ...]:
              why="So does it after a plant's idle gaps. A veto only where the controller has a CPU of its own."),
         rule(name="no_violations", metric="evaluation.*.rl.violations", op="==", threshold=0,
              why="No declared constraint is broken in any episode that the built engine drives."),
+        rule(name="full_evidence", metric="evidence.quick", op="==", threshold=0, veto=False,
+             why="The run had its whole budgets; one with --quick proves less."),
         rule(name="violation_bound", metric="evaluation.*.rl.violation_probability_upper", op="<", threshold=0.001,
              veto=False, why="With 95 % confidence fewer than one episode in a thousand breaks a constraint."),
         rule(name="worst_case", metric="worst_case.*.margin", op=">", threshold=0, veto=False,
@@ -327,6 +329,7 @@ class ChannelConfig(Section):
     rules: tuple[RuleConfig, ...] = Field((), description="rules that every run is judged by, at least as strictly")
     scenarios: tuple[str, ...] | None = Field(None, min_length=1, description="scenarios that every run covers")
     episodes: int | None = Field(None, ge=1, description="the least number of episodes of each scenario")
+    quick: bool = Field(False, description="whether a run with --quick, which proves less, may be promoted")
     freeze: str | None = Field(None, min_length=1, description="why nothing is promoted at present; null: not frozen")
 
 

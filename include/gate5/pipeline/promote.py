@@ -10,6 +10,7 @@ import numpy as np
 
 from gate5 import engine, provenance, store
 from gate5.config.models import ReleaseConfig
+from gate5.config.quick import refusal
 from gate5.edge import golden
 from gate5.engine.rows import signature_of_graph
 from gate5.errors import InputError
@@ -44,6 +45,12 @@ def check_store(config: ReleaseConfig) -> None:
     store.current(opened, config.release.channel)
 
 
+def takes_quick(config: ReleaseConfig) -> bool:
+    """Whether the run's channel takes a quick run's candidate."""
+    demands = config.channels.get(config.release.channel)
+    return demands is not None and demands.quick
+
+
 def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | None = None) -> PromoteResult:
     """Publish a candidate that passed Gate 5 and make it its channel's current release.
 
@@ -61,6 +68,8 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     """
     if config.release.approval == "required" and not approved_by:
         raise InputError("release.approval is `required`, but nobody has approved: give --approved-by NAME.")
+    if config.evaluation.quick and not takes_quick(config):
+        raise InputError(refusal(config.release.channel))
     tracker = Tracker(workspace, config.sha256)
     verdict = GateReport.from_dict(tracker.read_json("gate.json"))
     if not verdict.passed:

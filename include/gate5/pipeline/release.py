@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gate5.config.models import ReleaseConfig
+from gate5.config.quick import refusal
 from gate5.errors import InputError
 from gate5.pipeline import line, promote, stages
 from gate5.pipeline.results import PromoteResult, RejectResult, StageResult
@@ -81,6 +82,9 @@ def release(
     verdict = stages.gate(space, config)
     say(stages.gate_report(space).table())
     report = stages.report(space, config)
+    if verdict.verdict == "pass" and config.evaluation.quick and not promote.takes_quick(config):
+        rejected = promote.reject(space, config, [refusal(config.release.channel)])
+        return ReleaseOutcome(space.uri, report.path, "pass", 1, None, rejected)
     if verdict.verdict == "pass":
         promoted = promote.promote(space, config, approved_by=approved_by)
         return ReleaseOutcome(space.uri, report.path, "pass", 0, promoted, None)

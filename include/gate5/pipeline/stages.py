@@ -274,6 +274,7 @@ def gate(workspace: Workspace, config: ReleaseConfig) -> GateResult:
         rows = EvaluationReport.from_dict(tracker.read_json("comparison.json"))
         worst = RobustnessReport.from_dict(tracker.read_json("robustness.json"))
         metrics = _metrics(tracker) | rows.metrics() | worst.metrics()
+        metrics["evidence.quick"] = float(config.evaluation.quick)
         notes = violation_notes(rows) | worst.notes()
         verdict = judge(config.gate.rules, metrics, scenarios(config), config.gate.sla_p99_ms, notes)
         tracker.write_json("gate.json", verdict.to_dict())
