@@ -80,7 +80,7 @@ def test_a_trained_pendulum_is_released_with_the_example_file_alone(
         assert row["baseline"] is None
         assert row["difference"] is None
         assert row["rl"]["engine_episodes"] == 20
-        assert row["reference"]["reference"].startswith("PyTorch")
+        assert row["reference"]["reference"].startswith("ONNX graph, NumPy")
         assert row["reference"]["return_abs_max"] < 0.5
     page = (home / "w/report.html").read_text()
     assert "Near the top" in page

@@ -1,4 +1,4 @@
-"""Releases that must end in a sentence: a tightened limit, an FMU that fails; and an evaluation without PyTorch."""
+"""Releases that must end in a sentence: a tightened limit, an FMU that fails; and an evaluation without onnx."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def test_a_limit_tightened_until_the_policy_breaks_it(
     assert f"margin {broken['smallest_margin']:.4g} C at worst" in rejection
     assert broken["smallest_margin"] < -10
     assert not (home / "var/store/channels/production").exists()
-    assert row["reference"]["reference"].startswith("PyTorch")
+    assert row["reference"]["reference"].startswith("ONNX graph, NumPy")
 
-    # The same stage where there is no PyTorch, as on a GPU worker: the FP32 graph is the reference, and it says so.
-    monkeypatch.setitem(sys.modules, "torch", None)
+    # The same stage where there is no onnx, as on a GPU worker: ONNX Runtime is the reference, and it says so.
+    monkeypatch.setitem(sys.modules, "onnx", None)
     (home / "w/records/evaluate-emergency_trip.json").unlink()
     assert main(["evaluate", "--workspace", "w", "--scenario", "emergency_trip"]) == 0
     again = json.loads((home / "w/evaluation/emergency_trip.json").read_text())
