@@ -15,7 +15,7 @@ from gate5.plant.sco2.declarations import CONSTRAINTS
 from gate5.plant.sco2.model import Inputs, Outputs, State, advance, evaluate
 from gate5.plant.sco2.objective import TERMINAL_REWARD, reward
 from gate5.plant.sco2.ops import ArrayOps, FloatOps
-from gate5.plant.sco2.parameters import ACTUATORS, Parameters
+from gate5.plant.sco2.parameters import ACTUATORS, DT_S, Parameters
 from gate5.plant.sco2.report import report
 from gate5.plant.sco2.scenarios import Course
 
@@ -36,8 +36,13 @@ class ArrayBatch:
     """``B`` episodes in arrays ``[B]``."""
 
     def __init__(
-        self, parameters: Parameters, courses: Sequence[Course], constraints: Sequence[Constraint] = CONSTRAINTS
+        self,
+        parameters: Parameters,
+        courses: Sequence[Course],
+        constraints: Sequence[Constraint] = CONSTRAINTS,
+        substeps: int = 1,
     ) -> None:
+        self._substeps = substeps
         self._ops = ArrayOps()
         self._catastrophic = tuple(c for c in constraints if c.catastrophic)
         self._cycle = design.cycle(parameters, self._ops)
@@ -91,7 +96,7 @@ class ArrayBatch:
         self._t = self._t + ~over
         inputs = self._read_inputs()
         actuators = self._ops.move(old.actuators, wanted)
-        new = advance(self._cycle, old, self._outputs, inputs, actuators)
+        new = self._integrate(old, inputs, actuators)
         if any_over:
             new = State(*(np.where(over, a, b) for a, b in zip(old, new, strict=True)))
         moved = (new.actuators - old.actuators) / _RANGE
@@ -107,6 +112,14 @@ class ArrayBatch:
         truncated = (self._t >= self._steps) & ~broken
         self._over = broken | truncated
         return Result(gained, broken, truncated, failed)
+
+    def _integrate(self, old: State, inputs: Inputs, actuators: Any) -> State:
+        """The states one control step later, in ``substeps`` explicit steps."""
+        dt = DT_S / self._substeps
+        new = advance(self._cycle, old, self._outputs, inputs, actuators, dt)
+        for _ in range(self._substeps - 1):
+            new = advance(self._cycle, new, evaluate(self._cycle, new, inputs, self._health), inputs, actuators, dt)
+        return new
 
     def _read_inputs(self) -> Inputs:
         return Inputs(*np.ascontiguousarray(self._inputs[self._index, self._t].T))

@@ -85,9 +85,9 @@ class Outputs(NamedTuple):
     valid: Any
 
 
-def lag(tau_s: float) -> float:
-    """Share of a first-order lag's way gone in one control step."""
-    return 1.0 - math.exp(-DT_S / tau_s)
+def lag(tau_s: float, dt: float = DT_S) -> float:
+    """Share of a first-order lag's way gone in one step."""
+    return 1.0 - math.exp(-dt / tau_s)
 
 
 def evaluate(cycle: Cycle, x: State, u: Inputs, health: Health) -> Outputs:
@@ -151,36 +151,37 @@ def evaluate(cycle: Cycle, x: State, u: Inputs, health: Health) -> Outputs:
     )  # fmt: skip
 
 
-def advance(cycle: Cycle, x: State, y: Outputs, u: Inputs, actuators: Any) -> State:
-    """The states one control step later.
+def advance(cycle: Cycle, x: State, y: Outputs, u: Inputs, actuators: Any, dt: float = DT_S) -> State:
+    """The states one step later.
 
     Args:
         y: the pass at ``x``.
         u: the inputs of the new step.
         actuators: their new positions.
+        dt: the step in seconds; the plant's own is the control step.
     """
     ops, p = cycle.ops, cycle.p
-    inventory = lag(p.low_pressure_s)
+    inventory = lag(p.low_pressure_s, dt)
     valve_target = u.admitted * (1.0 - u.tripped)
     # The stop valve shuts within a step and opens in two minutes; the bypass opens in two steps.
-    valve = ops.minimum(valve_target, x.valve + DT_S / 120.0)
-    bypass = ops.minimum(1.0 - valve, x.bypass + 0.5)
+    valve = ops.minimum(valve_target, x.valve + dt / 120.0)
+    bypass = ops.minimum(1.0 - valve, x.bypass + 0.5 * (dt / DT_S))
     # Overspeed: what the turbine still gives while the valve shuts goes into the rotor.
     push = u.tripped * x.valve * y.turbine_power * (p.stop_valve_s / (p.inertia_s * _RATED_TURBINE_KW))
     spun = ops.sqrt(x.speed * x.speed + push)
-    pace = DT_S / p.coast_s + valve_target * (DT_S / p.run_up_s - DT_S / p.coast_s)
+    pace = dt / p.coast_s + valve_target * (dt / p.run_up_s - dt / p.coast_s)
     return State(
-        flow=x.flow + lag(p.mass_flow_s) * (actuators[1] - x.flow),
-        p_low=x.p_low + inventory * (actuators[2] - x.p_low) + (y.through - x.flow) * (DT_S / p.low_capacity),
-        p_high=x.p_high + DT_S * y.p_high_rate,
-        inlet_h=x.inlet_h + DT_S * y.inlet_rate,
-        recuperated=x.recuperated + DT_S * y.recuperated_rate,
-        metal=x.metal + DT_S * y.metal_rate,
-        casing=x.casing + DT_S * y.casing_rate,
+        flow=x.flow + lag(p.mass_flow_s, dt) * (actuators[1] - x.flow),
+        p_low=x.p_low + inventory * (actuators[2] - x.p_low) + (y.through - x.flow) * (dt / p.low_capacity),
+        p_high=x.p_high + dt * y.p_high_rate,
+        inlet_h=x.inlet_h + dt * y.inlet_rate,
+        recuperated=x.recuperated + dt * y.recuperated_rate,
+        metal=x.metal + dt * y.metal_rate,
+        casing=x.casing + dt * y.casing_rate,
         speed=spun + pace * (1.0 - u.tripped * x.valve) * (valve_target - spun),
         valve=valve,
         bypass=bypass,
-        exhaust=x.exhaust + lag(p.exhaust_buffer_s) * (u.exhaust_source - x.exhaust),
+        exhaust=x.exhaust + lag(p.exhaust_buffer_s, dt) * (u.exhaust_source - x.exhaust),
         actuators=actuators,
     )
 

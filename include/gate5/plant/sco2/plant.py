@@ -31,6 +31,7 @@ _LOW = _FULL.low.astype(np.float64)[:, None]
 _HIGH = _FULL.high.astype(np.float64)[:, None]
 _RAW = tuple(r.name for r in READINGS[: _FULL.size])
 _GAINS = Path(__file__).with_name("pid_gains.json")
+_ERRORS = Path(__file__).with_name("integration_error.json")
 
 
 class SCO2Plant:
@@ -50,7 +51,12 @@ class SCO2Plant:
 
     objective: tuple[Term, ...] = TERMS
 
-    def __init__(self, *, observation: Any = "full", constraints: Any = None, **options: Any) -> None:
+    def __init__(
+        self, *, observation: Any = "full", constraints: Any = None, substeps: int = 1, **options: Any
+    ) -> None:
+        if isinstance(substeps, bool) or not isinstance(substeps, int) or not 1 <= substeps <= 100:
+            raise PlantError(f"The sCO2 plant's option 'substeps' is {substeps!r}; give a whole number, 1 to 100.")
+        self._substeps = substeps
         if observation not in ("measured", "full"):
             raise PlantError(f"The sCO2 plant's option 'observation' is {observation!r}; give measured or full.")
         self._constraints = CONSTRAINTS if constraints is None else with_limits(CONSTRAINTS, constraints, "sco2")
@@ -95,6 +101,14 @@ class SCO2Plant:
     @property
     def actuators(self) -> tuple[ActuatorTravel, ...]:
         return TRAVELS
+
+    @property
+    def integration_error(self) -> dict[str, float]:
+        """By constraint: what the step of 5 s may put its smallest margin off (``gate5.plant.sco2.integration``)."""
+        if self._substeps > 1 or not _ERRORS.exists():
+            return {}
+        errors: dict[str, float] = canonical.loads(_ERRORS.read_text(encoding="utf-8"))["errors"]
+        return errors
 
     @property
     def stress(self) -> tuple[StressClass, ...]:
@@ -143,7 +157,10 @@ class SCO2Plant:
                 not declared or out of its range.
         """
         courses = _draw(names, seeds, numbers)
-        self._batch = (FloatBatch if len(courses) == 1 else ArrayBatch)(self._parameters, courses, self._constraints)
+        if len(courses) == 1 and self._substeps == 1:
+            self._batch = FloatBatch(self._parameters, courses, self._constraints)
+        else:
+            self._batch = ArrayBatch(self._parameters, courses, self._constraints, self._substeps)
         self._count = len(courses)
         if self._observer is not None:
             self._observer = copy.copy(self._observer)  # a shallow copy of a plant is a second plant
