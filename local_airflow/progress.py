@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gate5.errors import WorkspaceError
+from gate5.errors import InputError
 from gate5.pipeline.line import result_type
 from gate5.workspace import contents
 from gate5.workspace.address import find_run_workspace
@@ -63,7 +63,7 @@ class Progress:
         try:
             found = read_record(workspace, record) if workspace else None
             return "" if found is None else result_type(TOLD[stage]).from_dict(found["result"]).line()
-        except (WorkspaceError, TypeError):
+        except InputError:
             return ""
 
     def _log_line(self, task: dict[str, Any]) -> None:

@@ -36,6 +36,10 @@ class WorkspaceError(InputError):
     """The workspace lacks an artifact that the stage reads, or an artifact is not what was recorded."""
 
 
+class DocumentError(InputError, ValueError):
+    """A JSON document does not hold what its kind has: it is damaged, or another version of gate5 wrote it."""
+
+
 class StoreInputError(InputError):
     """A store address, channel, release id or key that cannot be used as given."""
 

@@ -16,6 +16,7 @@ from gate5.control import open_baseline
 from gate5.evaluation import ControllerResult, Evaluator, StepResponse, TrackingResult
 from gate5.evaluation.step_response import largest_change, step_response
 from gate5.io import canonical
+from gate5.io.plain import from_plain, to_plain
 from gate5.plant.base import Float64
 from gate5.plant.sco2.plant import SCO2Plant
 
@@ -193,12 +194,12 @@ def test_the_plants_load_rejection_has_them_and_its_steady_state_has_not() -> No
     assert steady.metrics()["tracking.overshoot_mean"] is None
     assert set(steady.metrics()) == set(rejection.metrics())
     for result in (rejection, steady):
-        assert ControllerResult.from_dict(canonical.loads(canonical.dumps(result.to_dict()))) == result
+        assert from_plain(ControllerResult, canonical.loads(canonical.dumps(to_plain(result)))) == result
 
 
 def test_a_document_from_before_is_read() -> None:
     plain = asdict(TrackingResult("level", "level_setpoint", "m", 0.1, 2.0, 0.5))
     del plain["response"]
-    old = TrackingResult.from_dict(plain)
+    old = from_plain(TrackingResult, plain)
     assert (old.worst, old.response) == (0.5, None)
     assert old.metrics()["step_episodes"] == 0.0

@@ -9,6 +9,8 @@ from typing import Any
 
 from gate5.evaluation import EvaluationReport, ScenarioComparison
 from gate5.export import ExportReport
+from gate5.gate.report import GateReport
+from gate5.io import canonical
 from gate5.latency.report import LatencyReport
 from gate5.parity.engine import ParityReport
 from tests.report.test_robustness import REPORT
@@ -43,3 +45,19 @@ def test_every_metric_is_documented_and_every_documented_one_is_reported(run: An
         )
     )
     assert {general(metric) for metric in metrics} == documented
+
+
+def test_documents_of_a_run_are_read_and_written_with_the_same_bytes(run: Any) -> None:
+    """A verdict is released by the hash of what was read: a number must not come back in another form."""
+    kinds: dict[str, Any] = {
+        "export.json": ExportReport,
+        "parity.json": ParityReport,
+        "latency.json": LatencyReport,
+        "gate.json": GateReport,
+        "evaluation/hold.json": ScenarioComparison,
+    }
+    for name, kind in kinds.items():
+        data = run.artifacts[name]
+        assert canonical.dumps(kind.from_dict(canonical.loads(data)).to_dict()) == canonical.dumps(
+            canonical.loads(data)
+        )

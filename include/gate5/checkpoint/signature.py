@@ -8,11 +8,13 @@ gives one row of float32 per observation: the inputs one after the other, then t
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gate5.io.plain import from_plain, to_plain
 
 Float32 = NDArray[np.float32]
 Role = Literal["observation", "mask", "state", "action", "scores"]
@@ -83,15 +85,11 @@ class Signature:
         return np.concatenate([np.full(port.size, port.whole) for port in self.inputs])
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(to_plain(self))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Signature:
-        ports = {
-            side: tuple(Port(**{**port, "shape": tuple(port["shape"])}) for port in data[side])
-            for side in ("inputs", "outputs")
-        }
-        return cls(**{**data, **ports, "choices": tuple(data["choices"]), "scale": tuple(data["scale"])})
+        return from_plain(cls, data)
 
     @classmethod
     def from_metadata(cls, text: str) -> Signature:

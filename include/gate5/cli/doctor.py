@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from gate5 import __version__
@@ -13,6 +13,7 @@ from gate5.engine.backends import backend, ranked
 from gate5.engine.kind import Part, installed
 from gate5.errors import ConfigError, Gate5Error
 from gate5.io.paths import resolve_path
+from gate5.io.plain import to_plain
 from gate5.store import open_store
 
 
@@ -49,7 +50,7 @@ class DoctorReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {**asdict(self), "findings": [asdict(finding) for finding in self.findings]}
+        return dict(to_plain(self))
 
     def line(self) -> str:
         """A line per finding, how to get what is missing, and the conclusion."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from gate5.evaluation.step_response import StepResponse, no_metrics
-from gate5.evaluation.terms import TermResult, term_metrics, terms_from
+from gate5.evaluation.terms import TermResult, term_metrics
+from gate5.io.plain import from_plain, to_plain
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,6 @@ class TrackingResult:
     worst: float | None
     response: StepResponse | None = None
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> TrackingResult:
-        """The inverse of ``asdict``."""
-        response = data.get("response")
-        return cls(**{**data, "response": None if response is None else StepResponse(**response)})
-
     def metrics(self) -> dict[str, float | None]:
         """Flat numbers for the gate, without a prefix; ``None`` where a set-point makes them not meaningful."""
         response = no_metrics() if self.response is None else self.response.metrics()
@@ -110,28 +105,6 @@ class ControllerResult:
     tracking: tuple[TrackingResult, ...]
     constraints: tuple[ConstraintResult, ...]
     end_reasons: dict[str, int]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return {
-            **asdict(self),
-            "returns": list(self.returns),
-            "tracking": [asdict(t) for t in self.tracking],
-            "constraints": [asdict(c) for c in self.constraints],
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ControllerResult:
-        """The inverse of ``to_dict``."""
-        return cls(
-            **{
-                **data,
-                "returns": tuple(data["returns"]),
-                "tracking": tuple(TrackingResult.from_dict(t) for t in data["tracking"]),
-                "constraints": tuple(ConstraintResult(**c) for c in data["constraints"]),
-                "end_reasons": dict(data["end_reasons"]),
-            }
-        )
 
     def metrics(self) -> dict[str, float | None]:
         """Flat numbers for the gate, without a prefix."""
@@ -249,36 +222,12 @@ class ScenarioComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {
-            **plain,
-            "variables": [dict(v) for v in self.variables],
-            "actions": list(self.actions),
-            "trace": list(self.trace),
-            "rl": self.rl.to_dict(),
-            "baseline": None if self.baseline is None else self.baseline.to_dict(),
-            "difference": None if self.difference is None else asdict(self.difference),
-            "reference": None if self.reference is None else asdict(self.reference),
-            "terms": [asdict(term) for term in self.terms],
-        }
+        return dict(to_plain(self))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ScenarioComparison:
         """The inverse of ``to_dict``."""
-        baseline, difference, reference = data["baseline"], data["difference"], data.get("reference")
-        return cls(
-            **{
-                **data,
-                "variables": tuple(dict(v) for v in data["variables"]),
-                "actions": tuple(data["actions"]),
-                "trace": tuple(data["trace"]),
-                "rl": ControllerResult.from_dict(data["rl"]),
-                "baseline": None if baseline is None else ControllerResult.from_dict(baseline),
-                "difference": None if difference is None else Difference(**difference),
-                "reference": None if reference is None else EngineEffect(**reference),
-                "terms": terms_from(data.get("terms")),
-            }
-        )
+        return from_plain(cls, data)
 
     def metrics(self) -> dict[str, float | None]:
         """Flat numbers for the gate: ``evaluation.SCENARIO.rl.violations`` and so on."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -147,8 +146,3 @@ def _told(t: TermResult) -> str:
         f"{t.name} is {word}: {t.difference:+.3g}{unit} ({t.low:+.3g} to {t.high:+.3g}) against a margin of "
         f"{t.margin:g}{unit}"
     )
-
-
-def terms_from(data: Sequence[Mapping[str, Any]] | None) -> tuple[TermResult, ...]:
-    """The inverse of ``asdict`` for each."""
-    return tuple(TermResult(**row) for row in data or ())

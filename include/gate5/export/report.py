@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from gate5.io.plain import from_plain, to_plain
 from gate5.parity.difference import WorstSample
 
 
@@ -58,13 +60,11 @@ class ExportReport:
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(to_plain(self))
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> ExportReport:
-        worst = data["worst"]
-        parts = {"worst": None if worst is None else WorstSample.from_dict(worst)}
-        return cls(**{**data, **parts, "warnings": tuple(data.get("warnings", ()))})
+    def from_dict(cls, data: Mapping[str, Any]) -> ExportReport:
+        return from_plain(cls, data)
 
     def metrics(self) -> dict[str, float | None]:
         """Flat numbers for Gate 5; not finite counts as infinite, not measured as missing."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, cast
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from gate5.errors import WorkspaceError
+from gate5.errors import DocumentError, WorkspaceError
+from gate5.io.plain import from_plain, to_plain
 
 Outcome = Literal["pass", "fail", "missing"]
 Verdict = Literal["pass", "fail", "error"]
@@ -77,7 +78,7 @@ class GateReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {"verdict": self.verdict, "rules": [asdict(rule) for rule in self.rules], "reasons": list(self.reasons)}
+        return dict(to_plain(self))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> GateReport:
@@ -86,15 +87,10 @@ class GateReport:
         Raises:
             WorkspaceError: ``data`` is not such a report.
         """
-        names = {field.name for field in fields(RuleResult)}
         try:
-            rules = tuple(RuleResult(**{name: rule[name] for name in names}) for rule in data["rules"])
-            verdict, reasons = data["verdict"], tuple(str(reason) for reason in data["reasons"])
-        except (KeyError, TypeError) as error:
-            raise WorkspaceError(f"This is no Gate 5 report ({error!r}): run the stage `gate` again.") from None
-        if verdict not in ("pass", "fail", "error"):
-            raise WorkspaceError(f"A Gate 5 report has the verdict {verdict!r}: run the stage `gate` again.")
-        return cls(cast("Verdict", verdict), rules, reasons)
+            return from_plain(cls, data, newer=True)
+        except DocumentError as error:
+            raise WorkspaceError(f"{str(error).partition(': the document')[0]}: run the stage `gate` again.") from None
 
     def metrics(self) -> dict[str, float | None]:
         """Counts of rules: all, vetoes that failed, vetoes that are missing, advisories that did not pass."""

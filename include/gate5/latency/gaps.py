@@ -72,11 +72,6 @@ class GapSeries:
         quantile, bound = next(((q, bound) for q, bound in bounds if bound is not None), (None, None))
         return cls(gap.gap_ms, gap.keep_warm_ms, Series.of(nanoseconds, confidence), quantile, bound)
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> GapSeries:
-        """Of plain JSON types, as ``dataclasses.asdict`` gives them."""
-        return cls(**{**data, "series": Series(**data["series"])})
-
 
 def plan(config: LatencyConfig, period_s: float | None) -> list[Gap]:
     """The gaps to be measured, the shortest first; empty where the configuration wants none.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from gate5.io.plain import from_plain, to_plain
 from gate5.latency.gaps import GapSeries
 from gate5.latency.series import Series
 
@@ -89,18 +91,11 @@ class LatencyReport:
         return float(np.median([block["p99_ms"] for block in self.blocks]))
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "blocks": list(self.blocks), "gaps": [asdict(gap) for gap in self.gaps]}
+        return dict(to_plain(self))
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> LatencyReport:
-        return cls(
-            **{
-                **data,
-                "back_to_back": Series(**data["back_to_back"]),
-                "gaps": tuple(GapSeries.from_dict(gap) for gap in data["gaps"]),
-                "blocks": tuple(data["blocks"]),
-            }
-        )
+    def from_dict(cls, data: Mapping[str, Any]) -> LatencyReport:
+        return from_plain(cls, data)
 
     def metrics(self) -> dict[str, float | None]:
         """Flat numbers for Gate 5."""

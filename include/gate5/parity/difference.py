@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,10 +118,6 @@ class WorstSample:
     observation: tuple[float | None, ...]
     expected: tuple[float | None, ...]
     actual: tuple[float | None, ...]
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> WorstSample:
-        return cls(data["kind"], tuple(data["observation"]), tuple(data["expected"]), tuple(data["actual"]))
 
     @classmethod
     def of(cls, kind: str, observation: Float32, expected: Float32, actual: Float32) -> WorstSample:

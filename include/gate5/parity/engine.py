@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from gate5.engine.backends.onnxruntime import open_session
 from gate5.engine.rows import as_rows, signature_of_graph
 from gate5.errors import ConfigError, EngineError
 from gate5.io.canonical import number
+from gate5.io.plain import from_plain, to_plain
 from gate5.parity.difference import TIE, Difference, WorstSample, difference
 from gate5.parity.probes import KINDS, probes
 
@@ -68,12 +70,11 @@ class ParityReport:
     ties: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(to_plain(self))
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> ParityReport:
-        worst = data["worst"]
-        return cls(**{**data, "worst": None if worst is None else WorstSample.from_dict(worst)})
+    def from_dict(cls, data: Mapping[str, Any]) -> ParityReport:
+        return from_plain(cls, data)
 
     def metrics(self) -> dict[str, float | None]:
         """Flat numbers for Gate 5; not finite counts as infinite, not compared as missing."""

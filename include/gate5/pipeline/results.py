@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from gate5.io.plain import from_plain, to_plain
 
 T = TypeVar("T", bound="StageResult")
 
@@ -16,13 +18,12 @@ class StageResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return asdict(self)
+        return dict(to_plain(self))
 
     @classmethod
     def from_dict(cls: type[T], data: dict[str, Any]) -> T:
         """The inverse of ``to_dict``; keys that a newer version added are ignored."""
-        names = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in data.items() if name in names})
+        return from_plain(cls, data, newer=True)
 
     def line(self) -> str:
         """One line for a person."""
