@@ -138,9 +138,10 @@ def _check_float64(checkpoint: Checkpoint, given: Float64, rows: Float32, actual
     without = difference(narrowed, actual, checkpoint.signature).max_abs_error
     if without is None or without >= _FLOAT64_LIMIT or checkpoint.normaliser is None:
         return  # something else is wrong, and the rule on the error says so
-    std = np.sqrt(checkpoint.normaliser.var + checkpoint.normaliser.epsilon).reshape(-1)
-    size = std.size
-    lost = np.abs(given[:, :size] - rows[:, :size]).max(axis=0) / std
+    mean, std = _statistics(checkpoint)
+    clip = checkpoint.normaliser.clip
+    exact, narrow = (np.clip((side[:, : std.size] - mean) / std, -clip, clip) for side in (given, rows))
+    lost = np.abs(exact - narrow).max(axis=0)
     index = int(lost.argmax())
     value = float(np.abs(rows[:, index]).max())
     raise CheckpointError(
@@ -149,6 +150,22 @@ def _check_float64(checkpoint: Checkpoint, given: Float64, rows: Float32, actual
         f"its standard deviation, and the action is off by {error:.2g} (the limit is {_FLOAT64_LIMIT:g}). Give the "
         "plant's observation relative to a fixed value, such as the design point, and train on that."
     )
+
+
+def _statistics(checkpoint: Checkpoint) -> tuple[Float64, Float64]:
+    """Mean and standard deviation of each number of an observation, one frame; infinite where it is not normalised."""
+    policy = checkpoint.policy
+    assert policy.observation is not None
+    assert checkpoint.normaliser is not None
+    means, deviations = [], []
+    for (key, space), port in zip(policy.observation.leaves, checkpoint.signature.inputs, strict=False):
+        own = checkpoint.normaliser.part(key, space)
+        last = tuple(slice(-n, None) for n in port.shape)
+        means.append(np.zeros(port.size) if own is None else own.mean[last].reshape(-1))
+        deviations.append(
+            np.full(port.size, np.inf) if own is None else np.sqrt(own.var + own.epsilon)[last].reshape(-1)
+        )
+    return np.concatenate(means), np.concatenate(deviations)
 
 
 def _reference(checkpoint: Checkpoint, rows: Any) -> tuple[Float32, str]:
