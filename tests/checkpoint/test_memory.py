@@ -141,6 +141,8 @@ STATISTICS: dict[str, Callable[[], bytes]] = {
     "lists": lambda: b"\x80\x04" + b"]" * (60 << 20) + b".",
     "sets": lambda: b"\x80\x04" + b"\x8f" * (60 << 20) + b".",
     "too large": lambda: b"\x80\x04" + bytes(200 << 20),
+    "a memo of gigabytes": lambda: b"\x80\x04]r\xff\xff\xff\x7f.",
+    "a memo of gigabytes, as text": lambda: b"\x80\x04]p2147483647\n.",
     "one array a thousand times": lambda: _arrays(),
 }
 

@@ -325,9 +325,12 @@ def _count(data: bytes) -> None:
     """Refuse a program that is too long: each operation makes an object of up to some hundred bytes."""
     if len(data) > LIMIT_BYTES:
         raise pickle.UnpicklingError(f"{len(data)} bytes, more than the {LIMIT_BYTES} that gate5 reads")
-    for number, _ in enumerate(pickletools.genops(data)):
+    for number, (operation, argument, _) in enumerate(pickletools.genops(data)):
         if number >= _LIMIT_OPERATIONS:
             raise pickle.UnpicklingError(f"more than {_LIMIT_OPERATIONS} operations")
+        # the memo is an array: a place of 2^31 makes it gigabytes long
+        if operation.name in ("PUT", "LONG_BINPUT") and not 0 <= int(argument or 0) < _LIMIT_OPERATIONS:
+            raise pickle.UnpicklingError(f"a memo of {argument} places")
 
 
 def _short(error: BaseException) -> str:
