@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gate5.errors import IntegrityError, StoreInputError
+from gate5.io import canonical
 from gate5.io.files import sha256
 from gate5.store import (
     ArtifactStore,
@@ -206,7 +207,7 @@ def test_a_manifest_that_was_edited_moved_or_signed_by_another(
     edited["payload"] = base64.b64encode(
         base64.b64decode(edited["payload"]).replace(b"A. Person", b"B. Person")
     ).decode()
-    path.write_text(json.dumps(edited))
+    path.write_bytes(canonical.dumps(edited))
     with pytest.raises(IntegrityError, match="not signed by a trusted key"):
         verify_release(store, release.id, store.trusted_keys)
     with pytest.raises(IntegrityError, match="not signed by a trusted key"):

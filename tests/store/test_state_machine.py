@@ -27,6 +27,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.published: dict[int, Release] = {}
         self.log: list[str] = []
         self.stack: list[str] = []
+        self.under: dict[str, list[str]] = {}
 
     @rule(mark=st.integers(0, 4))
     def publish(self, mark: int) -> None:
@@ -46,6 +47,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert outcome == "superseded"
         else:
             assert outcome == "promoted"
+            self.under[release.id] = list(self.stack)
             self.log.append(release.id)
             self.stack.append(release.id)
 
@@ -66,10 +68,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         assert outcome == "rolled_back"
         self.log.append(to)
-        if to in self.stack:
-            del self.stack[self.stack.index(to) + 1 :]
-        else:
-            self.stack.append(to)
+        self.stack = [*self.under[to], to]
 
     @invariant()
     def the_log_is_the_model(self) -> None:

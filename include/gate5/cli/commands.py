@@ -144,7 +144,19 @@ def _replay(arguments: argparse.Namespace) -> Done:
 def _history(arguments: argparse.Namespace) -> Done:
     from gate5.cli import store
 
-    return store.history(load_config(arguments), arguments.channel), 0
+    return store.history(load_config(arguments), arguments.channel, arguments.trust, arguments.verify), 0
+
+
+def _keys(arguments: argparse.Namespace) -> Done:
+    from gate5.cli import keys
+
+    return keys.run(load_config(arguments), arguments), 0
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    from gate5.cli import keys
+
+    keys.configure(parser)
 
 
 def _rollback(arguments: argparse.Namespace) -> Done:
@@ -243,6 +255,12 @@ def _add_channel(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channel", metavar="NAME", help="default: release.channel of the configuration")
 
 
+def _add_history(parser: argparse.ArgumentParser) -> None:
+    _add_channel(parser)
+    parser.add_argument("--trust", action="append", default=[], metavar="KEY.pub", help="public key file; repeatable")
+    parser.add_argument("--verify", action="store_true", help="refuse without a key; list what is no entry")
+
+
 def _add_rollback(parser: argparse.ArgumentParser) -> None:
     _add_channel(parser)
     parser.add_argument("--to", metavar="RELEASE", help="release id (default: the one before the current)")
@@ -297,7 +315,7 @@ COMMANDS: tuple[Command, ...] = (
     *(_of_stage(stage) for stage in contents.STAGES if stage.command),
     Command("release", "all stages in one process", _release, _add_release, CONFIG),
     Command("replay", "drive a worst case again", _replay, _add_replay, frozenset()),
-    Command("history", "a channel's releases, newest first", _history, _add_channel, CONFIG),
+    Command("history", "a channel's releases, newest first", _history, _add_history, CONFIG),
     Command("rollback", "put an earlier release back", _rollback, _add_rollback, CONFIG),
     Command("pull", "fetch, check and switch to a channel's release (edge)", _pull, _add_pull, CONFIG),
     Command(
@@ -305,6 +323,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("doctor", "what this machine has, what it lacks and how to get it", _doctor, needs=CONFIG),
     Command("keygen", "make a signing key", _keygen, _add_keygen, CONFIG),
+    Command("keys", "which keys may sign, until when and where; what a channel demands", _keys, _add_keys, CONFIG),
     Command(
         "candidate", "announce a checkpoint to Airflow, which then releases it", _candidate, _add_candidate, CONFIG
     ),

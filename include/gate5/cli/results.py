@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -57,15 +57,48 @@ class History:
     channel: str
     store: str
     entries: Sequence[ChannelEntry]
+    verified: bool = True
+    strays: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         entries = [entry.to_dict() for entry in self.entries]
-        return {"channel": self.channel, "store": self.store, "entries": entries, "text": self.line()}
+        found = {"channel": self.channel, "store": self.store, "entries": entries, "text": self.line()}
+        return {**found, "verified": self.verified, "strays": list(self.strays)}
 
     def line(self) -> str:
         if not self.entries:
             return f"Nothing was ever promoted on the channel {self.channel} of {self.store}."
-        return "\n".join(f"{e.sequence:>4}  {e.at}  {e.kind:<8}  {e.release}  by {e.by}" for e in self.entries)
+        lines = [f"{e.sequence:>4}  {e.at}  {e.kind:<8}  {e.release}  by {e.by}" for e in self.entries]
+        if not self.verified:
+            lines.append("NOT VERIFIED: no key was given, so that anybody may have written this; give --trust KEY.pub.")
+        return "\n".join([*lines, *(f"no entry, and read by nobody: {name}" for name in self.strays)])
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The store's keyring."""
+
+    store: str
+    version: int
+    document: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "text": self.line()}
+
+    def line(self) -> str:
+        if self.version == 0:
+            return f"{self.store} has no keyring: whatever key a reader trusts may sign; `gate5 keys add` begins one."
+        lines = [f"version {self.version} of the keyring of {self.store}"]
+        for key_id, key in self.document["keys"].items():
+            root = "  root" if key_id in self.document["root"]["keys"] else ""
+            closed = key["closed"]
+            end = (
+                f"  {'revoked' if closed['revoked'] else 'ended'} {closed['at']}: {closed['reason']}" if closed else ""
+            )
+            where = ", ".join(key["channels"] or ["every channel"])
+            times = "".join(f"  {word} {key[word]}" for word in ("from", "until") if key[word])
+            lines.append(f"{key_id[:16]}  {key['name']}  {where}{times}{root}{end}")
+        return "\n".join([*lines, *(f"{name} demands {what}" for name, what in self.document["channels"].items())])
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,29 @@ from gate5.edge.limits import Limits
 from gate5.edge.pull import PullResult
 from gate5.edge.pull import pull as fetch_release
 from gate5.errors import StoreInputError
+from gate5.store.channel import strays
 from gate5.store.signing import PublicKey
 
 
-def history(config: ReleaseConfig, channel: str | None = None) -> History:
-    """A channel's log, newest first."""
+def history(
+    config: ReleaseConfig, channel: str | None = None, trust: Sequence[str] = (), verify: bool = False
+) -> History:
+    """A channel's log, newest first.
+
+    Args:
+        trust: public key files; none: the keys that lie beside this machine's signing key.
+        verify: refuse to show what no key vouches for, and list what lies in the channel's folder and is no entry.
+
+    Raises:
+        StoreInputError: ``verify`` without a key.
+    """
     name = channel or config.release.channel
     opened = store.open_store(config.store)
-    return History(name, opened.uri, store.history(opened, name, _own_keys(opened)))
+    keys = store.load_public_keys(trust) if trust else _own_keys(opened)
+    if verify and keys is None:
+        raise StoreInputError("There is no key to verify the history with: give --trust KEY.pub.")
+    entries = store.history(opened, name, keys)
+    return History(name, opened.uri, entries, keys is not None, strays(opened, name) if verify else ())
 
 
 def rollback(config: ReleaseConfig, channel: str | None, *, to: str | None, by: str, reason: str) -> store.Promotion:

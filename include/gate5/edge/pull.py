@@ -16,7 +16,8 @@ from gate5.edge.limits import Limits
 from gate5.errors import EngineError, Gate5Error, IntegrityError, StoreInputError
 from gate5.io import canonical
 from gate5.io.files import make_directory, replace_link, sha256, write_atomically, write_pieces
-from gate5.store import ArtifactStore, ChannelEntry, Release, current
+from gate5.store import ArtifactStore, ChannelEntry, Release
+from gate5.store.channel import Log
 from gate5.store.manifest import manifest_name, read_manifest
 from gate5.store.signing import PublicKey
 
@@ -100,10 +101,14 @@ def pull(
     if backends is not None:
         allowed = replace(allowed, backends=tuple(backends))
     with plant_folder(dest, store) as root:
-        entry = current(store, channel, trusted_keys)
-        if entry is None:
-            raise StoreInputError(f"Nothing was ever promoted on the channel {channel} of {store.uri}.")
         state = read_state(root)
+        log = Log(store, channel, trusted_keys, state.get("keys"))
+        entry = log.newest()
+        if entry is None or not entry.release:
+            raise StoreInputError(f"Nothing was ever promoted on the channel {channel} of {store.uri}.")
+        ring = log.ring or trusted_keys
+        if log.ring is not None and log.ring.version:
+            state["keys"] = {"version": log.ring.version, "sha256": log.ring.sha256}
         check_time(root, state, entry)
         now = running(root)
         held = state.get("held", {})
@@ -111,12 +116,12 @@ def pull(
             write_state(root, state, entry)
             sentence = f"{entry.release} is held back here ({held['reason']}); nothing was changed."
             return _result("held", entry, root, now, sentence)
-        if now and now[1] == entry.manifest_sha256 and _intact(root / "current", now[0], trusted_keys):
+        if now and now[1] == entry.manifest_sha256 and _intact(root / "current", now[0], ring):
             write_state(root, state, entry)
             prune(root)
             return _result("already_current", entry, root, now, f"{entry.release} runs here already.")
         folder = root / "releases" / f"{entry.release}.{secrets.token_hex(3)}"
-        compared, error = _fetch_and_prove(store, entry, trusted_keys, folder, load_engine, allowed)
+        compared, error = _fetch_and_prove(store, entry, ring, folder, load_engine, allowed)
         write_state(root, {name: value for name, value in state.items() if name != "held"}, entry)
         switch(root, folder, keep_previous=now is not None and now[1] == entry.manifest_sha256)
         prune(root)

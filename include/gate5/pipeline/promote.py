@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gate5 import engine, provenance, store
-from gate5.config.models import ReleaseConfig
+from gate5.config.models import ChannelConfig, ReleaseConfig
 from gate5.config.quick import refusal
 from gate5.edge import golden
 from gate5.engine.rows import signature_of_graph
@@ -70,6 +70,8 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
         raise InputError("release.approval is `required`, but nobody has approved: give --approved-by NAME.")
     if config.evaluation.quick and not takes_quick(config):
         raise InputError(refusal(config.release.channel))
+    opened = store.open_store(config.store)
+    _check_demands(opened, config)
     tracker = Tracker(workspace, config.sha256)
     verdict = GateReport.from_dict(tracker.read_json("gate.json"))
     if not verdict.passed:
@@ -83,7 +85,6 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     recorded = {file.name for entry in contents.STAGES if entry.recorded for file in entry.writes}
     files = {name: tracker.read(name) if name in recorded else workspace.read(name) for name in FILES}
     files[golden.GOLDEN] = _golden(tracker, config)
-    opened = store.open_store(config.store)
     release = store.publish(opened, files, _provenance(tracker, config, verdict, approved_by), identity=IDENTITY)
     promotion = store.promote(
         opened,
@@ -105,6 +106,19 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     )
     workspace.write_json("release.json", result.to_dict())
     return result
+
+
+def _check_demands(opened: store.ArtifactStore, config: ReleaseConfig) -> None:
+    """Refuse a run that was judged by less than its channel demands; what is signed in the store nobody can waive."""
+    demands = store.demands(opened, config.release.channel)
+    if not demands:
+        return
+    asked = config.tightened(ChannelConfig.model_validate(demands))
+    if (asked.gate, asked.evaluation) != (config.gate, config.evaluation):
+        raise InputError(
+            f"The channel {config.release.channel} demands stricter rules, SLA, scenarios or episodes than this run "
+            "was judged by (`gate5 keys list` shows them): put them into `channels` of the configuration and release again."
+        )
 
 
 def reject(workspace: Workspace, config: ReleaseConfig, reasons: Sequence[str] = ()) -> RejectResult:

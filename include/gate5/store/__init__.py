@@ -7,6 +7,7 @@ promotion = promote(store, "production", release, approved_by="A. Person")
 
 from gate5.store.artifact_store import ArtifactStore, open_store
 from gate5.store.channel import ChannelEntry, current, history
+from gate5.store.keyring import demands
 from gate5.store.manifest import Release
 from gate5.store.promotion import Promotion, promote, rollback
 from gate5.store.releases import find_release, list_releases, publish, verify_release
@@ -19,6 +20,7 @@ __all__ = [
     "Promotion",
     "Release",
     "current",
+    "demands",
     "find_release",
     "history",
     "keygen",

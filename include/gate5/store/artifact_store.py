@@ -34,6 +34,7 @@ class ArtifactStore:
         self.signing_key = signing_key
         self._safe = False
         self._signer: Signer | None = None
+        self._remembered: dict[str, bytes] = {}
 
     @property
     def signer(self) -> Signer:
@@ -63,6 +64,15 @@ class ArtifactStore:
         if not self._safe:
             ensure_safe(self.backend)
             self._safe = True
+
+    def remembered(self, name: str) -> bytes | None:
+        """An object's bytes, read once: nothing is ever overwritten."""
+        if name not in self._remembered:
+            data = self.backend.read(name)
+            if data is None:
+                return None
+            self._remembered[name] = data
+        return self._remembered[name]
 
     def put_blob(self, data: bytes) -> str:
         """Keep bytes under their SHA-256, which is returned.

@@ -1,95 +1,57 @@
-"""A channel: an append-only log of signed entries, each of which names the release that is current from then on."""
+"""A channel: an append-only log of signed entries; the newest one says which release is current.
+
+Every entry is a checkpoint: whoever signs one has verified the one before it and carries on what later readers need
+(what a rollback goes back to, the keyring's version, what is in force). So a reader and a promoter look at the newest
+entry alone, however long the log is; ``history`` verifies all of it.
+"""
 
 from __future__ import annotations
 
-import re
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-from gate5.errors import IntegrityError, StoreError, StoreInputError
-from gate5.io import canonical
-from gate5.io.files import sha256
+from gate5.errors import IntegrityError, StoreError
+from gate5.provenance import now
 from gate5.store.artifact_store import ArtifactStore
-from gate5.store.signing import PublicKey, Signer, open_envelope, sign
+from gate5.store.entry import (
+    FORGED,
+    LAST,
+    PAYLOAD_TYPE,
+    ChannelEntry,
+    checked_channel,
+    entry_name,
+    is_entry_name,
+    parse_entry,
+)
+from gate5.store.keyring import KeyRing, keyring
+from gate5.store.signing import PublicKey, Signer, sign
 
-PAYLOAD_TYPE = "application/vnd.gate5.channel-entry+json"
-_CHANNEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_LAST = 10**12
-_ENTRY_FIELDS = ("sequence", "release", "manifest_sha256", "kind", "previous", "by", "at", "reason", "request")
+__all__ = ["ChannelEntry", "Log", "checked_channel", "current", "entry_name", "history", "next_entry", "strays"]
 
-
-@dataclass(frozen=True)
-class ChannelEntry:
-    """One line of a channel's log.
-
-    Attributes:
-        channel: the channel's name.
-        sequence: 1 for the first entry, and so on without a gap.
-        release: the release that this entry made the current one.
-        manifest_sha256: of that release's manifest.
-        kind: ``promote`` or ``rollback``.
-        previous: SHA-256 of the entry before; ``None`` in the first.
-        by: who.
-        at: when, UTC, ISO 8601.
-        reason: why, or ``None``.
-        request: unique to the call that made the entry.
-        sha256: of this entry's own bytes.
-        signed_by: ids of the keys that say to have signed it.
-    """
-
-    channel: str
-    sequence: int
-    release: str
-    manifest_sha256: str
-    kind: Literal["promote", "rollback"]
-    previous: str | None
-    by: str
-    at: str
-    reason: str | None
-    request: str
-    sha256: str
-    signed_by: tuple[str, ...]
-
-    @property
-    def hashes(self) -> tuple[str, ...]:
-        """What a plant may have remembered of this entry."""
-        return (self.sha256,)
-
-    def to_dict(self) -> dict[str, Any]:
-        data = {name: getattr(self, name) for name in ("channel", *_ENTRY_FIELDS, "sha256")}
-        return {**data, "signed_by": list(self.signed_by)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ChannelEntry:
-        """The inverse of ``to_dict``."""
-        return cls(**{**data, "signed_by": tuple(data["signed_by"])})
+MOVES = ("promote", "rollback")
 
 
-def checked_channel(channel: str) -> str:
-    """``channel`` if it can be a channel's name.
-
-    Raises:
-        StoreInputError: it cannot.
-    """
-    if not _CHANNEL.fullmatch(channel):
-        raise StoreInputError(
-            f"{channel!r} is not a channel's name: use up to 63 small letters, digits, '-' and '_', such as production."
-        )
-    return channel
-
-
-def current(store: ArtifactStore, channel: str, trusted_keys: Sequence[PublicKey] | None = None) -> ChannelEntry | None:
-    """The newest entry of a channel, found with one listing of one name; ``None`` where nothing was promoted yet.
+def current(
+    store: ArtifactStore,
+    channel: str,
+    trusted_keys: Sequence[PublicKey] | None = None,
+    *,
+    known: Mapping[str, Any] | None = None,
+) -> ChannelEntry | None:
+    """The newest entry of a channel, which names the current release; ``None`` where nothing was promoted yet.
 
     Args:
-        trusted_keys: one of these must have signed it; ``None``: the signature is not verified.
+        trusted_keys: one of these must have signed it, or the store's keyring, which they vouch for, must allow its
+            signer; ``None``: the signature is not verified.
+        known: the keyring that was seen before (``version``, ``sha256``).
 
     Raises:
-        IntegrityError: the entry is damaged or not signed by a trusted key.
+        IntegrityError: the entry is damaged or not signed by a key that may.
     """
-    names = store.backend.list(f"channels/{checked_channel(channel)}/", 1)
-    return _read(store, channel, names[0], trusted_keys) if names else None
+    found = Log(store, channel, trusted_keys, known).newest()
+    return found if found is not None and found.release else None
 
 
 def history(store: ArtifactStore, channel: str, trusted_keys: Sequence[PublicKey] | None = None) -> list[ChannelEntry]:
@@ -101,30 +63,62 @@ def history(store: ArtifactStore, channel: str, trusted_keys: Sequence[PublicKey
     return Log(store, channel, trusted_keys).entries()
 
 
+def strays(store: ArtifactStore, channel: str) -> list[str]:
+    """Names in a channel's folder that are no entries, and that nobody reads."""
+    names = store.backend.list(f"channels/{checked_channel(channel)}/")
+    return [name for name in names if not is_entry_name(name)]
+
+
 class Log:
     """A channel's log as one caller sees it; entries are immutable, so each is read once."""
 
-    def __init__(self, store: ArtifactStore, channel: str, trusted_keys: Sequence[PublicKey] | None = None) -> None:
+    def __init__(
+        self,
+        store: ArtifactStore,
+        channel: str,
+        trusted_keys: Sequence[PublicKey] | None = None,
+        known: Mapping[str, Any] | None = None,
+    ) -> None:
         self.store, self.channel, self.trusted_keys = store, checked_channel(channel), trusted_keys
+        self._known = known
         self._seen: dict[int, ChannelEntry] = {}
+        self.ring = self._read_ring()
+
+    def _read_ring(self) -> KeyRing | None:
+        return None if self.trusted_keys is None else keyring(self.store, self.trusted_keys, self._known)
+
+    def newest(self) -> ChannelEntry | None:
+        """The newest entry now: one small listing and one object."""
+        prefix = f"channels/{self.channel}/"
+        names = [name for name in self.store.backend.list(prefix, 4) if is_entry_name(name)]
+        # A few strays may lie before the entries; where there are many, all names are looked at.
+        names = names or [name for name in self.store.backend.list(prefix) if is_entry_name(name)]
+        if not names:
+            return None
+        entry = self._read(LAST - int(names[0].rpartition("/")[2][:12]), newest=True)
+        if self.ring is not None and entry.keys > self.ring.version:
+            self.ring = self._read_ring()
+        return entry
+
+    def at(self, sequence: int) -> ChannelEntry:
+        """An earlier entry."""
+        if sequence not in self._seen:
+            self._seen[sequence] = self._read(sequence, newest=False)
+        return self._seen[sequence]
 
     def entries(self) -> list[ChannelEntry]:
-        """All entries now, newest first."""
-        newest = current(self.store, self.channel, self.trusted_keys)
+        """All entries now, newest first, every one verified."""
+        newest = self.newest()
         if newest is None:
             return []
         # The other names follow from the newest one's number. A listing of them all would be one snapshot on no file
         # system: an entry that appears while the folder is read may be missing from it where a later one is not.
         self._seen[newest.sequence] = newest
-        for sequence in range(newest.sequence - 1, 0, -1):
-            if sequence not in self._seen:
-                name = entry_name(self.channel, sequence)
-                self._seen[sequence] = _read(self.store, self.channel, name, self.trusted_keys)
-        found = [self._seen[sequence] for sequence in range(newest.sequence, 0, -1)]
+        found = [self.at(sequence) for sequence in range(newest.sequence, 0, -1)]
         for index, newer in enumerate(found):
             older = found[index + 1] if index + 1 < len(found) else None
-            before = (older.sequence, older.sha256) if older else (0, None)
-            if (newer.sequence - 1, newer.previous) != before:
+            follows = newer.previous is None if older is None else newer.previous in older.hashes
+            if not follows or (older is not None and (newer.keys < older.keys or newer.format < older.format)):
                 raise IntegrityError(
                     f"The log of the channel {self.channel} in {self.store.uri} is broken: entry {newer.sequence} does "
                     f"not follow from the one before it; restore channels/{self.channel}/ from a backup."
@@ -135,12 +129,12 @@ class Log:
         """Create an entry; ``None`` where another one has its number.
 
         Args:
-            entry: with every field but ``sha256`` and ``signed_by``, which follow from the others.
+            entry: with every field but the hashes and ``signed_by``, which follow from the others.
 
         Raises:
             StoreError: the store said yes and kept something else.
         """
-        data = sign(canonical.dumps(_payload(entry)), PAYLOAD_TYPE, signer)
+        data = sign(entry.payload(), PAYLOAD_TYPE, signer)
         name = entry_name(self.channel, entry.sequence)
         created = self.store.backend.create(name, data)
         # A create whose answer was lost is sent again and finds its own work; ``request`` makes the bytes unique.
@@ -150,67 +144,45 @@ class Log:
                 f"The artifact store {self.store.uri} said that it created {name} and keeps something else there: it "
                 "is not safe for channels; look at the channel's history and use another server (docs/store.md)."
             )
-        return _parse(data, self.channel, name, None) if kept else None
+        return parse_entry(data, self.channel, name, None)[0] if kept else None
+
+    def _read(self, sequence: int, *, newest: bool) -> ChannelEntry:
+        name = entry_name(self.channel, sequence)
+        data = self.store.backend.read(name)
+        if data is None:
+            raise IntegrityError(
+                f"The channel {self.channel} in {self.store.uri} has lost its entry {name}; restore it from a backup"
+                f"{FORGED}."
+            )
+        entry, opened = parse_entry(data, self.channel, name, self.ring)
+        if self.ring is not None and entry.keys > self.ring.version:
+            self.ring = self._read_ring()  # the keyring changed since it was read
+            entry, opened = parse_entry(data, self.channel, name, self.ring)
+        if self.ring is not None:
+            if entry.keys > self.ring.version:
+                raise IntegrityError(
+                    f"Entry {sequence} of the channel {self.channel} was made under version {entry.keys} of the "
+                    f"keyring, and {self.store.uri} has {self.ring.version}: restore keys/ from a backup."
+                )
+            self.ring.check(entry, opened, newest)
+        return entry
 
 
-def entry_name(channel: str, sequence: int) -> str:
-    """Where an entry lies: the names' order is newest first, so that a listing begins with the current one."""
-    return f"channels/{channel}/{_LAST - sequence:012}.json"
-
-
-def new_entry(
-    channel: str,
-    before: ChannelEntry | None,
-    *,
-    release: str,
-    manifest_sha256: str,
-    kind: Literal["promote", "rollback"],
-    by: str,
-    at: str,
-    reason: str | None,
-    request: str,
-) -> ChannelEntry:
-    """The entry that follows ``before``, not yet signed."""
-    return ChannelEntry(
-        channel=channel,
-        sequence=before.sequence + 1 if before else 1,
-        release=release,
-        manifest_sha256=manifest_sha256,
-        kind=kind,
+def next_entry(log: Log, before: ChannelEntry | None, **fields: Any) -> ChannelEntry:
+    """The entry that follows ``before``, not yet signed; what is not given is carried on from it."""
+    sequence = before.sequence + 1 if before else 1
+    start = before or ChannelEntry(log.channel, 0, "", "", "", None, "", "", None, "")
+    moves = fields["kind"] in MOVES
+    entry = replace(
+        start,
+        sequence=sequence,
+        since=sequence if moves else start.since,
+        back=None if moves else start.back,
         previous=before.sha256 if before else None,
-        by=by,
-        at=at,
-        reason=reason,
-        request=request,
-        sha256="",
+        at=now(),
+        keys=log.ring.version if log.ring else 0,
+        approvals=(),
+        details={},
         signed_by=(),
     )
-
-
-def _payload(entry: ChannelEntry) -> dict[str, Any]:
-    return {"channel": entry.channel, **{name: getattr(entry, name) for name in _ENTRY_FIELDS}}
-
-
-def _read(store: ArtifactStore, channel: str, name: str, keys: Sequence[PublicKey] | None) -> ChannelEntry:
-    data = store.backend.read(name)
-    if data is None:
-        raise IntegrityError(
-            f"The channel {channel} in {store.uri} has lost its entry {name}; restore it from a backup."
-        )
-    return _parse(data, channel, name, keys)
-
-
-def _parse(data: bytes, channel: str, name: str, keys: Sequence[PublicKey] | None) -> ChannelEntry:
-    what = f"The channel entry {name}"
-    opened = open_envelope(data, PAYLOAD_TYPE, keys, what)
-    payload = opened.payload
-    if not isinstance(payload, dict) or set(payload) != {"channel", *_ENTRY_FIELDS}:
-        raise IntegrityError(f"{what} is damaged: it has not the fields of an entry.")
-    for field, kind in (("sequence", int), ("release", str), ("manifest_sha256", str), ("by", str), ("at", str)):
-        if not isinstance(payload[field], kind):
-            raise IntegrityError(f"{what} is damaged: {field} is {payload[field]!r}.")
-    if payload["channel"] != channel or entry_name(channel, payload["sequence"]) != name:
-        raise IntegrityError(
-            f"{what} is entry {payload['sequence']} of the channel {payload['channel']!r}, in a wrong place."
-        )
-    return ChannelEntry(**payload, sha256=sha256(data), signed_by=opened.claimed_by)
+    return replace(entry, **{"reason": None, "request": secrets.token_hex(8), **fields})

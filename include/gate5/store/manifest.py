@@ -165,13 +165,13 @@ def read_manifest(data: bytes, expected_id: str, keys: Sequence[PublicKey] | Non
     try:
         release = _from_statement(opened.payload, sha256(data), opened.claimed_by)
         plant = str(release.provenance["plant"])
-        by = opened.claimed_by if opened.verified_by is None else (opened.verified_by,)
+        by = opened.claimed_by if keys is None else opened.verified_by
         derived = {release_id(plant, release.files, release.identity, key) for key in by}
     except (KeyError, TypeError, ValueError, AttributeError, StoreInputError) as error:
         raise IntegrityError(f"{what} is damaged: {type(error).__name__} at {error}.") from None
     if expected_id not in derived:
         raise IntegrityError(f"{what} belongs to another release ({', '.join(sorted(derived)) or 'unsigned'}).")
-    return replace(release, id=expected_id)
+    return replace(release, id=expected_id, signed_by=tuple(by))
 
 
 def _from_statement(statement: Any, manifest_sha256: str, signed_by: tuple[str, ...]) -> Release:

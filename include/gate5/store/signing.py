@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, TypeAlias
 
 from gate5.errors import IntegrityError, StoreInputError
 from gate5.io import canonical
-from gate5.io.files import create_exclusively, make_directory, write_atomically
+from gate5.io.files import create_exclusively, make_directory, sha256, write_atomically
 
 Signer: TypeAlias = Any
 """A ``securesystemslib.signer.Signer``."""
@@ -124,62 +125,99 @@ def load_public_keys(paths: Iterable[str | os.PathLike[str]]) -> list[PublicKey]
     return [_load_public_key(path) for path in files]
 
 
+def public_key_of(public: str) -> PublicKey:
+    """The Ed25519 public key of 64 hexadecimal digits.
+
+    Raises:
+        ValueError: they are none.
+    """
+    crypto = _securesystemslib()
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    return crypto.SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)))
+
+
 def sign(payload: bytes, payload_type: str, signer: Signer) -> bytes:
-    """A signed DSSE envelope, as canonical JSON."""
+    """A signed DSSE envelope, as canonical JSON.
+
+    Raises:
+        StoreError: the signer failed.
+    """
+    return sign_by_all(payload, payload_type, [signer])
+
+
+def sign_by_all(payload: bytes, payload_type: str, signers: Iterable[Signer]) -> bytes:
+    """The same with a signature of each signer."""
     from securesystemslib.dsse import Envelope
 
     envelope = Envelope(payload, payload_type, {})
-    envelope.sign(signer)
+    for signer in sorted(signers, key=lambda each: str(each.public_key.keyid)):
+        envelope.sign(signer)
     return canonical.dumps(envelope.to_dict())
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What was in an envelope: the payload, who says to have signed it, and whose signature was verified."""
+    """What was in an envelope.
+
+    Attributes:
+        payload: the JSON that was signed.
+        claimed_by: ids of the keys that say to have signed it.
+        verified_by: ids of the keys whose signature holds; nobody's where no key was given.
+        payload_sha256: of the signed bytes.
+    """
 
     payload: Any
     claimed_by: tuple[str, ...]
-    verified_by: str | None
+    verified_by: tuple[str, ...]
+    payload_sha256: str
 
 
-def open_envelope(data: bytes, payload_type: str, keys: Sequence[PublicKey] | None, what: str) -> Opened:
+def open_envelope(
+    data: bytes, payload_type: str, keys: Sequence[PublicKey] | None, what: str, hint: str = ""
+) -> Opened:
     """Read an envelope; with ``keys`` one of them must have signed it.
 
     Args:
         keys: trusted public keys; ``None``: the signature is not looked at.
         what: what a message calls it: ``The manifest of release x``.
+        hint: where a reader finds the way out, put at the end of a message.
 
     Raises:
         IntegrityError: it is not such an envelope, or none of the keys signed it.
     """
     _securesystemslib()
     from securesystemslib.dsse import Envelope
-    from securesystemslib.exceptions import Error, UnverifiedSignatureError
+    from securesystemslib.exceptions import Error, UnverifiedSignatureError, VerificationError
 
     try:
         envelope = Envelope.from_dict(canonical.loads(data))
+        # White space, or another spelling of the same base64, would be other bytes under the same signature.
+        if canonical.dumps(envelope.to_dict()) != data:
+            raise ValueError("not canonical JSON")
         payload = canonical.loads(envelope.payload)
         claimed = tuple(sorted(envelope.signatures))
         kind = str(envelope.payload_type)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Error) as error:
         raise IntegrityError(
-            f"{what} is damaged: it is not a DSSE envelope around JSON ({type(error).__name__})."
+            f"{what} is damaged: it is not a DSSE envelope around JSON ({type(error).__name__}){hint}."
         ) from None
     if kind != payload_type:
         raise IntegrityError(f"{what} holds {kind[:80]!r} where {payload_type!r} belongs.")
+    digest = sha256(envelope.payload)
     if keys is None:
-        return Opened(payload, claimed, None)
-    try:
-        accepted = envelope.verify(list(keys), threshold=1) if keys else {}
-    except (UnverifiedSignatureError, ValueError):
-        accepted = {}
+        return Opened(payload, claimed, (), digest)
+    accepted: list[str] = []
+    for key in {key.keyid: key for key in keys if key.keyid in envelope.signatures}.values():
+        with contextlib.suppress(UnverifiedSignatureError, VerificationError, ValueError):
+            accepted += envelope.verify([key], threshold=1)
     if not accepted:
         trusted = ", ".join(key.keyid[:12] for key in keys) or "none"
         raise IntegrityError(
             f"{what} is not signed by a trusted key: signed by {', '.join(i[:12] for i in claimed) or 'nobody'}, "
-            f"trusted: {trusted} (or its bytes were changed)."
+            f"trusted: {trusted} (or its bytes were changed){hint}."
         )
-    return Opened(payload, claimed, next(iter(accepted)))
+    return Opened(payload, claimed, tuple(accepted), digest)
 
 
 def _load_public_key(path: Path) -> PublicKey:
