@@ -70,8 +70,6 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
         raise InputError("release.approval is `required`, but nobody has approved: give --approved-by NAME.")
     if config.evaluation.quick and not takes_quick(config):
         raise InputError(refusal(config.release.channel))
-    opened = store.open_store(config.store)
-    _check_demands(opened, config)
     tracker = Tracker(workspace, config.sha256)
     verdict = GateReport.from_dict(tracker.read_json("gate.json"))
     if not verdict.passed:
@@ -85,6 +83,8 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     recorded = {file.name for entry in contents.STAGES if entry.recorded for file in entry.writes}
     files = {name: tracker.read(name) if name in recorded else workspace.read(name) for name in FILES}
     files[golden.GOLDEN] = _golden(tracker, config)
+    opened = store.open_store(config.store)
+    _check_demands(opened, config)
     release = store.publish(opened, files, _provenance(tracker, config, verdict, approved_by), identity=IDENTITY)
     promotion = store.promote(
         opened,
@@ -117,7 +117,7 @@ def _check_demands(opened: store.ArtifactStore, config: ReleaseConfig) -> None:
     if (asked.gate, asked.evaluation) != (config.gate, config.evaluation):
         raise InputError(
             f"The channel {config.release.channel} demands stricter rules, SLA, scenarios or episodes than this run "
-            "was judged by (`gate5 keys list` shows them): put them into `channels` of the configuration and release again."
+            "was judged by (`gate5 keys list` shows them): put them into the section `channels` and release again."
         )
 
 
