@@ -32,7 +32,9 @@ CONFIG: dict[str, Any] = {
     "engine": {"backend": "onnxruntime"},
     "export": {"samples": 1000},
     "latency": {"iterations": 1000, "warmup": 10, "cadence_ms": 0.1, "cadence_iterations": 100},
-    "evaluation": {"episodes": 1, "scenarios": ["emergency_trip"]},
+    "evaluation": {"episodes": 1, "monte_carlo": 0, "scenarios": ["emergency_trip"]},
+    "falsification": {"control_steps": 3000},
+    "stress": {"episodes": 1},
     "gate": {"rules": RULES, "sla_p99_ms": 1000},
 }
 
