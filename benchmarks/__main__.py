@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every measurement that needs no GPU, one after the other; each writes its page in docs/results/.
 
-python -m benchmarks [NAME ...]    names: plant latency dag (default: all)
+python -m benchmarks [NAME ...]    names: plant latency dag possible (default: all)
 """
 
 from __future__ import annotations
@@ -12,7 +12,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = {"plant": "benchmarks.plant_speed", "latency": "benchmarks.cpu_latency", "dag": "benchmarks.dag_cost"}
+MODULES = {
+    "plant": "benchmarks.plant_speed",
+    "latency": "benchmarks.cpu_latency",
+    "dag": "benchmarks.dag_cost",
+    "possible": "benchmarks.possible",
+}
 
 
 def main() -> int:

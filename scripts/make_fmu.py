@@ -24,7 +24,7 @@ SOURCES = ROOT / "examples" / "fmu"
 CONFIG = SOURCES / "release.yaml"
 HEAD = """\
 # A release on an FMU: the sCO2 plant behind FMI 2.0. Made by `python scripts/make_fmu.py`; docs/own-plant.md explains.
-# gate5 release examples/checkpoints/good --config examples/fmu/release.yaml
+# gate5 release examples/checkpoints/thin-margin --config examples/fmu/release.yaml
 """
 
 
@@ -56,7 +56,7 @@ def options() -> dict[str, Any]:
     """``plant.options`` under which the FMU is the plant that it was made of."""
     from gate5.plant.sco2 import SCO2Plant
 
-    plant = SCO2Plant()
+    plant = SCO2Plant(observation="full")
     observed, moved = plant.observation_space, plant.action_space
 
     def bounds(box: Any, i: int) -> dict[str, float]:

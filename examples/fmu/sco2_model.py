@@ -9,7 +9,7 @@ import numpy as np
 
 from gate5.plant.sco2 import SCO2Plant
 
-PLANT = SCO2Plant()
+PLANT = SCO2Plant(observation="full")
 SCENARIOS = tuple(PLANT.scenarios)
 #: FMI forbids no name that the plant uses; the actions get their own, since `damper` is a variable, too.
 ACTIONS = {name: f"command_{name}" for name in PLANT.action_space.names}
@@ -31,7 +31,7 @@ class SCO2Model:
 
     def begin(self) -> None:
         """Start the episode; its first values are those that the first observation is made of."""
-        self.plant = SCO2Plant()
+        self.plant = SCO2Plant(observation="full")
         first = self.plant.reset(SCENARIOS[int(self.phase)], [int(self.seed)])
         for name, value in zip(self.plant.observation_space.names, first[0].tolist(), strict=True):
             setattr(self, name, float(value))

@@ -165,7 +165,7 @@ class TestBadInput:
     def test_an_environment_whose_spaces_do_not_match_the_policy(
         self, pendulum: dict[str, Path], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        words = ("takes 3 observations and gives 1 actions", "the plant sco2 has 30 and 4")
+        words = ("takes 3 observations and gives 1 actions", "the plant sco2 has 36 and 4")
         refused(capsys, self.resolve(pendulum["early"]), *words)
 
     def test_a_baseline_policy_of_another_plant(

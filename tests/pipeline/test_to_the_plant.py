@@ -124,7 +124,7 @@ class Numpy(Backend):
     def build(self, onnx, config, *, timing_cache=None):
         digest = hashlib.sha256(onnx).hexdigest()
         return BuiltEngine(onnx, {
-            "backend": "plain", "precision": "fp32", "device": "CPU", "obs_dim": 30, "act_dim": 4,
+            "backend": "plain", "precision": "fp32", "device": "CPU", "obs_dim": 36, "act_dim": 4,
             "batch_max": config.profile.max_batch, "onnx_sha256": digest, "blob_sha256": digest,
             "versions": {"numpy": np.__version__}, "hardware": {}, "build": {},
         })

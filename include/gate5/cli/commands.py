@@ -209,10 +209,17 @@ def _candidate(arguments: argparse.Namespace) -> Done:
 def _train(arguments: argparse.Namespace) -> Done:
     from gate5.plant.registry import open_plant
     from gate5.train import TrainingSettings, train
+    from gate5.train.polish import PolishConfig
 
+    if arguments.search < 0:
+        raise ConfigError(f"--search is {arguments.search}: give the number of generations, 0 or more.")
     config = load_config(arguments)
     settings = TrainingSettings(
-        arguments.steps, arguments.seed, imitation=not arguments.no_imitation, baseline=config.baseline
+        arguments.steps,
+        arguments.seed,
+        imitation=not arguments.no_imitation,
+        baseline=config.baseline,
+        polish=PolishConfig(generations=arguments.search),
     )
     try:
         out = train(
@@ -283,6 +290,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--resume", action="store_true", help="go on where this training was killed; begin where there is none"
+    )
+    parser.add_argument(
+        "--search",
+        type=int,
+        default=40,
+        metavar="N",
+        help="generations of the last search (default: 40)",
     )
     parser.add_argument("--no-imitation", action="store_true", help="start from random weights, not from the baseline")
 

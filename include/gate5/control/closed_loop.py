@@ -52,7 +52,7 @@ def quick(
     seeds: Sequence[int],
     cost: Callable[[Mapping[str, Float64]], Float64] | None = None,
 ) -> QuickScore:
-    """Drive one episode per pair of scenario and seed; a scenario's episodes are one batch.
+    """Drive one episode per pair of scenario and seed, all in one batch.
 
     Args:
         plant: a ``Plant`` that also has ``reset_mixed``.
@@ -60,41 +60,21 @@ def quick(
         scenarios, seeds: one of each per episode.
         cost: of a step, ``[B]``, from the plant's variables.
     """
-    names = np.array(scenarios)
-    parts = {}
-    for name in dict.fromkeys(scenarios):
-        where = np.flatnonzero(names == name)
-        parts[name] = where, _drive(plant, controller, name, [seeds[i] for i in where.tolist()], cost)
-    order = np.argsort(np.concatenate([where for where, _ in parts.values()]))
-
-    def joined(what: str) -> Float64:
-        return np.concatenate([getattr(score, what) for _, score in parts.values()], axis=-1)[..., order]
-
-    return QuickScore(tuple(scenarios), *(joined(f) for f in ("returns", "violations", "margins", "costs", "terms")))
-
-
-def _drive(
-    plant: Any,
-    controller: Controller,
-    scenario: str,
-    seeds: Sequence[int],
-    cost: Callable[[Mapping[str, Float64]], Float64] | None,
-) -> QuickScore:
     batch = len(seeds)
-    obs = plant.reset_mixed([scenario] * batch, seeds)
+    obs = plant.reset_mixed(scenarios, seeds)
     controller.reset(batch)
     declared = objective(plant)
     live = np.ones(batch, dtype=np.bool_)
     returns, violations, costs, steps = (np.zeros(batch) for _ in range(4))
     margins = np.full((len(plant.constraints), batch), np.inf)
     terms = np.zeros((len(declared), batch))
-    for _ in range(plant.scenarios[scenario].steps):
+    for _ in range(max(plant.scenarios[name].steps for name in scenarios)):
         action, _ = controller.predict(obs)
         step = plant.step(action)
         steps += live
         returns += np.where(live, step.reward, 0.0)
-        for row, term in enumerate(declared):
-            terms[row] += np.where(live, step.variables[term.variable], 0.0)
+        if declared:
+            terms += np.where(live, np.stack([step.variables[term.variable] for term in declared]), 0.0)
         if cost is not None:
             costs += np.where(live, cost(step.variables), 0.0)
         broken = (live & step.solver_failed).astype(np.float64)
@@ -107,7 +87,7 @@ def _drive(
         obs, live = step.obs, live & ~(step.terminated | step.truncated)
         if not live.any():
             break
-    return QuickScore((scenario,) * batch, returns, violations, margins, costs, terms / steps)
+    return QuickScore(tuple(scenarios), returns, violations, margins, costs, terms / steps)
 
 
 def pairs(plant: Plant, episodes: int, seed: int) -> tuple[list[str], list[int]]:

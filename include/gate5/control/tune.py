@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from gate5.control.gains import Gains, parse_gains, read_gains
 from gate5.control.identify import identify, naive
 from gate5.control.pid import PIDBaseline
 from gate5.control.population import Population
+from gate5.control.randomised import randomised
 from gate5.control.search import Search
 from gate5.io import canonical
 from gate5.io.files import write_atomically
@@ -100,7 +101,7 @@ def tune(
 
 
 def tune_until(
-    plant: Any, start: Gains, rounds: int, target: float, **numbers: Any
+    plant: Any, start: Gains, rounds: int, target: float, keep: Callable[[Gains], None], **numbers: Any
 ) -> tuple[Gains, list[dict[str, Any]]]:
     """Fresh searches, each from the best before it and on new seeds, until one gains less than ``target`` everywhere.
 
@@ -120,9 +121,11 @@ def tune_until(
                 after.by_scenario(after.returns).items(), before.by_scenario(before.returns).values(), strict=True
             )
         }
-        kept = worth(plant, after) > worth(plant, before)
+        values = evaluate(plant, [best, found], names, seeds)
+        kept = bool(values[1] > values[0])
         history.append({"search": round_ + 1, "kept": kept, "gained": gained})
         best = found if kept else best
+        keep(best)
         _say(f"search {round_ + 1}: {'kept' if kept else 'not kept'}, gained {gained}")
         if max(gained.values()) < target:
             break
@@ -130,11 +133,10 @@ def tune_until(
 
 
 def evaluate(plant: Any, candidates: Sequence[Gains], names: list[str], seeds: list[int]) -> Float64:
-    """The objective of each candidate, all driven in one batch."""
+    """The worth of each candidate, all driven in one batch, behind what is expected to go wrong."""
     n = len(seeds)
-    whole = quick(plant, Population(plant, candidates), names * len(candidates), seeds * len(candidates))
-    parts = (whole.part(slice(i * n, (i + 1) * n)) for i in range(len(candidates)))
-    return np.array([worth(plant, part) for part in parts])
+    whole = quick(randomised(plant), Population(plant, candidates), names * len(candidates), seeds * len(candidates))
+    return np.array([worth(plant, whole.part(slice(i * n, (i + 1) * n))) for i in range(len(candidates))])
 
 
 def summary(plant: Any, gains: Gains, episodes: int) -> dict[str, Any]:
@@ -172,12 +174,26 @@ def table(record: dict[str, Any]) -> str:
         rows = [record["scores"][n]["scenarios"][scenario] for n in names]
         cells = " | ".join(f"{r['return_mean']:.2f} | {r['violating_episodes']}" for r in rows)
         lines.append(f"| {scenario} | {cells} |")
+    lines += _searches(record["searches"])
     lines += ["", "| step test | gain | delay (s) | lag (s) |", "|---|---:|---:|---:|"]
     lines += [
         f"| {m['channel']} to {m['measurement']} | {m['gain']:.3g} | {m['delay_s']:.1f} | {m['lag_s']:.1f} |"
         for m in record["models"]
     ]
     return "\n".join(lines) + "\n"
+
+
+def _searches(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each fresh search gained, in percent of what the rated power earns."""
+    if not history:
+        return []
+    names = list(history[0]["gained"])
+    rows = [[f"{row['gained'][name]:+.3f}" for name in names] for row in history]
+    return [
+        "", "What each fresh search gained on seeds of its own, hundredths of the reward per step:", "",
+        "| search | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names),
+        *(f"| {row['search']} | " + " | ".join(cells) + " |" for row, cells in zip(history, rows, strict=True)),
+    ]  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -201,12 +217,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plant = open_plant(PlantConfig(id=options.plant))
     structure = read_gains(options.structure)
     models = identify(plant, structure, options.scenario, seeds_of("tuning", 98).start)
+    command = "python -m gate5.control.tune " + " ".join(sys.argv[1:] if arguments is None else arguments)
+
+    def keep(gains: Gains) -> None:
+        write_atomically(options.out, canonical.dumps({**gains.model_dump(mode="json"), "about": {"command": command}}))
+
     best, history = tune_until(
-        plant, read_gains(options.start) if options.start else structure, options.searches, options.target,
+        plant, read_gains(options.start) if options.start else structure, options.searches, options.target, keep,
         generations=options.generations, population=options.population, episodes=options.episodes,
     )  # fmt: skip
-    command = "python -m gate5.control.tune " + " ".join(sys.argv[1:] if arguments is None else arguments)
-    write_atomically(options.out, canonical.dumps({**best.model_dump(mode="json"), "about": {"command": command}}))
     tunings = {"naive": naive(structure, models), "structure": structure, "tuned": best}
     scores = {name: summary(plant, gains, options.report_episodes) for name, gains in tunings.items()}
     if options.record is not None:

@@ -6,7 +6,7 @@ loses. Here candidates drive the same episodes without exploration and are ranke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,11 @@ import numpy as np
 
 from gate5.control.closed_loop import QuickScore, pairs, quick, worst_margins
 from gate5.control.search import Search
-from gate5.plant.base import Box, Float32, Float64, Plant
+from gate5.plant.base import Box, Controller, Float32, Float64, Plant, objective
+from gate5.seeds import seeds_of
 from gate5.train.vec_env import Shaping
+
+WORSE = 0.03  # price of a term that got worse than the reference's by its margin, in hundredths of the reward per step
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,17 @@ class PolishConfig:
 
     Attributes:
         generations, population: of the search; 0 generations: none.
-        episodes: of each scenario per candidate; every generation draws new seeds, the same for all candidates.
+        episodes: of each scenario per candidate; every generation takes another of ``sets`` sets of seeds, the same
+            for all candidates.
         sigma: first standard deviation of a candidate's action, in the action's unit.
     """
 
-    generations: int = 150
-    population: int = 24
-    episodes: int = 6
-    sigma: float = 0.01
-    seed: int = 4_500_000
+    generations: int = 40
+    population: int = 20
+    episodes: int = 4
+    sigma: float = 0.006
+    sets: int = 12
+    seed: int = seeds_of("search").start
 
 
 class Heads:
@@ -59,7 +64,7 @@ def polish(
     plant: Plant,
     policy: Any,
     normalise: Callable[[Float32], Float32],
-    reference: Mapping[str, float],
+    expert: Controller | None,
     shaping: Shaping,
     config: PolishConfig,
     say: Callable[[int, float], None],
@@ -72,7 +77,7 @@ def polish(
         plant: with ``reset_mixed``.
         policy: of Stable-Baselines3, on the CPU.
         normalise: the observation's normaliser.
-        reference: a return per scenario that gains are measured from.
+        expert: whom gains are measured from, on the same episodes; ``None``: from nothing.
         shaping: training's costs and buffers.
         config: how.
         say: called with the generation and the mean's value.
@@ -96,12 +101,16 @@ def polish(
         weights = (weight + moved[:, : weight.numel()].reshape(-1, *weight.shape)).contiguous()
         return Heads(features, weights, bias + moved[:, weight.numel() :], plant.action_space)
 
+    known: dict[int, QuickScore] = {}
     for generation in range(begin(search), config.generations):
-        names, seeds = pairs(plant, config.episodes, config.seed + generation * config.episodes)
+        which = generation % config.sets
+        names, seeds = pairs(plant, config.episodes, config.seed + which * config.episodes)
+        if expert is not None and which not in known:
+            known[which] = quick(plant, expert, names, seeds, shaping.cost)
         candidates = np.vstack([search.ask(), search.mean])
         whole = quick(plant, heads(candidates), names * len(candidates), seeds * len(candidates), shaping.cost)
         parts = [whole.part(slice(i * len(seeds), (i + 1) * len(seeds))) for i in range(len(candidates))]
-        values = [value(plant, part, reference, shaping) for part in parts]
+        values = [value(plant, part, known.get(which), shaping) for part in parts]
         say(generation, values[-1])
         search.tell(np.array(values[:-1]))
         keep(search)
@@ -111,16 +120,29 @@ def polish(
         layer.bias.add_(moved[weight.numel() :])
 
 
-def value(plant: Plant, score: QuickScore, reference: Mapping[str, float], shaping: Shaping) -> float:
-    """Gain over the reference in percent, mean over scenarios plus the worst one, less violations and thin margins."""
-    nets = score.by_scenario(score.returns - score.costs)
-    gains = [
-        100.0 * (float(net.mean()) - reference[name]) / max(abs(reference[name]), 1e-9) for name, net in nets.items()
-    ]
+def value(plant: Plant, score: QuickScore, reference: QuickScore | None, shaping: Shaping) -> float:
+    """What a candidate is worth: its gain over the reference in hundredths of the reward per step, mean over scenarios
+    plus the worst one; less violations, thin margins, and terms of the objective that got worse than the reference's.
+    """
+    net = score.returns - score.costs
+    if reference is not None:
+        net = net - (reference.returns - reference.costs)
+    gains = [100.0 * float(n.mean()) / plant.scenarios[s].steps for s, n in score.by_scenario(net).items()]
     violating = np.mean([float((v > 0).mean()) for v in score.by_scenario(score.violations).values()])
     thin = 0.0
     for margins in worst_margins(plant, score).values():
         for constraint, buffer in shaping.buffers:
             if constraint.name in margins:
                 thin += float(np.clip(1.0 - margins[constraint.name] / buffer, 0.0, 3.0))
-    return float(np.mean(gains)) + min(gains) - 20.0 * float(violating) - 0.3 * thin
+    worse = 0.0 if reference is None else _worse(plant, score, reference)
+    return float(np.mean(gains)) + min(gains) - 20.0 * float(violating) - 0.3 * thin - WORSE * worse
+
+
+def _worse(plant: Plant, score: QuickScore, reference: QuickScore) -> float:
+    """By how many of its margins each term got worse, at most ten each, over all terms and scenarios."""
+    total = 0.0
+    for deltas in score.by_scenario(score.terms - reference.terms).values():
+        for term, delta in zip(objective(plant), deltas.mean(axis=1), strict=True):
+            by = -delta if term.reported_only else delta
+            total += float(np.clip(by / max(term.margin, 1e-9), 0.0, 10.0)) * (1.0 if term.weight else 0.0)
+    return total

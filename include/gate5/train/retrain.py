@@ -114,10 +114,7 @@ def freeze(config: ReleaseConfig, uri: str) -> ReleaseConfig:
 
 
 def seed_of(config: ReleaseConfig, run_id: str) -> int:
-    """``retrain.seed``, else a seed that follows from the run's name.
-
-    From 1000 on: the episodes that such a training draws are not those that validate or judge it.
-    """
+    """``retrain.seed``, else a seed that follows from the run's name."""
     if config.retrain.seed is not None:
         return config.retrain.seed
     return 1000 + int(hashlib.sha256(run_id.encode()).hexdigest()[:8], 16) % 20_000

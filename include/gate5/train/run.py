@@ -16,15 +16,19 @@ from typing import Any
 import numpy as np
 
 from gate5.control.closed_loop import QuickScore, pairs, quick, worst_margins
+from gate5.control.gains import Gains
 from gate5.control.pid import PIDBaseline
+from gate5.control.randomised import randomised
 from gate5.control.search import Search
 from gate5.io import canonical
 from gate5.io.files import write_atomically
 from gate5.plant.base import Controller, Float32, Plant
+from gate5.seeds import seeds_of
+from gate5.train.construct import ramps_of, write_into
 from gate5.train.imitation import Demonstrations, ImitationConfig, demonstrate, fit, scale_of
 from gate5.train.polish import PolishConfig, polish
 from gate5.train.resume import restore_search, search_state
-from gate5.train.settings import BUFFERS, CEILINGS, REPORT_SEED, VALIDATION_SEED, PPOConfig
+from gate5.train.settings import BUFFERS, REPORT_SEED, VALIDATION_SEED, PPOConfig
 from gate5.train.vec_env import Curriculum, Shaping, mixed, plant_vec_env
 
 SAVE_EVERY = 5  # generations of the search
@@ -40,11 +44,11 @@ class Run:
 
         self.plant, self.seed, self.ppo, self.validation = plant, seed, ppo, validation
         mixed(plant)
-        known = {variable.name for variable in plant.variables}
-        ceilings = {name: room for name, room in CEILINGS.items() if name in known}
-        self.shaping = Shaping(plant.constraints, BUFFERS, ppo.cost_weight, ceilings)
-        self.curriculum = Curriculum(plant, seed, 4_000_000 + 100_000 * seed)
-        self.venv: Any = VecNormalize(plant_vec_env(plant, self.curriculum, ppo.envs, self.shaping), gamma=ppo.gamma)
+        self.disturbed = randomised(plant)  # what every episode of training and validation is driven on
+        self.shaping = Shaping(plant.constraints, BUFFERS, ppo.cost_weight)
+        self.curriculum = Curriculum(plant, seed, seeds_of("training", seed).start)
+        venv = plant_vec_env(self.disturbed, self.curriculum, ppo.envs, self.shaping)
+        self.venv: Any = VecNormalize(venv, gamma=ppo.gamma)
         activation = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}[ppo.activation]
         hidden = list(ppo.hidden)
         self.model: Any = PPO(
@@ -73,7 +77,7 @@ class Run:
     def compare_with(self, controller: PIDBaseline) -> None:
         """Take the baseline's returns on the validation episodes as the reference that gains are measured from."""
         self.expert = controller
-        score = quick(self.plant, controller, *pairs(self.plant, self.validation, VALIDATION_SEED))
+        score = quick(self.disturbed, controller, *pairs(self.plant, self.validation, VALIDATION_SEED))
         self.reference = {name: float(r.mean()) for name, r in score.by_scenario(score.returns).items()}
 
     def reset(self, batch: int) -> None:
@@ -97,13 +101,23 @@ class Run:
             seen.append(obs)
         self.freeze_scale(np.concatenate(seen))
 
+    def construct(self, gains: Gains, config: ImitationConfig) -> None:
+        """Begin with loops without memory, written into the weights; they drive once, for the size of their ramps."""
+        space, actions = self.plant.observation_space, self.plant.action_space
+        ramps = ramps_of(gains, space, actions, self.plant.errors, self.plant.rates)  # type: ignore[attr-defined]
+        data = Demonstrations()
+        loops = PIDBaseline(gains, space.names, actions.low, actions.high, actions.names)
+        demonstrate(self.disturbed, loops, None, config, 0, data)
+        write_into(self.model, self.venv, ramps, data.arrays()[0])
+        self.imitation = {"constructed": True, "ramps": len(ramps.direction), "samples": len(data.arrays()[0])}
+
     def imitate(self, expert: PIDBaseline, config: ImitationConfig, bar: Callable[[str, float], None]) -> None:
         """DAgger: the expert drives once, then the student, corrected by the expert."""
         data = Demonstrations()
         error = 0.0
         for round_ in range(config.rounds):
             bar(f"imitation, round {round_ + 1} of {config.rounds}", round_ / config.rounds)
-            demonstrate(self.plant, expert, None if round_ == 0 else self, config, round_, data)
+            demonstrate(self.disturbed, expert, None if round_ == 0 else self, config, round_, data)
             if round_ == 0:
                 self.freeze_scale(data.arrays()[0])
             last = round_ == config.rounds - 1
@@ -179,10 +193,10 @@ class Run:
             return len(values)
 
         polish(
-            self.plant,
+            self.disturbed,
             self.model.policy,
             self.venv.normalize_obs,
-            self.reference,
+            self.expert,
             self.shaping,
             config,
             say,
@@ -210,7 +224,7 @@ class Run:
 
     def validate(self) -> QuickScore:
         """Validation episodes of every scenario, on seeds of their own."""
-        return quick(self.plant, self, *pairs(self.plant, self.validation, VALIDATION_SEED))
+        return quick(self.disturbed, self, *pairs(self.plant, self.validation, VALIDATION_SEED))
 
     def state(self) -> dict[str, Any]:
         """The policy's weights, copied."""

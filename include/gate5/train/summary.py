@@ -17,6 +17,7 @@ from gate5.checkpoint.controller import TorchController
 from gate5.config.models import BaselineConfig, EvaluationConfig, PlantConfig
 from gate5.control.baseline import open_baseline
 from gate5.evaluation import EvaluationReport, EvaluationReporter
+from gate5.evaluation.terms import TermResult
 from gate5.io import canonical
 from gate5.io.files import write_atomically
 from gate5.plant.registry import open_plant
@@ -47,6 +48,25 @@ def table(report: EvaluationReport) -> list[str]:
             f"| {row.rl.violation_probability_upper:.4f} | {hot[0]} / {hot[1]} |"
         )
     return lines
+
+
+def terms(report: EvaluationReport) -> list[str]:
+    """In what the policy is better and worse: policy less PID of each term, in its unit; marked where it is worse."""
+    names = list(dict.fromkeys(term.name for row in report.scenarios for term in row.terms))
+    lines = ["| scenario | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+    for row in report.scenarios:
+        found = {term.name: term for term in row.terms}
+        lines.append(f"| {row.scenario} | " + " | ".join(_term(found.get(name)) for name in names) + " |")
+    return lines
+
+
+def _term(term: TermResult | None) -> str:
+    if term is None or term.difference is None:
+        return "-"
+    text = f"{term.difference:+.3g}"
+    if term.excess is not None and term.excess > 0.0:
+        return f"**{text}**"
+    return f"{text} (worse)" if term.worse else text
 
 
 def margins(report: EvaluationReport) -> list[str]:
@@ -109,11 +129,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = EvaluationConfig(episodes=options.episodes, seed=options.seed)
     report = EvaluationReporter(plant, config).run(policy, open_baseline(BaselineConfig(), plant))
     picture = options.out.with_name(f"{options.out.stem}-curve.svg")
+    asked = "".join(
+        f" --{name} {value}"
+        for name, value, usual in (("episodes", options.episodes, 200), ("seed", options.seed, REPORT_SEED))
+        if value != usual
+    )
     lines = [
         f"# {options.checkpoint.name} against the tuned PID", "",
-        f"Made by `python -m gate5.train.summary {options.checkpoint.as_posix()} {options.out.as_posix()}`; "
-        f"{options.episodes} episodes of each scenario, seeds from {options.seed}, which nothing else used.",
+        "Made by "
+        f"`python -m gate5.train.summary {options.checkpoint.as_posix()} {options.out.as_posix()}{asked}`; "
+        f"{options.episodes} episodes of each scenario, seeds from {options.seed}, "
+        "which neither training nor tuning draws.",
         f"The policy was made by `{record['command']}`.", "", *table(report), "",
+        "Policy less PID, term by term (units: docs/plant.md; less is better, but for `specification`). Bold: not",
+        "shown to be no worse than the term's margin; (worse): all of the interval on the bad side, within the margin.",
+        "", *terms(report), "",
         "Smallest margins of the policy:", "", *margins(report), "",
         "Training, judged on validation episodes; the gain over the PID is the mean over scenarios plus the worst one:",
         "", f"![Learning curve]({picture.name})", "", *curve(record), "", *_search(record),

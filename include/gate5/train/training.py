@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gate5.control.baseline import open_baseline
+from gate5.control.memoryless import memoryless
 from gate5.control.pid import PIDBaseline
 from gate5.errors import ConfigError
 from gate5.plant.base import Controller, Plant
@@ -79,11 +80,17 @@ def train(
 
 
 def _start(run: Run, expert: Controller | None, imitate: ImitationConfig, bar: Callable[[str, float], None]) -> None:
-    if isinstance(expert, PIDBaseline):
-        run.compare_with(expert)
+    """Loops without memory where the plant has some, written into the weights; else the baseline, imitated."""
+    integrals = getattr(run.plant, "integrals", {})
+    if not isinstance(expert, PIDBaseline):
+        run.measure_scale()
+        return
+    run.compare_with(expert)
+    if not integrals:
         run.imitate(expert, imitate, bar)
     else:
-        run.measure_scale()
+        bar("loops without memory, written into the weights", 0.0)
+        run.construct(memoryless(expert.gains, integrals, run.plant.observation_space), imitate)
 
 
 def _plant_facts(plant: Plant) -> dict[str, Any]:

@@ -49,9 +49,6 @@ class Shaping:
         buffers: distance from the limit, by unit (``C``: 0.3), at which the cost begins; other units: 5 % of the
             limit's magnitude.
         weight: the cost at the limit itself.
-        ceilings: by variable, how far it may lie above its ``<variable>_setpoint`` at no cost: what the reward does not
-            score must not be given away for what it does (a hotter turbine inlet buys efficiency). A tenth of the
-            weight at twice that far.
     """
 
     def __init__(
@@ -59,9 +56,8 @@ class Shaping:
         constraints: Sequence[Constraint],
         buffers: Mapping[str, float],
         weight: float,
-        ceilings: Mapping[str, float] | None = None,
     ) -> None:
-        self.weight, self._ceilings = weight, dict(ceilings or {})
+        self.weight = weight
         self.buffers = [(c, buffers.get(c.name, buffers.get(c.unit, self._default(c)))) for c in constraints]
 
     def cost(self, variables: Mapping[str, Float64]) -> Float64:
@@ -73,9 +69,6 @@ class Shaping:
             if constraint.applies is not None:
                 part = part * (variables[constraint.applies] != 0.0)
             total = total + np.nan_to_num(part, nan=4.0)
-        for name, room in self._ceilings.items():
-            excess = (variables[name] - variables[f"{name}_setpoint"]) / room - 1.0
-            total = total + 0.1 * np.nan_to_num(np.clip(excess, 0.0, 4.0), nan=4.0)
         return np.asarray(self.weight * total, dtype=np.float64)
 
     @staticmethod

@@ -27,7 +27,7 @@ Open = Callable[..., Any]
 @pytest.mark.parametrize("version", [2, 3])
 def test_the_fmu_s_trajectory_is_the_plant_s_to_the_bit(opened: Open, version: int) -> None:
     """Scenario, seed, units, order of the actions, the first observation: any slip shows within a few steps."""
-    fmu, own = opened(version), SCO2Plant()
+    fmu, own = opened(version), SCO2Plant(observation="full")
     assert isinstance(fmu, Plant)
     for scenario in ("cold_startup", "emergency_trip"):
         assert np.array_equal(fmu.reset(scenario, [5, 6]), own.reset(scenario, [5, 6]))
@@ -48,7 +48,7 @@ def test_an_evaluation_of_the_fmu_gives_the_plant_s_numbers(opened: Open) -> Non
     """The declared constraints, ``applies`` and the episode's length are those of the plant."""
     config = EvaluationConfig(episodes=2, scenarios=("emergency_trip",), bootstrap=100)
     rows = []
-    for plant in (opened(2), SCO2Plant()):
+    for plant in (opened(2), SCO2Plant(observation="full")):
         pid = open_baseline(BaselineConfig(gains=str(GAINS)), plant)
         assert pid is not None
         rows.append(EvaluationReporter(plant, config).scenario("emergency_trip", pid, None).rl)
@@ -82,7 +82,7 @@ def test_episodes_are_separate_instances_and_can_be_restarted(opened: Open) -> N
     plant.reset("steady_state", [9, 2])
     plant.step(action)
     fresh = plant.reset_some([0], ["load_following"], [4])
-    assert np.array_equal(fresh, SCO2Plant().reset("load_following", [4]))
+    assert np.array_equal(fresh, SCO2Plant(observation="full").reset("load_following", [4]))
     assert np.array_equal(plant.step(action).obs[1], alone[1]), "restarting one episode leaves the other alone"
 
 
@@ -158,7 +158,9 @@ def test_an_unknown_scenario_and_a_start_value_that_the_fmu_refuses(opened: Open
         plant = opened(version, scenarios=scenarios)
         with pytest.raises(PlantError, match=r"cannot be initialised for broken with seed 1 .*plant.options.start"):
             plant.reset("broken", [1])
-        assert np.array_equal(plant.reset("good", [1]), SCO2Plant().reset("steady_state", [1])), "it can go on"
+        assert np.array_equal(plant.reset("good", [1]), SCO2Plant(observation="full").reset("steady_state", [1])), (
+            "it can go on"
+        )
 
 
 def test_what_is_not_such_an_fmu_is_one_sentence(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from gate5.plant.sco2.parameters import ACTUATORS, DT_S, Parameters
 from gate5.plant.sco2.report import report
 from gate5.plant.sco2.scenarios import Course
 
+_ENDLESS = 10_000
 _RANGES = tuple(a.high - a.low for a in ACTUATORS)
 _RANGE = np.array(_RANGES)[:, None]
 
@@ -76,6 +78,24 @@ class ArrayBatch:
         self._over = _put(self._over, where, False)
         self._moved = _put(self._moved, where, 0.0)
         self._pass()
+
+    def fork(self, copies: int) -> ArrayBatch:
+        """Each running episode ``copies`` times in a new batch, in its present state and under its present inputs.
+
+        Those copies never see what the scenario brings later, and have no end but a broken limit.
+        """
+        twin = copy.copy(self)
+        count = self._index.size * copies
+        twin._health = Health(*(np.repeat(np.broadcast_to(h, self._index.shape), copies) for h in self._health))
+        twin._state = State(*(np.repeat(x, copies, axis=-1) for x in self._state))
+        twin._moved = np.repeat(self._moved, copies, axis=-1)
+        held = np.repeat(self._inputs[self._index, self._t], copies, axis=0)
+        twin._steps = np.full(count, _ENDLESS)
+        twin._inputs = np.broadcast_to(held[:, None], (count, _ENDLESS, held.shape[1]))
+        twin._t, twin._index = np.zeros(count, dtype=np.intp), np.arange(count)
+        twin._over = np.repeat(self._over, copies)
+        twin._pass()
+        return twin
 
     def step(self, wanted: Float64) -> Result:
         """Advance by one control step; ``wanted`` float64 ``[B, 4]``."""

@@ -72,13 +72,14 @@ SIGNALS = (
 _OBSERVED = (
     ("net_power_setpoint_rate", "slope of the set-point, backward"),
     ("net_power_error", "set-point minus measurement"),
+    ("turbine_inlet_error", "set-point minus measurement, close to the set-point"),
     ("surge_margin", "from measured flow, density and speed by the compressor's map"),
     ("turbine_metal_rate", "slope of the casing thermocouple, filtered over 30 s"),
     ("turbine_inlet_temperature_rate", "slope, filtered over 10 s"),
     ("compressor_inlet_temperature_rate", "slope, filtered over 5 s"),
     ("net_power_error_integral", "of the error, where it is small and the generator on the grid"),
     ("turbine_inlet_error_integral", "of the error, where it is small"),
-    ("compressor_inlet_error_integral", "of the distance from the middle of the limits, forgotten over 300 s"),
+    ("compressor_inlet_error_integral", "of the error, where it is small"),
 )
 MEASURED_SIGNALS = (
     *(signal for signal in SIGNALS if signal.name not in dict(_OBSERVED)),

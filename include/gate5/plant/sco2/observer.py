@@ -61,14 +61,27 @@ READINGS = tuple(
         ("stop_valve", 0.0, 1.0),
         ("breaker_closed", 0.0, 1.0),
         ("tripped", 0.0, 1.0),
+        ("turbine_inlet_error", -100.0, 100.0),
         ("turbine_inlet_temperature_rate", -5.0, 5.0),
         ("compressor_inlet_temperature_rate", -1.0, 1.0),
         ("net_power_error_integral", -300.0, 300.0),
-        ("turbine_inlet_error_integral", -3000.0, 3000.0),
-        ("compressor_inlet_error_integral", -100.0, 100.0),
+        ("turbine_inlet_error_integral", -6000.0, 6000.0),
+        ("compressor_inlet_error_integral", -300.0, 300.0),
     )
 )
-INLET_CENTRE_C = 33.1  # the middle of the compressor inlet's limits
+# Measurement to the integral of its error.
+INTEGRALS = {
+    "net_power": "net_power_error_integral",
+    "turbine_inlet_temperature": "turbine_inlet_error_integral",
+    "compressor_inlet_temperature": "compressor_inlet_error_integral",
+}
+# Measurement to its error, and to its filtered slope.
+ERRORS = {"net_power": "net_power_error", "turbine_inlet_temperature": "turbine_inlet_error"}
+RATES = {
+    "turbine_inlet_temperature": "turbine_inlet_temperature_rate",
+    "compressor_inlet_temperature": "compressor_inlet_temperature_rate",
+}
+INLET_AIM_C = 33.18  # where the PID holds the compressor inlet
 _FULL = 30  # how many of the readings the layout ``full`` has
 
 # Filter of a slope: its time constant in seconds. An integral runs only where its error is below the limit.
@@ -78,7 +91,7 @@ _SLOPES = {
     "compressor_inlet_temperature_rate": ("compressor_inlet_temperature", 5.0, 1.0),
     "net_power_setpoint_rate": ("net_power_setpoint", 0.0, 60.0),
 }
-_POWER_NEAR, _TURBINE_NEAR, _INLET_NEAR, _INLET_LEAK_S = 1.0, 20.0, 1.5, 300.0
+_POWER_NEAR, _TURBINE_NEAR, _INLET_NEAR = 3.0, 60.0, 1.5
 
 
 def layout(name: str) -> Box:
@@ -115,8 +128,16 @@ class Observer:
         self._before: Float64 = np.full((len(self._targets), batch), np.nan)
         self._integral: Float64 = np.zeros((3, batch))
 
+    def fork(self, copies: int) -> Observer:
+        """An observer that remembers each episode's past ``copies`` times."""
+        twin = copy.copy(self)
+        twin._slope, twin._before, twin._integral = (
+            np.repeat(past, copies, axis=1) for past in (self._slope, self._before, self._integral)
+        )
+        return twin
+
     def begin(self, places: Sequence[int], rows: Float64) -> Float64:
-        """New episodes at some places of the batch; ``rows``: their first readings, float64 ``[35, len(places)]``."""
+        """New episodes at some places of the batch; ``rows``: their first readings, float64 ``[36, len(places)]``."""
         where = np.asarray(places, dtype=np.intp)
         first = copy.copy(self)
         first.reset(where.size)
@@ -128,12 +149,12 @@ class Observer:
         return rows
 
     def observe(self, obs: Float32) -> Float32:
-        """Readings ``[B, 35]`` as a plant or a sensor model gives them, the estimated ones computed anew."""
+        """Readings ``[B, 36]`` as a plant or a sensor model gives them, the estimated ones computed anew."""
         rows = self.update(np.asarray(obs, dtype=np.float64).T.copy())
         return np.ascontiguousarray(rows.T, dtype=np.float32)
 
     def update(self, rows: Float64) -> Float64:
-        """The same on float64 ``[35, B]``, in place: one control step later."""
+        """The same on float64 ``[36, B]``, in place: one control step later."""
         at: Any = self._at
         np.fmin(np.fmax(rows, self._low), self._high, out=rows)
         source = rows[self._sources]
@@ -147,14 +168,21 @@ class Observer:
         speed = np.maximum(rows[at["compressor_speed"]] * rows[at["compressor_inlet_density"]], 1e-3)
         rows[at["surge_margin"]] = rows[at["mass_flow"]] * self._velocity / speed - 1.0
         hot = rows[at["turbine_inlet_temperature_setpoint"]] - rows[at["turbine_inlet_temperature"]]
-        inlet = INLET_CENTRE_C - rows[at["compressor_inlet_temperature"]]
+        inlet = INLET_AIM_C - rows[at["compressor_inlet_temperature"]]
+        rows[at["turbine_inlet_error"]] = hot
         errors = np.stack([error * rows[at["breaker_closed"]], hot, inlet])
-        near = np.abs(errors) < _NEAR
-        self._integral = np.where(begun, 0.0, self._integral * _LEAK + DT_S * np.where(near, errors, 0.0))
+        # Anti-windup: an integral rests where its error is large, or its actuator is at the end that it asks for.
+        command = np.stack([rows[at[name]] for name in _ACTUATORS])
+        stuck = ((command >= _MOST) & (errors * _SENSE > 0.0)) | ((command <= _LEAST) & (errors * _SENSE < 0.0))
+        near = (np.abs(errors) < _NEAR) & ~stuck
+        self._integral = np.where(begun, 0.0, self._integral + DT_S * np.where(near, errors, 0.0))
         self._integral = np.clip(self._integral, self._low[-3:], self._high[-3:])
         rows[-3:] = self._integral
         return np.clip(rows, self._low, self._high, out=rows)
 
 
 _NEAR = np.array([_POWER_NEAR, _TURBINE_NEAR, _INLET_NEAR])[:, None]
-_LEAK = np.array([1.0, 1.0, 1.0 - DT_S / _INLET_LEAK_S])[:, None]
+# The integrals' actuators, how they answer a positive error, and where they are at an end.
+_ACTUATORS = ("flow_command", "damper", "coolant_valve")
+_SENSE = np.array([1.0, 1.0, -1.0])[:, None]
+_LEAST, _MOST = np.array([40.5, 0.005, 0.06])[:, None], np.array([129.5, 0.995, 2.49])[:, None]

@@ -20,7 +20,7 @@ from gate5.plant.sco2.batch import ArrayBatch, FloatBatch
 from gate5.plant.sco2.declarations import ACTION, CONSTRAINTS, VARIABLES
 from gate5.plant.sco2.instruments import MEASURED_SIGNALS, SIGNALS, TRAVELS
 from gate5.plant.sco2.objective import TERMS
-from gate5.plant.sco2.observer import READINGS, Observer, layout
+from gate5.plant.sco2.observer import ERRORS, INTEGRALS, RATES, READINGS, Observer, layout
 from gate5.plant.sco2.parameters import ACTUATORS, DT_S, Parameters
 from gate5.plant.sco2.scenarios import SCENARIOS, Course, disturbances, draw, drawn
 from gate5.plant.sco2.stress import classes
@@ -50,9 +50,11 @@ class SCO2Plant:
     """
 
     objective: tuple[Term, ...] = TERMS
+    errors: Mapping[str, str] = ERRORS
+    rates: Mapping[str, str] = RATES
 
     def __init__(
-        self, *, observation: Any = "full", constraints: Any = None, substeps: int = 1, **options: Any
+        self, *, observation: Any = "measured", constraints: Any = None, substeps: int = 1, **options: Any
     ) -> None:
         if isinstance(substeps, bool) or not isinstance(substeps, int) or not 1 <= substeps <= 100:
             raise PlantError(f"The sCO2 plant's option 'substeps' is {substeps!r}; give a whole number, 1 to 100.")
@@ -136,6 +138,11 @@ class SCO2Plant:
         gains: dict[str, Any] = canonical.loads(_GAINS.read_text(encoding="utf-8"))
         return gains
 
+    @property
+    def integrals(self) -> Mapping[str, str]:
+        """Measurement to the component of the observation that integrates its error; the layout ``full`` has none."""
+        return {} if self._observer is None else INTEGRALS
+
     def observer(self) -> Observer | None:
         """A new observer for whoever changes readings before a controller sees them; none in the layout ``full``."""
         return None if self._observer is None else Observer(self._parameters)
@@ -165,7 +172,9 @@ class SCO2Plant:
         if self._observer is not None:
             self._observer = copy.copy(self._observer)  # a shallow copy of a plant is a second plant
             self._observer.reset(self._count)
-        return self._observe(self._batch)
+        self._over = np.zeros(self._count, dtype=np.bool_)
+        self._seen = self._observe(self._batch)
+        return self._seen
 
     def reset_some(
         self,
@@ -190,7 +199,10 @@ class SCO2Plant:
                 "give one scenario and one seed for each place of the batch."
             )
         batch.restart(places, _draw(names, seeds, numbers))
-        return self._observe(batch, places)
+        self._over[places] = False
+        self._seen = self._seen.copy()
+        self._seen[places] = self._observe(batch, places)
+        return self._seen[places]
 
     def step(self, action: Float32) -> Step:
         """Advance every episode by one control step of 5 s; see ``Plant.step``."""
@@ -202,14 +214,32 @@ class SCO2Plant:
                 f"({self._count}, {len(ACTUATORS)})."
             )
         result = batch.step(wanted)
+        # What an episode that is over last saw stays, whatever the observer still integrates.
+        self._seen = np.where(self._over[:, None], self._seen, self._observe(batch))
+        self._over = self._over | result.terminated | result.truncated
         return Step(
-            obs=self._observe(batch),
+            obs=self._seen,
             reward=result.reward,
             terminated=result.terminated,
             truncated=result.truncated,
             variables=batch.variables(),
             solver_failed=result.failed,
         )
+
+    def fork(self, copies: int) -> SCO2Plant:
+        """A plant that holds each running episode ``copies`` times, in its present state; see ``ArrayBatch.fork``.
+
+        Raises:
+            PlantError: fewer than two episodes run.
+        """
+        batch = self._running()
+        if isinstance(batch, FloatBatch):
+            raise PlantError("One episode alone runs in plain floats and cannot be forked: start two or more.")
+        twin = copy.copy(self)
+        twin._batch, twin._count = batch.fork(copies), self._count * copies
+        if self._observer is not None:
+            twin._observer = self._observer.fork(copies)
+        return twin
 
     def _running(self) -> ArrayBatch | FloatBatch:
         if self._batch is None:
