@@ -102,6 +102,17 @@ def test_zeros(tmp_path: Path, save: Callable[..., Any], member: str) -> None:
     assert f"{member} in the checkpoint" in _measured(archive)["text"]
 
 
+@pytest.mark.parametrize("value", ['{"a":{}},', "{},", "[],", "[[]],"])
+def test_json_of_many_small_things(
+    tmp_path: Path, save: Callable[..., Any], rewrite: Callable[..., bytes], value: str
+) -> None:
+    """Each costs many times its text."""
+    archive = tmp_path / "policy.zip"
+    text = '{"x": [' + value * ((15 << 20) // len(value)) + "0]}"
+    archive.write_bytes(rewrite(save("PPO").policy, {"data": text.encode()}))
+    assert "policy" in _measured(archive)["text"]
+
+
 def test_many_members(tmp_path: Path) -> None:
     archive = tmp_path / "policy.zip"
     with zipfile.ZipFile(archive, "w") as file:

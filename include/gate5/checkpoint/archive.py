@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 LIMIT_FILE = 224 * MIB
-_LIMITS = {"policy.pth": 96 * MIB, "data": 24 * MIB, "_stable_baselines3_version": 1024}
+_LIMITS = {"policy.pth": 96 * MIB, "data": 16 * MIB, "_stable_baselines3_version": 1024}
 _LIMIT_PICKLE = 2 * MIB
 _LIMIT_RECORDS = 20_000
 _LIMIT_TENSORS = 5_000
