@@ -76,7 +76,7 @@ def test_a_build_offers_the_cache_of_the_build_before(
 
     def build(onnx: bytes, settings: Any, *, timing_cache: bytes | None = None) -> BuiltEngine:
         offered.append(timing_cache)
-        return BuiltEngine(b"plan", {}, b"cache after " + (timing_cache or b"none"))
+        return BuiltEngine(b"plan", {"backend": "onnxruntime"}, b"cache after " + (timing_cache or b"none"))
 
     class Loaded:
         info = engine.EngineInfo("tensorrt", "fp16", "Imitation", 8, 3, 16, {})
