@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from gate5.cli import plant
 from gate5.cli.results import Judged, NewKey, Outcome, Several, Trained
 from gate5.config.models import ReleaseConfig
 from gate5.config.quick import QUICK
@@ -325,6 +326,7 @@ def _of_stage(stage: contents.Stage) -> Command:
 
 
 CONFIG = frozenset({"config"})
+NOTHING: frozenset[str] = frozenset()
 COMMANDS: tuple[Command, ...] = (
     *(_of_stage(stage) for stage in contents.STAGES if stage.command),
     Command("release", "all stages in one process", _release, _add_release, CONFIG),
@@ -335,6 +337,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "inspect", "what a checkpoint is, and whether and how it can be released", _inspect, _add_checkpoint, CONFIG
     ),
+    Command("run", "put the pulled release in charge of a plant (edge)", plant.run, plant.add_run, NOTHING),
     Command("doctor", "what this machine has, what it lacks and how to get it", _doctor, needs=CONFIG),
     Command("keygen", "make a signing key", _keygen, _add_keygen, CONFIG),
     Command("keys", "which keys may sign, until when and where; what a channel demands", _keys, _add_keys, CONFIG),

@@ -9,8 +9,8 @@ from typing import Any
 from gate5 import engine
 from gate5.errors import WorkspaceError
 from gate5.pipeline import controllers, robustness
-from gate5.pipeline.plants import judged_plant
 from gate5.pipeline.stages import load_run_config
+from gate5.plant.judged import judged_plant
 from gate5.robustness.cases import Case, read_case
 from gate5.workspace.artifacts import open_workspace
 from gate5.workspace.records import Tracker

@@ -17,10 +17,11 @@ from gate5.evaluation.recording import Recording, record
 from gate5.io import canonical
 from gate5.io.files import sha256
 from gate5.pipeline import controllers
-from gate5.pipeline.plants import check_scenario, judged_plant
+from gate5.pipeline.plants import check_scenario
 from gate5.pipeline.results import FalsifyResult, StressResult
 from gate5.plant.base import Controller, Plant
 from gate5.plant.disturbance import disturbable
+from gate5.plant.judged import judged_plant
 from gate5.plant.perturbation import Perturbation
 from gate5.plant.perturbed import PerturbedPlant
 from gate5.plant.stress import StressClass, integration_error, stress_classes

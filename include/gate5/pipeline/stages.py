@@ -19,7 +19,7 @@ from gate5.checkpoint.controller import TorchController
 from gate5.config.models import ReleaseConfig
 from gate5.control.policy import check_fits
 from gate5.errors import ConfigError, PlantError, WorkspaceError
-from gate5.evaluation import EvaluationReport, EvaluationReporter, ScenarioComparison
+from gate5.evaluation import EvaluationReport, EvaluationReporter, ScenarioComparison, envelope
 from gate5.evaluation.explain import violation_notes
 from gate5.evaluation.observations import collect_observations
 from gate5.export import ExportReport, ONNXExporter
@@ -31,7 +31,7 @@ from gate5.latency.benchmark import LatencyBenchmark
 from gate5.latency.report import LatencyReport
 from gate5.parity.engine import ParityReport, compare_engine
 from gate5.pipeline import controllers, robustness
-from gate5.pipeline.plants import check_scenario, judged_plant
+from gate5.pipeline.plants import check_scenario
 from gate5.pipeline.results import (
     BenchmarkResult,
     BuildResult,
@@ -44,6 +44,7 @@ from gate5.pipeline.results import (
     VerifyResult,
 )
 from gate5.plant import Controller
+from gate5.plant.judged import judged_plant
 from gate5.plant.registry import open_plant
 from gate5.robustness.monte_carlo import Chance
 from gate5.robustness.report import RobustnessReport
@@ -220,16 +221,14 @@ def evaluate(workspace: Workspace, config: ReleaseConfig, scenario: str) -> Eval
         reporter = EvaluationReporter(plant, config.evaluation)
         with controllers.built_engine(tracker, config) as built:
             driver = engine.EngineController(built)
-            row = reporter.scenario(
-                scenario,
-                driver,
-                controllers.baseline(tracker, config, plant),
-                reference=controllers.reference(tracker, config),
-            )
+            watched = envelope.Watched(driver)
+            other = envelope.watch(controllers.baseline(tracker, config, plant))
+            row = reporter.scenario(scenario, watched, other, reference=controllers.reference(tracker, config))
             bound = robustness.chance(tracker, config, plant, driver, scenario)
             arrays = reporter.trajectories(scenario) | robustness.extremes(plant, driver, bound)
         tracker.write_json(f"evaluation/{scenario}.json", row.to_dict())
         tracker.write(f"evaluation/{scenario}.npz", _pack(**arrays))
+        tracker.write(f"envelope/{scenario}.npz", _pack(**envelope.summarise([watched, other])))
         return _evaluate_result(workspace, row, bound)
 
     given = {"plant": judged_plant(config).name}
@@ -248,6 +247,8 @@ def compare(workspace: Workspace, config: ReleaseConfig) -> CompareResult:
         tracker.write_json(
             "robustness.json", robustness.joined(tracker, scenarios(config), judged_plant(config)).to_dict()
         )
+        seen = [_unpack(tracker.read(f"envelope/{name}.npz")) for name in scenarios(config)]
+        tracker.write_json(envelope.FILE, envelope.fit(judged_plant(config), seen).to_dict())
         metrics = report.metrics()
         bounds = {
             name: (metrics.get(f"evaluation.{name}.difference.low"), metrics.get(f"evaluation.{name}.difference.high"))
@@ -335,6 +336,11 @@ def _evaluate_result(workspace: Workspace, row: ScenarioComparison, bound: Chanc
 def _observations(tracker: Tracker) -> Any:
     with np.load(io.BytesIO(tracker.read("observations.npz")), allow_pickle=False) as data:
         return data["obs"]
+
+
+def _unpack(data: bytes) -> dict[str, Any]:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def _pack(**arrays: Any) -> bytes:

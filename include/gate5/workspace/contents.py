@@ -127,7 +127,12 @@ STAGES: tuple[Stage, ...] = (
         "evaluate",
         "let engine and PID drive the plant's scenarios",
         reads=("policy.onnx", *_CHECKPOINT, *_BASELINE, *_ENGINE),
-        writes=(File(_EVALUATION), File("evaluation/{scenario}.npz"), File(_CHANCE, optional=True)),
+        writes=(
+            File(_EVALUATION),
+            File("evaluation/{scenario}.npz"),
+            File("envelope/{scenario}.npz"),
+            File(_CHANCE, optional=True),
+        ),
         per_scenario=True,
     ),
     Stage(
@@ -153,8 +158,12 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "compare",
         "put the scenarios together",
-        reads=(_EVALUATION, _CHANCE, _SEARCH, _MATRIX),
-        writes=(File("comparison.json", released=True), File("robustness.json", released=True)),
+        reads=(_EVALUATION, "envelope/{scenario}.npz", _CHANCE, _SEARCH, _MATRIX),
+        writes=(
+            File("comparison.json", released=True),
+            File("envelope.json", released=True),
+            File("robustness.json", released=True),
+        ),
     ),
     Stage(
         "gate",

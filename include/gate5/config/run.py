@@ -1,0 +1,92 @@
+"""``RunConfig``: what ``gate5 run`` is told, in one YAML file; every key may be left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from gate5.config.models import BaselineConfig, Section
+from gate5.config.text import explain, override, read_yaml
+from gate5.errors import ConfigError
+
+
+class HandOverConfig(Section):
+    """When the baseline takes over, and for how long."""
+
+    deadline_ms: float | None = Field(
+        None, gt=0, description="how long an answer may take; null: a fifth of the period, at most 100 ms"
+    )
+    hold_periods: int = Field(12, ge=1, description="periods without a cause before the policy drives again")
+    latch: bool = Field(False, description="the baseline stays until a person gives the plant back")
+    latch_wrong_answers: bool = Field(True, description="so it does after an answer that no judged engine gave")
+    margin_periods: int = Field(
+        2, ge=0, le=5, description="a constraint's margin that would be gone within so many periods hands over; 0: off"
+    )
+    margin_confirm_periods: int = Field(1, ge=1, description="predictions in a row before it does")
+    envelope: bool = Field(True, description="hand over outside the release's signed operating envelope")
+    envelope_periods: int = Field(1, ge=1, description="periods in a row outside before it does")
+    frozen_periods: int = Field(3, ge=2, description="periods beyond the longest judged run of an unchanged reading")
+    max_age_periods: float = Field(1.5, gt=0, description="an observation older than this is stale")
+    lost_age_periods: float = Field(6.0, gt=0, description="one older than this is lost: the safe action")
+    blend_periods: int = Field(4, ge=1, description="periods over which the policy takes back from the baseline")
+
+
+class BindingConfig(Section):
+    """How the plant is reached."""
+
+    kind: Literal["simulator", "socket"] = Field("simulator", description="one of the bindings")
+    options: dict[str, Any] = Field(default_factory=dict, description="of that binding; docs/at-the-plant.md")
+
+
+class EngineProcessConfig(Section):
+    """The process that answers."""
+
+    threads: int = Field(1, ge=1, description="ONNX Runtime's intra-op threads")
+    start_timeout_s: float = Field(120.0, gt=0, description="how long it may take to load and to prove itself")
+    restart_s: float = Field(1.0, ge=0, description="pause before a dead one is started again; doubles up to 60")
+    hung_periods: int = Field(5, ge=1, description="answers missed in a row before it counts as hung and is ended")
+
+
+class RecorderConfig(Section):
+    """The flight recorder."""
+
+    enabled: bool = Field(True, description="write every period into MCAP files")
+    folder: str = Field("flight", description="below the folder of the releases, or absolute")
+    max_mib: int = Field(256, ge=1, description="of all files together; the oldest go first")
+
+
+class RunConfig(Section):
+    """All of it."""
+
+    trust: list[str] = Field(default_factory=list, description="public key files that a release must be signed with")
+    mode: Literal["control", "shadow"] = Field("control", description="shadow: the baseline drives")
+    period_s: float | None = Field(None, gt=0, description="null: the plant's own control step")
+    baseline: BaselineConfig | None = Field(None, description="null: the one that the release was judged against")
+    safe_action: Literal["hold"] | list[float] = Field(
+        "hold", description="where the observation is lost: the last action, or one number for each actuator"
+    )
+    hand_over: HandOverConfig = Field(default_factory=HandOverConfig)
+    binding: BindingConfig = Field(default_factory=BindingConfig)
+    engine: EngineProcessConfig = Field(default_factory=EngineProcessConfig)
+    recorder: RecorderConfig = Field(default_factory=RecorderConfig)
+    metrics_port: int | None = Field(None, ge=0, le=65535, description="/metrics and /healthz here; null: neither")
+
+    @classmethod
+    def load(cls, path: str | Path | None, overrides: dict[str, Any] | None = None) -> RunConfig:
+        """Read a YAML file (``None``: the defaults) and apply dotted overrides.
+
+        Raises:
+            ConfigError: the file is missing, is not YAML, or says something that a run cannot mean.
+        """
+        data: Any = {} if path is None else read_yaml(Path(path))
+        source = "the built-in defaults" if path is None else str(path)
+        if not isinstance(data, dict):
+            raise ConfigError(f"{source} must be a mapping (`binding:` and so on), but it is {type(data).__name__}.")
+        for key, value in (overrides or {}).items():
+            override(data, key, value)
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise ConfigError(explain(error, source, cls)) from None

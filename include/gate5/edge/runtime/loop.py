@@ -1,0 +1,136 @@
+"""``drive``: the control loop at the plant's period, around a ``PolicyRuntime`` and a binding."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gate5.edge.runtime.bindings.base import Binding
+from gate5.edge.runtime.decision import Decision, Reading
+from gate5.edge.runtime.supervisor import PolicyRuntime
+from gate5.plant.base import Float32, Float64
+
+#: Called after each period; must be quick and must not raise.
+Observer = Callable[[Reading, Decision], None]
+
+
+@dataclass
+class Tally:
+    """What a run came to.
+
+    Attributes:
+        periods: control periods.
+        policy, baseline, safe: periods by who drove.
+        hand_overs: by cause, each time that the policy drove until then.
+        causes: periods by cause.
+        missed: periods that began later than their end.
+        largest_jump: of each actuator at a hand-over, ``[act_dim]``.
+        smallest_margin: of each constraint that is observed.
+    """
+
+    periods: int = 0
+    policy: int = 0
+    baseline: int = 0
+    safe: int = 0
+    hand_overs: Counter[str] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
+    missed: int = 0
+    largest_jump: Float32 | None = None
+    smallest_margin: Float64 | None = None
+    overhead_ns: Counter[int] = field(default_factory=Counter)
+    _before: Float32 | None = None
+
+    def add(self, decision: Decision, margins: Float64) -> None:
+        """Count a period."""
+        self.periods += 1
+        if decision.source == "policy":
+            self.policy += 1
+        elif decision.source == "baseline":
+            self.baseline += 1
+        else:
+            self.safe += 1
+        if decision.cause:
+            self.causes[decision.cause] += 1
+        if decision.handed_over:
+            self.hand_overs[decision.cause] += 1
+            if self._before is not None:
+                jump = np.abs(decision.action - self._before)
+                self.largest_jump = jump if self.largest_jump is None else np.maximum(jump, self.largest_jump)
+        self._before = decision.action
+        if margins.size:
+            self.smallest_margin = (
+                margins if self.smallest_margin is None else np.minimum(margins, self.smallest_margin)
+            )
+        self.overhead_ns[decision.overhead_ns // 1000] += 1  # in microseconds, so that memory stays bounded
+
+    def overhead_us(self, share: float) -> float:
+        """A quantile of the supervisor's time in a period, the wait for the engine left out, in microseconds."""
+        total, seen = sum(self.overhead_ns.values()), 0
+        for value in sorted(self.overhead_ns):
+            seen += self.overhead_ns[value]
+            if seen >= share * total:
+                return float(value)
+        return 0.0
+
+    def to_dict(self, margin_names: Sequence[str]) -> dict[str, Any]:
+        """As plain JSON types."""
+        margins = () if self.smallest_margin is None else self.smallest_margin.tolist()
+        return {
+            "periods": self.periods, "policy": self.policy, "baseline": self.baseline, "safe": self.safe,
+            "hand_overs": dict(self.hand_overs), "causes": dict(self.causes), "missed": self.missed,
+            "largest_jump": None if self.largest_jump is None else self.largest_jump.tolist(),
+            "smallest_margin": {n: m for n, m in zip(margin_names, margins, strict=False) if np.isfinite(m)},
+            "overhead_us": {"p50": self.overhead_us(0.5), "p99": self.overhead_us(0.99)},
+        }  # fmt: skip
+
+
+def drive(
+    runtime: PolicyRuntime,
+    binding: Binding,
+    *,
+    speed: float = 1.0,
+    periods: int | None = None,
+    observers: Sequence[Observer] = (),
+    stop: Callable[[], bool] = lambda: False,
+    between: Callable[[], None] = lambda: None,
+) -> Tally:
+    """Read, decide, write, once a period, until the plant wants no more or ``stop`` says so.
+
+    Args:
+        speed: faster than the plant's clock (a simulator's alone); ``inf``: without a pause.
+        periods: at most so many.
+        observers: told of every period after its action was written.
+        between: called after them, in what is left of the period (orders of a person, another release).
+    """
+    tally = Tally()
+    period = runtime.period_s / speed
+    due = time.monotonic()
+    while (periods is None or tally.periods < periods) and not stop():
+        reading = binding.read()
+        if reading.ends:
+            break
+        decision = runtime.step(reading)
+        binding.write(decision.action)
+        tally.add(decision, runtime.margins.margins)
+        for observer in observers:
+            with contextlib.suppress(Exception):  # whatever watches must not end the control of a plant
+                observer(reading, decision)
+        between()
+        if period <= 0.0:
+            continue
+        due += period
+        left = due - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+        elif left < -period or period < -left:
+            tally.missed += 1
+            due = time.monotonic()  # the plant's clock goes on: do not catch up with a burst
+        else:
+            tally.missed += 1
+    return tally

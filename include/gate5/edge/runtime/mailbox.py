@@ -1,0 +1,131 @@
+"""``Mailbox``: one observation to the engine process and one action back, in anonymous shared memory.
+
+The receiver takes a message only where its sequence number is the expected one before and after the copy and the
+checksum over number and payload fits: a message that the other side is still writing, or writes anew, is not taken.
+Waking goes by ``eventfd`` (a system call, so that the memory is ordered on every processor).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from gate5.plant.base import Float32
+
+_HEADER = 64
+READY = 1
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """What the other process needs to open the same mailbox: file descriptors and sizes."""
+
+    memory: int
+    asked: int
+    answered: int
+    obs_dim: int
+    act_dim: int
+
+
+class Mailbox:
+    """Both sides of the exchange; one process posts, the other answers."""
+
+    def __init__(self, descriptors: Descriptors) -> None:
+        self.at = descriptors
+        size = 3 * _HEADER + 4 * (descriptors.obs_dim + descriptors.act_dim) + 128
+        self._map = mmap.mmap(descriptors.memory, size)
+        whole = np.frombuffer(self._map, dtype=np.uint8)
+        self._state = whole[:_HEADER].view(np.uint64)
+        self._ask = whole[_HEADER : 2 * _HEADER].view(np.uint64)
+        self._reply = whole[2 * _HEADER : 3 * _HEADER].view(np.uint64)
+        end = 3 * _HEADER + 4 * descriptors.obs_dim
+        self._obs = whole[3 * _HEADER : end].view(np.float32)
+        start = -(-end // 64) * 64
+        self._action = whole[start : start + 4 * descriptors.act_dim].view(np.float32)
+
+    @classmethod
+    def create(cls, obs_dim: int, act_dim: int) -> Mailbox:
+        """New shared memory; nothing of it remains once both processes are gone."""
+        memory = os.memfd_create("gate5-mailbox", os.MFD_CLOEXEC)
+        os.ftruncate(memory, 3 * _HEADER + 4 * (obs_dim + act_dim) + 128)
+        flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK
+        return cls(Descriptors(memory, os.eventfd(0, flags), os.eventfd(0, flags), obs_dim, act_dim))
+
+    def close(self) -> None:
+        """Close this side's descriptors."""
+        for handle in (self.at.memory, self.at.asked, self.at.answered):
+            os.close(handle)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the engine process has proved itself."""
+        return bool(self._state[0] == READY)
+
+    @property
+    def process(self) -> int:
+        """The engine process's id, once it is ready."""
+        return int(self._state[1])
+
+    def set_ready(self) -> None:
+        """Say so."""
+        self._state[1] = os.getpid()
+        self._state[0] = READY
+        _wake(self.at.answered)
+
+    def post(self, number: int, obs: Float32, reset: bool) -> None:
+        """Ask for the action to an observation; ``reset``: an episode starts, a policy's state is zero again."""
+        self._ask[0] = 0
+        self._obs[:] = obs
+        self._ask[1], self._ask[2] = _check(number, self._obs), int(reset)
+        self._ask[0] = number
+        _wake(self.at.asked)
+
+    def question(self, out: Float32) -> tuple[int, bool] | None:
+        """Number and reset flag of a whole question, which is copied into ``out``; ``None``: there is none."""
+        _drain(self.at.asked)
+        number = int(self._ask[0])
+        if number == 0:
+            return None
+        out[:] = self._obs
+        check, reset = int(self._ask[1]), bool(self._ask[2])
+        whole = int(self._ask[0]) == number and check == _check(number, out)
+        return (number, reset) if whole else None
+
+    def answer(self, number: int, action: Float32, taken_ns: int) -> None:
+        """Answer the question of a number."""
+        self._reply[0] = 0
+        self._action[:] = action
+        self._reply[1], self._reply[2] = _check(number, self._action), taken_ns
+        self._reply[0] = number
+        _wake(self.at.answered)
+
+    def take(self, number: int, out: Float32) -> int | None:
+        """The nanoseconds of a whole answer to the question of this number, copied into ``out``; ``None``: not yet."""
+        _drain(self.at.answered)
+        if int(self._reply[0]) != number:
+            return None
+        out[:] = self._action
+        check, taken = int(self._reply[1]), int(self._reply[2])
+        return taken if int(self._reply[0]) == number and check == _check(number, out) else None
+
+
+def _check(number: int, payload: Float32) -> int:
+    return zlib.crc32(payload.data, number & 0xFFFFFFFF)
+
+
+def _wake(handle: int) -> None:
+    try:
+        os.eventfd_write(handle, 1)
+    except BlockingIOError:
+        return  # full: the other side will wake anyway
+
+
+def _drain(handle: int) -> None:
+    try:
+        os.eventfd_read(handle)
+    except BlockingIOError:
+        return

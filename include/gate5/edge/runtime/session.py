@@ -1,0 +1,165 @@
+"""``Session``: everything of ``gate5 run`` around the loop: opens, locks, records, and closes again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from gate5.config.run import RunConfig
+from gate5.edge.runtime.bindings import open_binding
+from gate5.edge.runtime.bindings.base import Binding
+from gate5.edge.runtime.decision import Decision, Reading
+from gate5.edge.runtime.engine_link import EngineLink
+from gate5.edge.runtime.installed import read_installed
+from gate5.edge.runtime.launcher import Launcher
+from gate5.edge.runtime.loop import Observer, Tally, drive
+from gate5.edge.runtime.orders import Orders
+from gate5.edge.runtime.supervisor import PolicyRuntime
+from gate5.errors import ConfigError, EngineError, StoreError
+from gate5.io.paths import resolve_path
+from gate5.store.signing import load_public_keys
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What ``gate5 run`` came to; ``episodes`` are a simulator's."""
+
+    release: str
+    mode: str
+    tally: dict[str, Any]
+    episodes: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"release": self.release, "mode": self.mode, "tally": self.tally, "episodes": self.episodes}
+
+    def line(self) -> str:
+        """For a person."""
+        t = self.tally
+        causes = ", ".join(f"{n} x {cause}" for cause, n in t["hand_overs"].items()) or "none"
+        lines = [
+            f"{e['scenario']}: return {e['reward']:.6g}, {e['violations']} violating steps of {e['steps']}"
+            for e in self.episodes
+        ]
+        return "\n".join(
+            [
+                *lines,
+                f"{self.release} ({self.mode}): {t['periods']} periods, policy {t['policy']}, "
+                f"baseline {t['baseline']}, safe action {t['safe']}; "
+                f"hand-overs: {causes}; periods missed: {t['missed']}",
+            ]
+        )
+
+
+class Session:
+    """One run of one plant; use it in a ``with``.
+
+    Args:
+        root: the folder that ``gate5 pull`` filled.
+        config: of the run.
+        say: gets each line for the log: hand-overs, releases.
+
+    Raises:
+        InputError: nothing was pulled, no key, a binding that is not there.
+        StoreError: another runtime is in charge of this folder or plant.
+        IntegrityError: the release does not verify.
+    """
+
+    def __init__(self, root: Path, config: RunConfig, say: Callable[[str], None]) -> None:
+        if not config.trust:
+            raise ConfigError("trust is empty: name the public key files (*.pub) that a release must be signed with.")
+        self.root, self.config, self._say = root, config, say
+        self._open = contextlib.ExitStack()
+        try:
+            self.keys = load_public_keys([resolve_path(path) for path in config.trust])
+            self.release = read_installed(root, self.keys)
+            self._alone(f"folder {root.resolve()}")
+            self.binding: Binding = open_binding(config.binding, self.release)
+            if self.binding.address:
+                self._alone(f"plant {self.binding.address}")
+            self.binding.open()
+            self._open.callback(self.binding.close)
+            self.launcher = Launcher()
+            self._open.callback(self.launcher.close)
+            self.link = EngineLink(self.release, self.launcher, config.engine)
+            self._open.callback(lambda: self.runtime.link.close())
+            self.runtime = PolicyRuntime(self.release, self.link, config)
+            self.orders = Orders(root)
+            self._open.callback(self.orders.close)
+        except BaseException:
+            self._open.close()
+            raise
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def wait_for_engine(self) -> None:
+        """For a simulator alone: a real plant is controlled by the baseline meanwhile.
+
+        Raises:
+            EngineError: the engine process could not prove itself.
+        """
+        while not self.link.ready:
+            trouble = self.link.check_start()
+            if trouble is not None:
+                raise EngineError(f"The engine of {self.release.id} does not start: {trouble[1]}.")
+            time.sleep(0.02)
+
+    def run(
+        self,
+        *,
+        speed: float = 1.0,
+        periods: int | None = None,
+        observers: tuple[Observer, ...] = (),
+        stop: Callable[[], bool] = lambda: False,
+    ) -> RunResult:
+        """Control the plant until it ends or ``stop`` says so."""
+        tally = drive(
+            self.runtime, self.binding, speed=speed, periods=periods, stop=stop,
+            observers=(self._tell, *observers), between=self._between,
+        )  # fmt: skip
+        return self.result(tally)
+
+    def result(self, tally: Tally) -> RunResult:
+        """What the run came to so far."""
+        episodes = [vars(e) for e in getattr(self.binding, "episodes", [])]
+        return RunResult(self.runtime.release.id, self.config.mode, tally.to_dict(self.runtime.margins.names), episodes)
+
+    def _between(self) -> None:
+        for order in self.orders.take():
+            if order.kind == "hand_over":
+                self.runtime.hand_over(order.text)
+            else:
+                self.runtime.give_back()
+                self._say(f"given back by a person: {order.text}")
+
+    def _tell(self, reading: Reading, decision: Decision) -> None:
+        if decision.handed_over:
+            to = "the baseline" if decision.source == "baseline" else "the safe action"
+            self._say(f"handed over to {to}: {decision.cause}: {decision.text}")
+        elif decision.given_back:
+            self._say("the policy drives again")
+
+    def _alone(self, what: str) -> None:
+        """Hold a name that the kernel frees with this process, whatever ends it."""
+        name = "\0gate5-run-" + hashlib.sha256(what.encode()).hexdigest()[:32]
+        holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            holder.bind(name)
+        except OSError:
+            holder.close()
+            raise StoreError(f"Another `gate5 run` is in charge of the {what}; end it first.") from None
+        os.set_inheritable(holder.fileno(), False)
+        self._open.callback(holder.close)

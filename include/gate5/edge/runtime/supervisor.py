@@ -1,0 +1,196 @@
+"""``PolicyRuntime``: decides in every period who drives, and hands over within it.
+
+It imports no engine library: the engine answers from its own process (``engine_link``).
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from gate5.config.run import RunConfig
+from gate5.edge.runtime.decision import Decision, Reading, Trouble
+from gate5.edge.runtime.engine_link import EngineLink
+from gate5.edge.runtime.installed import Installed
+from gate5.edge.runtime.tracking import Follower
+from gate5.edge.runtime.watch import MarginWatch, ObservationWatch
+from gate5.errors import ConfigError
+from gate5.plant.base import Float32
+
+DEADLINE_SHARE, MOST_DEADLINE_S = 0.2, 0.1
+#: An engine that answers so was never judged so: it is not trusted again by itself.
+WRONG = ("answer_not_finite", "answer_out_of_range", "answer_too_fast")
+
+
+class PolicyRuntime:
+    """The supervisor of one plant; call ``step`` once a period, from one thread.
+
+    Args:
+        release: that drives.
+        link: its engine process.
+        config: of the run.
+
+    Raises:
+        ConfigError: no baseline, or a safe action of the wrong size.
+    """
+
+    def __init__(self, release: Installed, link: EngineLink, config: RunConfig) -> None:
+        self.release, self.link, self.config = release, link, config
+        plant = release.plant
+        self.period_s = config.period_s or plant.dt_s
+        wanted = config.hand_over.deadline_ms
+        self.deadline_s = min(DEADLINE_SHARE * self.period_s, MOST_DEADLINE_S) if wanted is None else wanted / 1e3
+        self.follower = Follower(release.baseline(config.baseline))
+        self._low = plant.action_space.low.astype(np.float32)
+        self._high = plant.action_space.high.astype(np.float32)
+        self._safe = self._safe_action(config)
+        self._fastest = None if release.envelope is None else release.envelope.action_step.astype(np.float32)
+        self.observations = ObservationWatch(plant, release.envelope, config.hand_over, self.period_s)
+        self.margins = self._margin_watch(release)
+        self.source: str = "policy" if config.mode == "control" else "baseline"
+        self._hold = 0
+        self._latched = False
+        self._person: str | None = None
+        self._blend = 0
+        self._last: Float32 | None = None
+        self._last_answer: Float32 | None = None
+
+    def begin(self) -> None:
+        """An episode starts, or control of a running plant: nothing is remembered."""
+        self.follower.reset()
+        self.link.reset()
+        self.observations.reset()
+        self.margins.reset()
+        self._last = self._last_answer = None
+        self.source = "policy" if self.config.mode == "control" and not self._latched else "baseline"
+        self._hold = self._blend = 0
+
+    def use(self, release: Installed, link: EngineLink) -> None:
+        """Another release of the same plant drives from the next period on."""
+        self.release, self.link = release, link
+        self._fastest = None if release.envelope is None else release.envelope.action_step.astype(np.float32)
+        self.observations = ObservationWatch(release.plant, release.envelope, self.config.hand_over, self.period_s)
+        self.margins = self._margin_watch(release)
+
+    def _margin_watch(self, release: Installed) -> MarginWatch:
+        told = self.config.hand_over
+        return MarginWatch(release.plant, release.envelope, told.margin_periods, told.margin_confirm_periods)
+
+    def hand_over(self, why: str) -> None:
+        """A person says that the baseline is to drive, until ``give_back``."""
+        self._person = why or "no reason was given"
+
+    def give_back(self) -> None:
+        """A person gives the plant back to the policy; also after a latched hand-over."""
+        self._person, self._latched, self._hold = None, False, 0
+
+    @property
+    def latched(self) -> bool:
+        """Whether only a person can give the plant back."""
+        return self._latched or self._person is not None
+
+    def step(self, reading: Reading) -> Decision:
+        """Decide one period."""
+        start = time.perf_counter_ns()
+        if reading.starts:
+            self.begin()
+        lost = self.observations.lost(reading)
+        if lost is not None or reading.obs is None:
+            cause, text = lost or ("observation_missing", "")
+            return self._finish(self._without(cause, text), start)
+        obs = reading.obs
+        trouble = self.observations.suspicious(obs, reading.age_s)
+        near = self.margins.check(obs)
+        asked = self.link.ask(obs) if np.isfinite(obs).all() else ("observation_not_finite", "")
+        until = time.perf_counter() + self.deadline_s
+        baseline = self.follower.propose(obs)
+        before = time.perf_counter_ns()
+        answer = asked if asked is not None else self.link.wait(until)
+        waited = time.perf_counter_ns() - before
+        policy = None if isinstance(answer, tuple) else np.array(answer)
+        wrong = answer if isinstance(answer, tuple) else self._wrong(answer)
+        person: Trouble | None = None if self._person is None else ("person", self._person)
+        decision = self._choose(baseline, policy, person or trouble or near or wrong)
+        decision.waited_ns = waited
+        decision.inference_ns = self.link.inference_ns if policy is not None else 0
+        return self._finish(decision, start)
+
+    def _wrong(self, answer: Float32) -> Trouble | None:
+        """What is wrong with an answer."""
+        if not np.isfinite(answer).all():
+            return "answer_not_finite", f"the answer was {answer.tolist()}"
+        if ((answer < self._low - 1e-6) | (answer > self._high + 1e-6)).any():
+            return "answer_out_of_range", f"the answer was {answer.tolist()}"
+        before = self._last_answer if self.config.mode == "shadow" or self.source != "policy" else self._last
+        if before is None or self._fastest is None:
+            return None
+        step = np.abs(answer - before)
+        if (step > self._fastest).any():
+            i = int(np.argmax(step - self._fastest))
+            name = self.release.plant.action_space.names[i] if self.release.plant.action_space.names else str(i)
+            return "answer_too_fast", f"{name} moved by {step[i]:.4g} in a period, judged were {self._fastest[i]:.4g}"
+        return None
+
+    def _choose(self, baseline: Float32 | None, policy: Float32 | None, trouble: Trouble | None) -> Decision:
+        usable = policy is not None and (trouble is None or trouble[0] != "answer_not_finite")
+        self._last_answer = policy if usable else None
+        if baseline is None and (trouble is not None or self.source != "policy" or policy is None):
+            return self._without("baseline_failed", trouble[1] if trouble else "")
+        was = self.source
+        cause, text = trouble or ("", "")
+        if trouble is not None:
+            self._hold = self.config.hand_over.hold_periods
+            latch = self.config.hand_over.latch or (self.config.hand_over.latch_wrong_answers and cause in WRONG)
+            self._latched = self._latched or (latch and was == "policy")
+        elif self._hold:
+            self._hold -= 1
+        free = trouble is None and not self._hold and not self._latched and self.config.mode == "control"
+        if free and policy is not None:
+            if was != "policy":
+                self._blend = self.config.hand_over.blend_periods
+            action = self._blended(policy, baseline)
+            self.source = "policy"
+        else:
+            assert baseline is not None
+            action, self.source = baseline, "baseline"
+        return Decision(
+            action, "policy" if self.source == "policy" else "baseline", cause, text, policy=policy, baseline=baseline,
+            handed_over=was == "policy" != self.source, given_back=self.source == "policy" != was,
+        )  # fmt: skip
+
+    def _blended(self, policy: Float32, baseline: Float32 | None) -> Float32:
+        if self._blend <= 0 or baseline is None:
+            return policy
+        share = np.float32(self._blend / (self.config.hand_over.blend_periods + 1))
+        self._blend -= 1
+        return np.asarray(share * baseline + (1 - share) * policy, np.float32)
+
+    def _without(self, cause: str, text: str) -> Decision:
+        """No observation, or no baseline: the safe action."""
+        was, self.source, self._last_answer = self.source, "safe", None
+        self._hold = self.config.hand_over.hold_periods
+        self._latched = self._latched or (self.config.hand_over.latch and was == "policy")
+        action = self._safe
+        if action is None:
+            action = self._last if self._last is not None else (0.5 * (self._low + self._high)).astype(np.float32)
+        self.link.reset()
+        return Decision(action, "safe", cause, text, handed_over=was == "policy")
+
+    def _finish(self, decision: Decision, start: int) -> Decision:
+        decision.action = np.minimum(np.maximum(decision.action, self._low), self._high)
+        self._last = decision.action
+        self.follower.track(decision.action, driving=decision.source == "baseline")
+        decision.overhead_ns = time.perf_counter_ns() - start - decision.waited_ns
+        return decision
+
+    def _safe_action(self, config: RunConfig) -> Float32 | None:
+        if config.safe_action == "hold":
+            return None
+        given = np.asarray(config.safe_action, np.float32)
+        if given.shape != self._low.shape or not ((given >= self._low) & (given <= self._high)).all():
+            raise ConfigError(
+                f"safe_action is {config.safe_action}, but the plant takes {len(self._low)} numbers from "
+                f"{self._low.tolist()} to {self._high.tolist()}: correct it, or set it to hold."
+            )
+        return given

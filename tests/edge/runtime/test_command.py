@@ -1,0 +1,71 @@
+"""`gate5 run` as a person starts it: exit codes, one sentence for bad input, no engine library in its process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gate5.cli.main import main
+
+SCRIPT = """
+import sys
+from gate5.cli.main import main
+code = main(sys.argv[1:])
+loaded = {"onnxruntime", "onnx", "torch", "tensorrt", "pycuda"} & set(sys.modules)
+assert not loaded, loaded
+sys.exit(code)
+"""
+
+
+def test_a_run_on_the_simulator_without_an_engine_library(home: Path) -> None:
+    command = [
+        "run", "plant", "--trust", "var/keys/release.pub", "--binding", "simulator", "--speed", "inf", "--json",
+        "--set", "binding.options={scenarios: [steady_state]}", "--set", "hand_over.deadline_ms=2000",
+    ]  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", SCRIPT, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["tally"]["periods"] == result["tally"]["policy"] == 120
+    assert result["episodes"][0]["violations"] == 0
+
+
+def test_bad_input_is_one_sentence(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trust = ["--trust", "var/keys/release.pub"]
+    damaged = tmp_path / "damaged"
+    shutil.copytree(home / "plant", damaged, symlinks=True)
+    engine = damaged / os.readlink(damaged / "current") / "files/engine/policy.engine"
+    engine.write_bytes(engine.read_bytes() + b" ")
+    for arguments, code, text in [
+        ([str(damaged), *trust], 3, "was changed"),
+        ([str(tmp_path / "nothing"), *trust], 2, "gate5 pull"),
+        (["plant"], 2, "trust is empty"),
+        (["plant", *trust, "--set", "binding.options={scenarios: [nowhere]}"], 2, "nowhere"),
+        (["plant", *trust, "--set", "safe_action=[2, 0, 0, 0]"], 2, "safe_action"),
+        (["plant", *trust, "--set", "hand_over.deadlin_ms=2"], 2, "deadlin_ms"),
+        (["plant", *trust, "--binding", "socket", "--set", "binding.options={path: /nowhere}"], 2, "/nowhere"),
+        (["plant", "--give-back", "now"], 2, "nobody to tell"),
+    ]:
+        assert main(["run", *arguments]) == code
+        said = capsys.readouterr().err.strip()
+        assert text in said
+        assert "\n" not in said, said
+
+
+def test_two_runtimes_of_one_folder_are_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-m", "gate5", "run", "plant", "--trust", "var/keys/release.pub", "--speed", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as first:
+        try:
+            while not (home / "plant/run.sock").exists():
+                assert first.poll() is None
+            assert main(["run", "plant", "--trust", "var/keys/release.pub"]) == 3
+            assert "in charge of the folder" in capsys.readouterr().err
+        finally:
+            first.kill()
+    # Killed: nothing it left keeps the next one out.
+    assert main(["run", "plant", "--trust", "var/keys/release.pub", "--periods", "3", "--speed", "inf"]) == 0
