@@ -89,7 +89,7 @@ class Session:
             self.launcher = Launcher()
             self._open.callback(self.launcher.close)
             self.link = EngineLink(self.release, self.launcher, config.engine)
-            self._open.callback(lambda: self.runtime.link.close())
+            self._open.callback(self.link.close)
             self.runtime = PolicyRuntime(self.release, self.link, config)
             self.orders = Orders(root)
             self._open.callback(self.orders.close)
