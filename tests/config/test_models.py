@@ -81,6 +81,7 @@ class TestDefaults:
             "parity.engine.repeat_mismatches": ("==", 0.0),
             "evaluation.*.baseline.episodes": (">=", 1.0),
             "evaluation.emergency_trip.rl.engine_episodes": (">=", 1.0),
+            "evidence.declared": ("==", 1.0),
         }
         assert ReleaseConfig().gate.sla_p99_ms == 1.0
         assert len(SCENARIOS) == 7

@@ -25,6 +25,7 @@ def judged(path: Path, config: ReleaseConfig, scenarios: tuple[str, ...] = SCENA
     metrics: dict[str, float | None] = {"latency.p99_upper_ms": 0.0, "latency.cadence.p99_upper_ms": 0.0}
     metrics |= {"parity.onnx.max_abs_error": 0.0, "parity.engine.max_abs_error": 0.0}
     metrics["parity.engine.repeat_mismatches"] = 0.0
+    metrics["evidence.declared"] = 1.0
     for name in SCENARIOS:
         metrics |= {f"evaluation.{name}.rl.violations": 0.0, f"evaluation.{name}.difference.high": 99.0}
         metrics |= {f"evaluation.{name}.rl.engine_episodes": 99.0, f"evaluation.{name}.baseline.episodes": 99.0}

@@ -169,3 +169,22 @@ def test_a_plant_that_declares_nothing_says_not_applicable(home: Path, capsys: p
     workspace = DirectoryWorkspace(home / "pendulum")
     assert "not applicable" in robustness.falsify(workspace, config, "default").line()
     assert "not applicable" in robustness.stress(workspace, config, "default").line()
+
+
+def test_a_default_run_on_such_a_plant_is_refused_unless_the_configuration_accepts_it() -> None:
+    from gate5.gate.judge import judge
+
+    (rule,) = (rule for rule in ReleaseConfig().gate.rules if rule.name == "disturbances_declared")
+    assert judge([rule], {"evidence.declared": 0.0}, [], 1.0).verdict == "fail"
+    assert judge([rule], {"evidence.declared": 1.0}, [], 1.0).verdict == "pass"
+
+
+def test_the_stages_need_no_heavy_library_to_begin() -> None:
+    """With a task for each scenario, what a stage imports is paid twenty times."""
+    import subprocess
+    import sys
+
+    heavy = ("torch", "onnx", "onnxruntime", "boto3", "matplotlib", "gymnasium", "stable_baselines3", "scipy")
+    text = f"import sys, gate5.pipeline.stages; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -149,6 +149,9 @@ class EvaluationConfig(Section):
     sensors: bool = Field(
         False, description="the plant's declared instruments (lag, noise, class) lie between plant and policy"
     )
+    accept_undeclared: bool = Field(
+        False, description="judge a plant that declares no instruments or disturbances as it is; the report says so"
+    )
     quick: bool = Field(False, description="set by --quick: the budgets were cut, and the verdict and report say so")
     monte_carlo: int = Field(
         3_000,
@@ -253,6 +256,8 @@ def _default_rules() -> tuple[RuleConfig, ...]:
              why="So does it after a plant's idle gaps. A veto only where the controller has a CPU of its own."),
         rule(name="no_violations", metric="evaluation.*.rl.violations", op="==", threshold=0,
              why="No declared constraint is broken in any episode that the built engine drives."),
+        rule(name="disturbances_declared", metric="evidence.declared", op="==", threshold=1,
+             why="The plant declares what can disturb it, or the configuration accepts that it does not."),
         rule(name="full_evidence", metric="evidence.quick", op="==", threshold=0, veto=False,
              why="The run had its whole budgets; one with --quick proves less."),
         rule(name="violation_bound", metric="evaluation.*.rl.violation_probability_upper", op="<", threshold=0.001,

@@ -276,6 +276,8 @@ def gate(workspace: Workspace, config: ReleaseConfig) -> GateResult:
         worst = RobustnessReport.from_dict(tracker.read_json("robustness.json"))
         metrics = _metrics(tracker) | rows.metrics() | worst.metrics()
         metrics["evidence.quick"] = float(config.evaluation.quick)
+        declared = bool(worst.about.get("declared"))
+        metrics["evidence.declared"] = float(declared or config.evaluation.accept_undeclared)
         notes = violation_notes(rows) | worst.notes()
         verdict = judge(config.gate.rules, metrics, scenarios(config), config.gate.sla_p99_ms, notes)
         tracker.write_json("gate.json", verdict.to_dict())
