@@ -115,7 +115,7 @@ class SCO2Plant:
     @property
     def stress(self) -> tuple[StressClass, ...]:
         """What can go wrong, level by level: the rows of the robustness matrix."""
-        return classes(self.observation_space.names, SIGNALS)
+        return classes(self.observation_space.names, self.signals)
 
     def disturbances(self, scenario: str) -> tuple[Disturbance, ...]:
         """The numbers of a scenario's episodes with their ranges.
