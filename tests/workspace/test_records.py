@@ -138,3 +138,14 @@ def test_damaged_record_is_refused(workspace: DirectoryWorkspace, damage: bytes)
     workspace.write("records/source.json", damage)
     with pytest.raises(WorkspaceError, match=r"records/source.json .* is damaged"):
         read_record(workspace, "source")
+
+
+@pytest.mark.parametrize("result", [{"values": 1}, [1], None])
+def test_a_record_whose_result_is_another_is_refused(workspace: DirectoryWorkspace, result: Any) -> None:
+    """With the way out: to run the stage again would only read the same record again."""
+    run_stage(workspace, CONFIG, "source", Found, Stage().source)
+    record = read_record(workspace, "source")
+    assert record is not None
+    workspace.write_json("records/source.json", {**record, "result": result})
+    with pytest.raises(WorkspaceError, match=r"records/source.json .* is damaged .*; delete it and run"):
+        run_stage(workspace, CONFIG, "source", Found, Stage().source)

@@ -156,7 +156,14 @@ def run_stage(
     key = canonical.digest({"config": config.plain(), "gate5": __version__, "given": given})
     record = read_record(workspace, stage)
     if record is not None and record["key"] == key and _unchanged(workspace, record):
-        return kind.from_dict(dict(record["result"]))
+        try:
+            return kind.from_dict(dict(record["result"]))
+        except (TypeError, ValueError) as error:
+            why = str(error).partition(": the document")[0]
+            raise WorkspaceError(
+                f"records/{stage}.json in the workspace {workspace.uri} is damaged ({why}); "
+                "delete it and run the stage again."
+            ) from None
     tracker = Tracker(workspace, config.sha256)
     result = body(tracker).to_dict()
     contents.check(stage, tracker.inputs, tracker.outputs)
