@@ -127,8 +127,12 @@ def write_into(model: Any, normaliser: Any, ramps: Ramps, seen: Float32) -> None
     middle, scale = 0.5 * (low + high), (high - low) / 16.0
     normaliser.obs_rms.mean, normaliser.obs_rms.var, normaliser.obs_rms.count = middle, scale**2, 1e12
     count = len(ramps.direction)
-    size = np.sqrt((ramps.features(seen) ** 2).mean(axis=0)) + 1e-6
-    direction, offset = np.stack(ramps.direction) / size[:, None], np.array(ramps.offset) / size
+    direction, offset = np.stack(ramps.direction), np.array(ramps.offset)
+    # A ramp that no observation here has reached is as high as the normaliser's unit makes it: divided by the nothing
+    # that was seen of it, its weights would be more than FP16 can hold.
+    unit = np.abs(direction * scale).max(axis=1)
+    size = np.maximum(np.sqrt((ramps.features(seen) ** 2).mean(axis=0)), unit)
+    direction, offset = direction / size[:, None], offset / size
     first, second = (layer for layer in model.policy.mlp_extractor.policy_net if hasattr(layer, "weight"))
     if min(first.out_features, second.out_features) < count:
         raise ConfigError(f"The loops make {count} ramps: give ppo.hidden two layers of at least that many units.")
