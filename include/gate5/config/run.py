@@ -50,14 +50,6 @@ class EngineProcessConfig(Section):
     hung_periods: int = Field(5, ge=1, description="answers missed in a row before it counts as hung and is ended")
 
 
-class RecorderConfig(Section):
-    """The flight recorder."""
-
-    enabled: bool = Field(True, description="write every period into MCAP files")
-    folder: str = Field("flight", description="below the folder of the releases, or absolute")
-    max_mib: int = Field(256, ge=1, description="of all files together; the oldest go first")
-
-
 class RunConfig(Section):
     """All of it."""
 
@@ -71,8 +63,6 @@ class RunConfig(Section):
     hand_over: HandOverConfig = Field(default_factory=HandOverConfig)
     binding: BindingConfig = Field(default_factory=BindingConfig)
     engine: EngineProcessConfig = Field(default_factory=EngineProcessConfig)
-    recorder: RecorderConfig = Field(default_factory=RecorderConfig)
-    metrics_port: int | None = Field(None, ge=0, le=65535, description="/metrics and /healthz here; null: neither")
 
     @classmethod
     def load(cls, path: str | Path | None, overrides: dict[str, Any] | None = None) -> RunConfig:
