@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-
-def _helpers() -> Any:
-    path = Path(__file__).parents[1] / "evaluation" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("tank_for_control", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.support.tank import Constant, Tank
 
 
 @pytest.fixture
-def tank() -> Any:
-    return _helpers().Tank()
+def tank() -> Tank:
+    return Tank()
 
 
 @pytest.fixture
-def constant() -> Any:
-    return _helpers().Constant
+def constant() -> type[Constant]:
+    return Constant

@@ -13,6 +13,7 @@ from gate5.config.models import BaselineConfig
 from gate5.control import PIDBaseline, open_baseline, parse_gains, read_gains
 from gate5.errors import ConfigError
 from gate5.io import canonical
+from tests.support.tank import Tank
 
 NAMES = ("level", "level_setpoint", "load", "pressure")
 GAINS: dict[str, Any] = {
@@ -141,7 +142,7 @@ def test_gains_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     assert read_gains(tmp_path / "good.json") == parse_gains(GAINS)
 
 
-def test_open_baseline_follows_the_configuration(tmp_path: Path, tank: Any) -> None:
+def test_open_baseline_follows_the_configuration(tmp_path: Path, tank: Tank) -> None:
     assert open_baseline(BaselineConfig(kind="none"), tank) is None
     own = open_baseline(BaselineConfig(), tank)
     assert isinstance(own, PIDBaseline)
@@ -149,6 +150,6 @@ def test_open_baseline_follows_the_configuration(tmp_path: Path, tank: Any) -> N
     (tmp_path / "slow.json").write_bytes(canonical.dumps(slow))
     with pytest.raises(ConfigError, match=r"7\.0 s"):
         open_baseline(BaselineConfig(gains=str(tmp_path / "slow.json")), tank)
-    tank.baseline_gains = lambda: None
+    tank.baseline_gains = lambda: None  # type: ignore[assignment,method-assign,return-value]
     with pytest.raises(ConfigError, match="no PID gains of its own"):
         open_baseline(BaselineConfig(), tank)

@@ -15,6 +15,7 @@ from gate5.control.population import Population
 from gate5.control.search import Search
 from gate5.control.tune import Tunable, tune, worth
 from gate5.io import canonical
+from tests.support.tank import Constant, Tank
 
 
 def response(gain: float, delay: float, lag: float, dt: float, steps: int) -> Any:
@@ -45,7 +46,7 @@ def test_simc_gains_control_the_model_that_they_were_made_for() -> None:
     assert max(outputs) < 1.3
 
 
-def test_the_tank_is_identified_with_the_right_sign_and_speed(tank: Any) -> None:
+def test_the_tank_is_identified_with_the_right_sign_and_speed(tank: Tank) -> None:
     gains = parse_gains(tank.baseline_gains())
     (model,) = identify(tank, gains, "leak", 5)
     assert (model.channel, model.measurement) == ("pump", "level")
@@ -73,7 +74,7 @@ def test_the_search_finds_a_known_optimum_and_repeats_itself() -> None:
     np.testing.assert_array_equal(run(), run())
 
 
-def test_a_population_is_its_members_one_by_one(tank: Any) -> None:
+def test_a_population_is_its_members_one_by_one(tank: Tank) -> None:
     space, actions = tank.observation_space, tank.action_space
     plain = [tank.baseline_gains() for _ in range(2)]
     plain[1]["channels"][0]["loops"][0]["kp"] = 0.2
@@ -90,7 +91,7 @@ def test_a_population_is_its_members_one_by_one(tank: Any) -> None:
     assert single[0].tolist() != single[1].tolist()
 
 
-def test_tuning_leaves_zeros_and_the_structure_alone_and_improves(tank: Any) -> None:
+def test_tuning_leaves_zeros_and_the_structure_alone_and_improves(tank: Tank) -> None:
     start = parse_gains(tank.baseline_gains())
     tunable = Tunable(start)
     assert tunable.at(np.zeros(tunable.size)) == start
@@ -107,7 +108,7 @@ def test_tuning_leaves_zeros_and_the_structure_alone_and_improves(tank: Any) -> 
     assert value(better) > value(start)
 
 
-def test_the_objective_pays_for_violations_and_for_grazing(tank: Any, constant: Any) -> None:
+def test_the_objective_pays_for_violations_and_for_grazing(tank: Tank, constant: type[Constant]) -> None:
     names, seeds = pairs(tank, 2, 3)
     good = quick(tank, constant(0.0), names, seeds)
     bad = quick(tank, constant(1.0), names, seeds)

@@ -11,6 +11,7 @@ import pytest
 
 from gate5.config.models import EvaluationConfig
 from gate5.evaluation import EngineEffect, EvaluationReport, EvaluationReporter, Reference, ScenarioComparison
+from tests.support.tank import Constant, Tank
 
 CONFIG = EvaluationConfig(episodes=3, seed=11, bootstrap=100)
 
@@ -25,13 +26,13 @@ def effect(plant: Any, policy: Any, reference: Any) -> EngineEffect:
     return found
 
 
-def test_the_same_policy_differs_by_nothing(tank: Any, constant: Any) -> None:
+def test_the_same_policy_differs_by_nothing(tank: Tank, constant: type[Constant]) -> None:
     found = effect(tank, constant(0.1), constant(0.1))
     assert (found.return_mean, found.return_abs_max, found.action_abs_max) == (0.0, 0.0, 0.0)
     assert (found.variable, found.lengths_differ, found.episodes) == ("", 0, 3)
 
 
-def test_a_coarser_arithmetic_shows_in_action_trajectory_and_return(tank: Any, constant: Any) -> None:
+def test_a_coarser_arithmetic_shows_in_action_trajectory_and_return(tank: Tank, constant: type[Constant]) -> None:
     """The numbers are those of two separate evaluations on the same seeds."""
     reporter = EvaluationReporter(tank, CONFIG)
     ours, theirs = (reporter.scenario("step", constant(value), None).rl for value in (0.1001, 0.1))
@@ -47,13 +48,13 @@ def test_a_coarser_arithmetic_shows_in_action_trajectory_and_return(tank: Any, c
     assert found.reference_violations == theirs.violations
 
 
-def test_episodes_that_end_elsewhere_are_counted(tank: Any, constant: Any) -> None:
+def test_episodes_that_end_elsewhere_are_counted(tank: Tank, constant: type[Constant]) -> None:
     """One pump floods the tank and ends the episode, the other does not; after the end nothing is compared."""
     found = effect(tank, constant(1.0), constant(0.1))
     assert found.lengths_differ == 3
 
 
-def test_a_value_that_is_missing_in_one_of_the_two_outweighs_every_number(tank: Any, constant: Any) -> None:
+def test_a_value_that_is_missing_in_one_of_the_two_outweighs_every_number(tank: Tank, constant: type[Constant]) -> None:
     class Lossy(type(tank)):  # type: ignore[misc]
         """Reports no level while the pump runs hard."""
 
@@ -65,12 +66,12 @@ def test_a_value_that_is_missing_in_one_of_the_two_outweighs_every_number(tank: 
     assert (found.variable, found.variable_abs_max) == ("level", None)
 
 
-def test_a_difference_that_is_not_a_number_fails_any_limit(tank: Any, constant: Any) -> None:
+def test_a_difference_that_is_not_a_number_fails_any_limit(tank: Tank, constant: type[Constant]) -> None:
     found = dataclasses.replace(effect(tank, constant(0.1), constant(0.1)), return_abs_max=None, return_mean=None)
     assert found.metrics()["return_abs_max"] == math.inf
 
 
-def test_it_round_trips_has_its_metric_and_is_optional(tank: Any, constant: Any) -> None:
+def test_it_round_trips_has_its_metric_and_is_optional(tank: Tank, constant: type[Constant]) -> None:
     with_it = row(tank, constant(0.2), constant(0.1))
     assert ScenarioComparison.from_dict(with_it.to_dict()) == with_it
     metrics = EvaluationReport.of([with_it]).metrics()
@@ -83,7 +84,7 @@ def test_it_round_trips_has_its_metric_and_is_optional(tank: Any, constant: Any)
     assert "evaluation.step.engine_effect.return_abs_max" not in without.metrics()
 
 
-def test_progress_counts_the_reference_too(tank: Any, constant: Any) -> None:
+def test_progress_counts_the_reference_too(tank: Tank, constant: type[Constant]) -> None:
     seen: list[tuple[int, int]] = []
     reporter = EvaluationReporter(tank, CONFIG)
     reporter.scenario(

@@ -9,6 +9,7 @@ from gate5.evaluation import EvaluationReport, EvaluationReporter
 from gate5.evaluation.explain import violation_notes
 from gate5.gate.judge import judge
 from gate5.gate.report import GateReport
+from tests.support.tank import Constant, Tank
 
 CONFIG = EvaluationConfig(episodes=3, seed=11, bootstrap=100)
 RULE = RuleConfig(name="no_violations", metric="evaluation.*.rl.violations", op="==", threshold=0)
@@ -19,7 +20,7 @@ def report(plant: Any, policy: Any, *scenarios: str) -> EvaluationReport:
     return reporter.report([reporter.scenario(name, policy, None) for name in scenarios])
 
 
-def test_the_failed_rule_names_constraint_scenario_time_and_margin(tank: Any, constant: Any) -> None:
+def test_the_failed_rule_names_constraint_scenario_time_and_margin(tank: Tank, constant: type[Constant]) -> None:
     rows = report(tank, constant(0.5), "hold", "leak")
     names = [row.scenario for row in rows.scenarios]
     verdict = judge([RULE], rows.metrics(), names, 1.0, violation_notes(rows))
@@ -41,7 +42,7 @@ def test_the_failed_rule_names_constraint_scenario_time_and_margin(tank: Any, co
     assert GateReport.from_dict(verdict.to_dict()) == verdict
 
 
-def test_a_rule_that_passes_and_a_metric_without_violations_get_no_note(tank: Any, constant: Any) -> None:
+def test_a_rule_that_passes_and_a_metric_without_violations_get_no_note(tank: Tank, constant: type[Constant]) -> None:
     rows = report(tank, constant(-0.1), "hold")
     assert rows["hold"].rl.violations == 0
     assert violation_notes(rows) == {}
@@ -51,12 +52,12 @@ def test_a_rule_that_passes_and_a_metric_without_violations_get_no_note(tank: An
     assert passed.rules[0].note == ""
 
 
-def test_an_action_that_is_not_finite_is_a_cause_of_its_own(tank: Any, constant: Any) -> None:
+def test_an_action_that_is_not_finite_is_a_cause_of_its_own(tank: Tank, constant: type[Constant]) -> None:
     rows = report(tank, constant(-0.1, lost_at=5), "hold")
     assert "the action was not finite (3 times in 3 episodes)" in violation_notes(rows)["evaluation.hold.rl.violations"]
 
 
-def test_a_value_that_was_not_finite_is_said_instead_of_a_margin(tank: Any, constant: Any) -> None:
+def test_a_value_that_was_not_finite_is_said_instead_of_a_margin(tank: Tank, constant: type[Constant]) -> None:
     class Lossy(type(tank)):  # type: ignore[misc]
         """Reports no level at all."""
 

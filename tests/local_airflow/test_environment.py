@@ -7,24 +7,21 @@ import os
 import sqlite3
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from local_airflow.environment import AirflowHome, write_private
+
 
 @pytest.fixture
-def home(tmp_path: Path) -> Any:
-    from local_airflow.environment import AirflowHome
-
+def home(tmp_path: Path) -> AirflowHome:
     return AirflowHome(tmp_path / "airflow")
 
 
 USERS = {"admin": "admin"}
 
 
-def test_secrets_are_private_random_and_kept(home: Any, tmp_path: Path) -> None:
-    from local_airflow.environment import AirflowHome
-
+def test_secrets_are_private_random_and_kept(home: AirflowHome, tmp_path: Path) -> None:
     first = home.environment(8080, USERS, {})
     again = home.environment(8080, USERS, {})
     other = AirflowHome(tmp_path / "other").environment(8080, USERS, {})
@@ -35,7 +32,7 @@ def test_secrets_are_private_random_and_kept(home: Any, tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
-def test_a_new_user_gets_a_password_and_the_others_keep_theirs(home: Any) -> None:
+def test_a_new_user_gets_a_password_and_the_others_keep_theirs(home: AirflowHome) -> None:
     before = home.passwords(USERS)["admin"]
     after = home.passwords({**USERS, "viewer": "viewer"})
     assert after["admin"] == before
@@ -43,7 +40,7 @@ def test_a_new_user_gets_a_password_and_the_others_keep_theirs(home: Any) -> Non
     assert after["viewer"] != before
 
 
-def test_the_callers_own_airflow_is_left_alone(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_callers_own_airflow_is_left_alone(home: AirflowHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the caller's connection string, `make release` would migrate the caller's database."""
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://production")
     monkeypatch.setenv("AIRFLOW_HOME", "/opt/airflow")
@@ -56,13 +53,13 @@ def test_the_callers_own_airflow_is_left_alone(home: Any, monkeypatch: pytest.Mo
     assert environment["AIRFLOW_CONN_GATE5_STORE"] == "aws://", "a connection is asked for by name in a configuration"
 
 
-def test_it_listens_to_this_machine_only(home: Any) -> None:
+def test_it_listens_to_this_machine_only(home: AirflowHome) -> None:
     environment = home.environment(8080, USERS, {})
     assert environment["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:8080/execution/"
 
 
-def test_only_ones_own_unfinished_runs_are_found(home: Any) -> None:
+def test_only_ones_own_unfinished_runs_are_found(home: AirflowHome) -> None:
     """A run that waits for a person in `make ui` must survive the next `make release`."""
     with sqlite3.connect(home.path / "airflow.db") as database:
         database.execute("CREATE TABLE dag_run (dag_id TEXT, run_id TEXT, state TEXT)")
@@ -73,8 +70,6 @@ def test_only_ones_own_unfinished_runs_are_found(home: Any) -> None:
 
 
 def test_a_private_file_replaces_the_old_one_whole(tmp_path: Path) -> None:
-    from local_airflow.environment import write_private
-
     path = tmp_path / "file"
     path.write_text("open to all")
     os.chmod(path, 0o644)

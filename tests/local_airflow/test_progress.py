@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from local_airflow import progress as module
+from local_airflow.progress import Progress, log_tail
+
 
 def instance(task_id: str, state: str | None, **more: Any) -> dict[str, Any]:
     """A task as Airflow's API describes it."""
@@ -16,20 +19,18 @@ def instance(task_id: str, state: str | None, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    from local_airflow import progress as module
-
+def progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Progress:
     monkeypatch.setenv("GATE5_WORKSPACES", str(tmp_path / "workspaces"))
     monkeypatch.setattr(module, "EVERY_S", 0.0)
-    return module.Progress("dag", "run", tmp_path / "logs")
+    return Progress("dag", "run", tmp_path / "logs")
 
 
-def shown(progress: Any, capsys: pytest.CaptureFixture[str], *instances: dict[str, Any]) -> list[str]:
+def shown(progress: Progress, capsys: pytest.CaptureFixture[str], *instances: dict[str, Any]) -> list[str]:
     progress.show(list(instances))
     return [" ".join(line.split()[1:]) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_each_change_is_told_once(progress: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_change_is_told_once(progress: Progress, capsys: pytest.CaptureFixture[str]) -> None:
     running, done = instance("build", "running"), instance("build", "success", duration=1.25)
     assert shown(progress, capsys, instance("build", None)) == []
     assert shown(progress, capsys, running) == ["build started"]
@@ -39,19 +40,19 @@ def test_each_change_is_told_once(progress: Any, capsys: pytest.CaptureFixture[s
 
 
 def test_the_branch_not_taken_and_what_a_failure_stopped_are_not_told(
-    progress: Any, capsys: pytest.CaptureFixture[str]
+    progress: Progress, capsys: pytest.CaptureFixture[str]
 ) -> None:
     states = [instance("promote", "skipped"), instance("gate", "upstream_failed"), instance("build", "failed")]
     assert shown(progress, capsys, *states) == ["build failed"]
 
 
-def test_a_second_try_is_told(progress: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_try_is_told(progress: Progress, capsys: pytest.CaptureFixture[str]) -> None:
     shown(progress, capsys, instance("build", "running"))
     assert shown(progress, capsys, instance("build", "up_for_retry")) == ["build to retry"]
     assert shown(progress, capsys, instance("build", "running", try_number=2)) == ["build started try 2"]
 
 
-def test_a_scenario_is_told_by_its_name(progress: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_scenario_is_told_by_its_name(progress: Progress, capsys: pytest.CaptureFixture[str]) -> None:
     """Airflow knows the name a moment after the start; a bare number says nothing."""
     assert shown(progress, capsys, instance("evaluate", "running", map_index=3, rendered_map_index="3")) == []
     named = instance("evaluate", "running", map_index=3, rendered_map_index="eaf_transients")
@@ -59,7 +60,7 @@ def test_a_scenario_is_told_by_its_name(progress: Any, capsys: pytest.CaptureFix
 
 
 def test_a_long_task_shows_its_newest_log_line(
-    progress: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    progress: Progress, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "logs" / "dag_id=dag" / "run_id=run" / "task_id=evaluate" / "map_index=0" / "attempt=1.log"
     path.parent.mkdir(parents=True)
@@ -79,8 +80,6 @@ def test_a_long_task_shows_its_newest_log_line(
 
 
 def test_the_log_of_a_broken_task_ends_with_the_error(tmp_path: Path) -> None:
-    from local_airflow.progress import log_tail
-
     frames = [{"filename": "stages.py", "lineno": 7, "name": "build"}]
     detail = {"exc_type": "EngineError", "exc_value": "no memory", "frames": frames}
     path = tmp_path / "attempt=1.log"

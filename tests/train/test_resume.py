@@ -25,6 +25,7 @@ from gate5.train.resume import STATE
 from gate5.train.settings import FROM_NOTHING, PPOConfig
 from gate5.workspace.artifacts import Workspace, open_workspace
 from tests.support.s3_server import S3Server
+from tests.support.tank import Tank
 
 TINY = ImitationConfig(rounds=1, episodes=2, epochs=1, final_epochs=1, batch=256)
 SMALL = PPOConfig(envs=6, n_steps=64, batch_size=128, hidden=(16, 16), chunk=384)
@@ -35,21 +36,18 @@ SETTINGS = TrainingSettings(
 )
 #: Sums in another order differ in the last digit: trainings that are compared have the same number of threads.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-PLANT = Path(__file__).parents[1] / "evaluation" / "conftest.py"
 
 #: Trains in a process of its own and says what it is at, so that the test can kill it there.
 CHILD = """
-import importlib.util, sys
+import sys
 from pathlib import Path
 from gate5.train import TrainingSettings, train
 from gate5.train.imitation import ImitationConfig
 from gate5.train.polish import PolishConfig
 from gate5.train.settings import PPOConfig
+from tests.support.tank import Tank
 
-plant, out, steps = sys.argv[1:]
-spec = importlib.util.spec_from_file_location("tank", plant)
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
+out, steps = sys.argv[1:]
 settings = TrainingSettings(
     steps=int(steps), seed=3, report_episodes=2, validation_episodes=4,
     imitate=ImitationConfig(rounds=1, episodes=2, epochs=1, final_epochs=1, batch=256),
@@ -57,7 +55,7 @@ settings = TrainingSettings(
     polish=PolishConfig(generations=12, population=6, episodes=1, sigma=0.05),
 )
 say = lambda text, share: print(text.split(",")[0], flush=True)
-train(module.Tank(), Path(out), settings, progress=say, resume=True)
+train(Tank(), Path(out), settings, progress=say, resume=True)
 """
 
 
@@ -66,7 +64,7 @@ class Interrupted(Exception):  # noqa: N818 - stands for a kill
 
 
 def go(
-    tank: Any,
+    tank: Tank,
     out: Path,
     *,
     resume: bool = False,
@@ -91,16 +89,21 @@ def stop_at(what: str, count: int) -> Callable[[str, float], None]:
     return say
 
 
-def stopped(tank: Any, out: Path, what: str, count: int) -> None:
+def stopped(tank: Tank, out: Path, what: str, count: int) -> None:
     with pytest.raises(Interrupted):
         go(tank, out, progress=stop_at(what, count))
     assert (out / STATE).exists()
     assert not (out / "train.json").exists()
 
 
+def environment() -> dict[str, str]:
+    """Of a process that finds the tests' own modules, as this one does."""
+    return {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 def run_until(command: list[str], start: str, line: int) -> None:
     """Run a process and send it SIGKILL when it has said ``line`` lines that begin with ``start``."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **ONE_THREAD}) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as child:
         assert child.stdout is not None
         said = 0
         for text in child.stdout:
@@ -113,8 +116,7 @@ def run_until(command: list[str], start: str, line: int) -> None:
 
 def run_to_its_end(command: list[str]) -> list[str]:
     """Run a process; returns the lines that it said."""
-    environment = {**os.environ, **ONE_THREAD}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -123,9 +125,7 @@ def test_killed_with_kill_9_it_goes_on_in_a_new_process(tmp_path: Path) -> None:
     """Killed in PPO and again in the search. What had been done is not done again: the learning curve up to the first
     kill is that of a training nobody killed, also in a process of its own."""
     out = tmp_path / "killed"
-    command, unharmed = (
-        [sys.executable, "-c", CHILD, str(PLANT), str(folder), str(STEPS)] for folder in (out, tmp_path / "whole")
-    )
+    command, unharmed = ([sys.executable, "-c", CHILD, str(folder), str(STEPS)] for folder in (out, tmp_path / "whole"))
     run_until(command, "PPO", 3)
     assert not (out / "train.json").exists()
     run_until(command, "output layer", 8)
@@ -144,7 +144,7 @@ def test_killed_with_kill_9_it_goes_on_in_a_new_process(tmp_path: Path) -> None:
     assert not (out / STATE).exists()
 
 
-def test_a_search_that_was_interrupted_ends_as_if_it_had_not_been(tank: Any, tmp_path: Path) -> None:
+def test_a_search_that_was_interrupted_ends_as_if_it_had_not_been(tank: Tank, tmp_path: Path) -> None:
     """Everything before the search and in it is restored exactly, so the policies are equal to the bit."""
     from gate5.checkpoint import fetch, read
 
@@ -159,7 +159,7 @@ def test_a_search_that_was_interrupted_ends_as_if_it_had_not_been(tank: Any, tmp
     np.testing.assert_array_equal(first.normaliser.mean, second.normaliser.mean)
 
 
-def test_two_resumptions_are_both_on_record_and_the_seeds_of_episodes_go_on(tank: Any, tmp_path: Path) -> None:
+def test_two_resumptions_are_both_on_record_and_the_seeds_of_episodes_go_on(tank: Tank, tmp_path: Path) -> None:
     """A curriculum that began again would train on the same episodes over and over."""
     stopped(tank, tmp_path, "PPO", 2)
     with pytest.raises(Interrupted):
@@ -167,7 +167,7 @@ def test_two_resumptions_are_both_on_record_and_the_seeds_of_episodes_go_on(tank
     assert go(tank, tmp_path, resume=True)["resumed_at"] == [384, 1152]
 
 
-def test_the_state_of_the_curriculum_optimiser_and_generators_comes_back(tank: Any, tmp_path: Path) -> None:
+def test_the_state_of_the_curriculum_optimiser_and_generators_comes_back(tank: Tank, tmp_path: Path) -> None:
     import torch
 
     from gate5.train.resume import SavedTraining
@@ -188,7 +188,7 @@ def test_the_state_of_the_curriculum_optimiser_and_generators_comes_back(tank: A
     assert again.model.num_timesteps == run.model.num_timesteps == 384
 
 
-def test_a_training_that_came_to_its_end_is_not_repeated(tank: Any, tmp_path: Path) -> None:
+def test_a_training_that_came_to_its_end_is_not_repeated(tank: Tank, tmp_path: Path) -> None:
     go(tank, tmp_path)
     before = (tmp_path / "policy.zip").stat().st_mtime_ns
     go(tank, tmp_path, resume=True, progress=stop_at("", 1))
@@ -197,7 +197,7 @@ def test_a_training_that_came_to_its_end_is_not_repeated(tank: Any, tmp_path: Pa
         go(tank, tmp_path, resume=True, seed=4, progress=stop_at("", 1))
 
 
-def test_without_resume_it_begins_anew(tank: Any, tmp_path: Path) -> None:
+def test_without_resume_it_begins_anew(tank: Tank, tmp_path: Path) -> None:
     stopped(tank, tmp_path, "PPO", 2)
     assert go(tank, tmp_path)["resumed_at"] == []
 
@@ -206,13 +206,13 @@ def test_without_resume_it_begins_anew(tank: Any, tmp_path: Path) -> None:
     "change",
     [{"seed": 4}, {"steps": 2000}, {"ppo": replace(SMALL, gamma=0.9)}, {"polish": PolishConfig(generations=0)}],
 )
-def test_another_training_does_not_go_on_from_it(tank: Any, tmp_path: Path, change: dict[str, Any]) -> None:
+def test_another_training_does_not_go_on_from_it(tank: Tank, tmp_path: Path, change: dict[str, Any]) -> None:
     stopped(tank, tmp_path, "PPO", 2)
     with pytest.raises(ConfigError, match="another plant, seed, number of steps or other settings"):
         go(tank, tmp_path, resume=True, **change)
 
 
-def test_another_limit_of_the_plant_is_another_training(tank: Any, tmp_path: Path) -> None:
+def test_another_limit_of_the_plant_is_another_training(tank: Tank, tmp_path: Path) -> None:
     stopped(tank, tmp_path, "PPO", 2)
     tank.constraints = (replace(tank.constraints[0], high=2.9), *tank.constraints[1:])
     with pytest.raises(ConfigError, match="another plant"):
@@ -227,7 +227,7 @@ class Malicious:
 
 
 def test_a_damaged_state_is_told_and_code_in_it_is_not_run(
-    tank: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tank: Tank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     stopped(tank, tmp_path, "PPO", 2)
@@ -239,7 +239,7 @@ def test_a_damaged_state_is_told_and_code_in_it_is_not_run(
     assert not (tmp_path / "owned").exists()
 
 
-def test_the_state_may_lie_in_s3_where_another_machine_goes_on(tank: Any, tmp_path: Path) -> None:
+def test_the_state_may_lie_in_s3_where_another_machine_goes_on(tank: Tank, tmp_path: Path) -> None:
     with S3Server() as server:
         server.bucket("candidates")
         state = open_workspace("s3://candidates/run", server.client())

@@ -19,13 +19,14 @@ from gate5.train.imitation import ImitationConfig
 from gate5.train.polish import PolishConfig
 from gate5.train.settings import PPOConfig
 from gate5.train.vec_env import Curriculum, Shaping, plant_vec_env
+from tests.support.tank import Tank
 
 QUICK = ImitationConfig(rounds=3, episodes=4, epochs=4, final_epochs=12, batch=256)
 NO_SEARCH = PolishConfig(generations=0)
 SMALL = PPOConfig(envs=6, n_steps=64, batch_size=128, hidden=(16, 16), chunk=384)
 
 
-def test_an_episode_that_ends_is_restarted_alone_and_its_last_observation_is_kept(tank: Any) -> None:
+def test_an_episode_that_ends_is_restarted_alone_and_its_last_observation_is_kept(tank: Tank) -> None:
     env = plant_vec_env(tank, Curriculum(tank, 0, 100), 5)
     env.reset()
     ends: dict[int, list[int]] = {i: [] for i in range(5)}
@@ -41,7 +42,7 @@ def test_an_episode_that_ends_is_restarted_alone_and_its_last_observation_is_kep
         assert ends[i][0] == tank.scenarios[name].steps, "the others' ends do not cut this episode"
 
 
-def test_a_fatal_end_is_no_time_limit(tank: Any) -> None:
+def test_a_fatal_end_is_no_time_limit(tank: Tank) -> None:
     env = plant_vec_env(tank, Curriculum(tank, 0, 100, {"hold": 0.0, "step": 0.0}), 2)
     env.reset()
     for _ in range(240):
@@ -52,7 +53,7 @@ def test_a_fatal_end_is_no_time_limit(tank: Any) -> None:
     assert not infos[int(np.argmax(done))]["TimeLimit.truncated"], "a value function must not look past an overflow"
 
 
-def test_the_curriculum_gives_each_scenario_the_same_time_and_fresh_seeds(tank: Any) -> None:
+def test_the_curriculum_gives_each_scenario_the_same_time_and_fresh_seeds(tank: Tank) -> None:
     names, seeds = Curriculum(tank, 1, 500).draw(6000)
     steps = {n: names.count(n) * tank.scenarios[n].steps for n in tank.scenarios}
     assert max(steps.values()) < 1.15 * min(steps.values())
@@ -67,7 +68,7 @@ def test_shaping_costs_grow_inside_the_buffer_and_only_where_the_constraint_appl
     assert shaping.cost(variables).tolist() == [0.0, 0.25, 0.5, 0.0, 0.75, 4.0]
 
 
-def test_imitation_drives_like_the_pid_and_the_checkpoint_is_stable_baselines(tank: Any, tmp_path: Path) -> None:
+def test_imitation_drives_like_the_pid_and_the_checkpoint_is_stable_baselines(tank: Tank, tmp_path: Path) -> None:
     import pickle
 
     from stable_baselines3 import PPO
@@ -96,7 +97,7 @@ def test_imitation_drives_like_the_pid_and_the_checkpoint_is_stable_baselines(ta
     assert quick(tank, Policy(), *pairs(tank, 4, 77)).returns.mean() > 0.9 * best
 
 
-def test_ppo_keeps_the_best_state_and_logs_every_chunk(tank: Any, tmp_path: Path) -> None:
+def test_ppo_keeps_the_best_state_and_logs_every_chunk(tank: Tank, tmp_path: Path) -> None:
     wild = PPOConfig(**{**SMALL.__dict__, "learning_rate": 0.3, "target_kl": 1e9, "clip_range": 0.9})
     out = train(
         tank,
@@ -115,7 +116,7 @@ def test_ppo_keeps_the_best_state_and_logs_every_chunk(tank: Any, tmp_path: Path
     )
 
 
-def test_the_same_seed_gives_the_same_policy(tank: Any, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_policy(tank: Tank, tmp_path: Path) -> None:
     tiny = ImitationConfig(rounds=1, episodes=2, epochs=1, final_epochs=1, batch=256)
 
     def log(name: str, seed: int) -> Any:
@@ -131,7 +132,7 @@ def test_the_same_seed_gives_the_same_policy(tank: Any, tmp_path: Path) -> None:
     assert log("c", 4) != log("d", 3)
 
 
-def test_the_search_over_the_output_layer_gains_and_its_file_holds_it(tank: Any, tmp_path: Path) -> None:
+def test_the_search_over_the_output_layer_gains_and_its_file_holds_it(tank: Tank, tmp_path: Path) -> None:
     from gate5.checkpoint import fetch, read
     from gate5.checkpoint.controller import TorchController
 
@@ -159,13 +160,13 @@ def test_the_search_over_the_output_layer_gains_and_its_file_holds_it(tank: Any,
     assert gain(searched) > gain(plain)
 
 
-def test_without_imitation_it_starts_from_random_weights(tank: Any, tmp_path: Path) -> None:
+def test_without_imitation_it_starts_from_random_weights(tank: Tank, tmp_path: Path) -> None:
     out = train(tank, tmp_path / "raw", TrainingSettings(steps=384, seed=1, imitation=False, ppo=SMALL), progress=False)
     assert json.loads((out / "train.json").read_text())["imitation"] is None
     assert (out / "policy.zip").stat().st_size < 2_000_000
 
 
-def test_what_cannot_be_trained_is_refused_in_a_sentence(tank: Any, tmp_path: Path) -> None:
+def test_what_cannot_be_trained_is_refused_in_a_sentence(tank: Tank, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no PID baseline for tank to imitate: train with --no-imitation"):
         train(tank, tmp_path, TrainingSettings(steps=1, seed=0, baseline=BaselineConfig(kind="none")), progress=False)
 
