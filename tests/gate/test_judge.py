@@ -224,14 +224,17 @@ class TestVerdict:
         vetoes = [one for one in rules if one.veto]
         assert judge(rules, metrics, [], 1.0).verdict == judge(vetoes, metrics, [], 1.0).verdict
 
-    @given(st.dictionaries(st.sampled_from(sorted(good_metrics())), measurements))
-    def test_removing_a_measurement_never_makes_a_verdict_better(self, changes: dict[str, float | None]) -> None:
+    @given(
+        st.dictionaries(st.sampled_from(sorted(good_metrics())), measurements), st.sampled_from(sorted(good_metrics()))
+    )
+    def test_removing_a_measurement_never_makes_a_verdict_better(
+        self, changes: dict[str, float | None], name: str
+    ) -> None:
         rank = {"fail": 0, "error": 0, "pass": 1}
         metrics = good_metrics() | changes
         before = rank[judged(metrics).verdict]
-        for name in metrics:
-            less = {key: value for key, value in metrics.items() if key != name}
-            assert rank[judged(less).verdict] <= before
+        less = {key: value for key, value in metrics.items() if key != name}
+        assert rank[judged(less).verdict] <= before
 
 
 class TestJudgedBy:
