@@ -42,6 +42,8 @@ class Ramps:
             if name not in self.space.names:
                 raise ConfigError(f"A network cannot be like these loops: the observation has no {name!r}.")
             direction[self.space.names.index(name)] = factor
+        if weight == 0.0:
+            return
         column = np.zeros(self.actions)
         column[action] = weight
         for i, other in enumerate(self.direction):  # one ramp may have a say in several actions
@@ -83,12 +85,24 @@ def ramps_of(gains: Gains, space: Box, actions: Box, errors: Mapping[str, str], 
 
 
 def _table(ramps: Ramps, table: Table, action: int) -> None:
-    points, before = table.points, 0.0
-    ramps.bias[action] += points[0][1]
-    for i, (x, y) in enumerate(points):
-        after = 0.0 if i + 1 == len(points) else (points[i + 1][1] - y) / (points[i + 1][0] - x)
-        ramps.add({table.observation: 1.0}, -x, action, after - before)
-        before = after
+    """A table as ramps away from the middle of what is seen.
+
+    From the middle and not from one end: near the middle all ramps are small, and so is what FP16 rounds of their sum.
+    """
+    points = table.points
+    where = ramps.space.names.index(table.observation) if table.observation in ramps.space.names else 0
+    middle = 0.5 * (float(ramps.space.low[where]) + float(ramps.space.high[where]))
+    x, y = np.array(points, np.float64).T
+    slopes = np.concatenate([[0.0], np.diff(y) / np.diff(x), [0.0]])  # constant outside of the points
+    ramps.bias[action] += float(np.interp(middle, x, y))
+    before = after = float(slopes[np.searchsorted(x, middle)])
+    if after:
+        ramps.add({table.observation: 1.0}, -middle, action, after)
+        ramps.add({table.observation: -1.0}, middle, action, -before)
+    for knot in np.flatnonzero(x >= middle):
+        ramps.add({table.observation: 1.0}, -x[knot], action, float(slopes[knot + 1] - slopes[knot]))
+    for knot in np.flatnonzero(x < middle):
+        ramps.add({table.observation: -1.0}, x[knot], action, float(slopes[knot + 1] - slopes[knot]))
 
 
 def _loop(ramps: Ramps, loop: LoopGains, action: int, errors: Mapping[str, str], rates: Mapping[str, str]) -> None:
