@@ -23,7 +23,7 @@ def test_shipped(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     digest = hashlib.sha256((GOOD / "policy.zip").read_bytes()).hexdigest()
     statistics = str(GOOD / "vecnormalize.pkl")
-    for expected in ("PPO", "Box(30,) float32", "30-128-128-4, Tanh", "20,996", statistics, digest, "Baselines3 2."):
+    for expected in ("PPO", "Box(36,) float32", "36-64-64-4, ReLU", "6,788", statistics, digest, "Baselines3 2."):
         assert expected in text
     assert main(["inspect", str(GOOD), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

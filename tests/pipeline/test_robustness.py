@@ -22,6 +22,7 @@ CONFIG: dict[str, Any] = {
     "engine": {"backend": "onnxruntime"},
     "export": {"samples": 1000},
     "latency": {"iterations": 1000, "warmup": 100, "cadence_ms": 0.1, "cadence_iterations": 500},
+    "plant": {"options": {"observation": "full"}},  # what the old checkpoint was trained on
     "evaluation": {"episodes": 2, "monte_carlo": 50, "scenarios": [SCENARIO]},
     "falsification": {"control_steps": 400_000},
     "stress": {"episodes": 1},

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -28,6 +29,9 @@ from gate5.io.s3 import make_client
 ACCESS_KEY = "testing"
 SECRET_KEY = "testing-secret"
 REGION = "us-east-1"
+
+#: Where the package `tests` lies: whoever starts a server may stand anywhere.
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class S3Server:
@@ -42,7 +46,10 @@ class S3Server:
         self._arguments = [sys.executable, "-m", "tests.support.s3_server", "--port", "0", "--end-with-stdin"]
         if middleware:
             self._arguments += ["--middleware", middleware]
-        self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [path, os.getenv("PYTHONPATH")]))}
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, [path, str(ROOT), os.getenv("PYTHONPATH")])),
+        }
         if authenticate:
             self._environment["INITIAL_NO_AUTH_ACTION_COUNT"] = "0"
         self._process: subprocess.Popen[str] | None = None

@@ -14,7 +14,7 @@ import pytest
 
 from local_airflow.patience import wait_for
 from tests.support.kill import run_killed
-from tests.support.s3_server import S3Server
+from tests.support.s3_server import ROOT, S3Server
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_a_body_whose_sender_dies_is_not_kept(server: S3Server) -> None:
 
 def test_the_command_makes_buckets(server: S3Server) -> None:
     command = [sys.executable, "-m", "tests.support.s3_server", "--port", "0", "--bucket", "one", "--bucket", "two"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout
         other = S3Server()
         other.url = process.stdout.readline().strip()
@@ -85,12 +85,14 @@ def test_the_server_ends_with_its_context() -> None:
 def test_the_server_ends_with_a_starter_that_is_killed() -> None:
     code = """
 import os
-from tests.support.s3_server import S3Server
+from tests.support.s3_server import ROOT, S3Server
 server = S3Server().__enter__()
 print(server.url, flush=True)
 os.kill(os.getpid(), 9)
 """
-    url = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    url = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False, cwd=ROOT
+    ).stdout.strip()
     parts = urlsplit(url)
 
     def gone() -> bool | None:

@@ -11,8 +11,10 @@ import numpy as np
 
 from gate5 import engine
 from gate5.checkpoint import Checkpoint, CheckpointFiles, fetch, read
+from gate5.checkpoint.controller import TorchController
 from gate5.config.models import EngineConfig, ReleaseConfig
 from gate5.control.baseline import open_baseline
+from gate5.engine.rows import signature_of_graph
 from gate5.evaluation import Reference
 from gate5.plant import Controller, Plant
 from gate5.plant.base import Float32
@@ -96,7 +98,15 @@ def reference(tracker: Tracker, config: ReleaseConfig) -> Reference:
     scenario's task. For an engine that is that very graph, ONNX Runtime again would always say zero, therefore NumPy.
     """
     graph = tracker.read("policy.onnx")
-    if importlib.util.find_spec("onnx") is not None:
+    signature = signature_of_graph(graph)
+    plain = signature is None or signature.plain
+    if not plain and importlib.util.find_spec("torch") is not None:  # states, masks, pictures: rows that need a driver
+        import torch
+
+        policy = candidate(tracker, config)
+        driver = TorchController(policy.module, policy.signature)
+        return Reference(f"PyTorch {torch.__version__}, FP32", driver)
+    if plain and importlib.util.find_spec("onnx") is not None:
         return Reference(f"ONNX graph, NumPy {np.__version__}, FP32", GraphController(graph))
     built = engine.build(graph, EngineConfig(backend="onnxruntime", profile=config.engine.profile))
     loaded = engine.load(built.blob, built.metadata)
