@@ -25,7 +25,8 @@ import numpy as np
 from benchmarks.results import ROOT, description, table, write
 from gate5.checkpoint import Checkpoint, fetch, read
 from gate5.checkpoint.reference import normalise
-from gate5.config.models import EngineConfig, ExportConfig, PlantConfig
+from gate5.config.candidate import ExportConfig, PlantConfig
+from gate5.config.engine import EngineConfig
 from gate5.engine import build, load
 from gate5.engine.base import Float32
 from gate5.evaluation.observations import collect_observations

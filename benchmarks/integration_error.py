@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 from benchmarks.results import ROOT
-from gate5.config.models import BaselineConfig
+from gate5.config.evaluation import BaselineConfig
 from gate5.control.baseline import open_baseline
 from gate5.io import canonical
 from gate5.plant.sco2 import SCO2Plant

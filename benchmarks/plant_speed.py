@@ -25,7 +25,9 @@ from benchmarks.results import ROOT, description, table, write
 from gate5 import engine
 from gate5.checkpoint import fetch, read
 from gate5.checkpoint.controller import TorchController
-from gate5.config.models import BaselineConfig, EngineConfig, EvaluationConfig, ExportConfig
+from gate5.config.candidate import ExportConfig
+from gate5.config.engine import EngineConfig
+from gate5.config.evaluation import BaselineConfig, EvaluationConfig
 from gate5.control import open_baseline
 from gate5.evaluation import EvaluationReport, EvaluationReporter
 from gate5.evaluation.observations import collect_observations

@@ -23,7 +23,7 @@ from benchmarks.predictive import Predictive, Shooting
 from benchmarks.results import ROOT, description, table, write
 from gate5.checkpoint import fetch, read
 from gate5.checkpoint.controller import TorchController
-from gate5.config.models import BaselineConfig
+from gate5.config.evaluation import BaselineConfig
 from gate5.control import open_baseline
 from gate5.control.closed_loop import QuickScore, quick
 from gate5.control.gains import parse_gains

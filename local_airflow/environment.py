@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from gate5.config.models import StoreConfig
+from gate5.config.channel import StoreConfig
 from gate5.errors import OperationError
 
 ROOT = Path(__file__).resolve().parents[1]

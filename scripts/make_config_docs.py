@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/configuration.md and config/release.yaml from the pydantic models of include/gate5/config/models.py.
+"""Write docs/configuration.md and config/release.yaml from the pydantic models of include/gate5/config/.
 
 python scripts/make_config_docs.py          writes both
 python scripts/make_config_docs.py --check  exit code 1 where one of them is not up to date
@@ -20,7 +20,8 @@ from pydantic import BaseModel, WithJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gate5.config.models import ReleaseConfig, RuleConfig
+from gate5.config.gate import RuleConfig
+from gate5.config.models import ReleaseConfig
 from gate5.config.text import model_in
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +29,7 @@ SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "pattern": "matches"}
 INTRODUCTION = """\
 # Configuration
 
-*Made by `python scripts/make_config_docs.py` from `include/gate5/config/models.py`; do not edit.*
+*Made by `python scripts/make_config_docs.py` from `include/gate5/config/`; do not edit.*
 
 One YAML file says everything about a release. `config/release.yaml` holds every default; each key may be left out. An
 unknown key, a key that is there twice, a wrong type or a value out of range ends with exit code 2 and a sentence that
@@ -37,7 +38,7 @@ configuration is frozen into the workspace when a run starts: editing the file c
 """
 YAML_HEAD = """\
 # The default configuration of a release. Every key may be left out; docs/configuration.md lists types and ranges.
-# Made by `python scripts/make_config_docs.py` from include/gate5/config/models.py.
+# Made by `python scripts/make_config_docs.py` from include/gate5/config/.
 """
 
 

@@ -227,7 +227,7 @@ def _one(row: Any, env: Any) -> Any:
 def measure(case: Case, folder: Path, rows: int = 200) -> Row:
     """Train, save, read, export, and compare the graph with ``model.predict`` of the model that was trained."""
     from gate5.checkpoint import fetch, read
-    from gate5.config.models import ExportConfig
+    from gate5.config.candidate import ExportConfig
     from gate5.export import ONNXExporter
     from gate5.export.compare import run_graph
     from gate5.parity.difference import difference

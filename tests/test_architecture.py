@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 
 from gate5.config.backends import BACKENDS
-from gate5.config.models import EngineConfig, RuleConfig
+from gate5.config.engine import EngineConfig
+from gate5.config.gate import RuleConfig
 from gate5.config.operators import OPERATORS
 from gate5.engine.backends import backend, ranked
 from gate5.engine.kind import Backend

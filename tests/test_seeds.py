@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate5.config.models import EvaluationConfig, RetrainConfig
+from gate5.config.evaluation import EvaluationConfig
+from gate5.config.schedule import RetrainConfig
 from gate5.errors import ConfigError
 from gate5.seeds import PERSONAL, PURPOSES, STREAMS, seeds_of
 from gate5.train.imitation import ImitationConfig

@@ -33,7 +33,8 @@ from benchmarks.gpu.series import distribution, interleave
 from benchmarks.gpu.timing import EmptyGraph, repeat
 from benchmarks.policy_arrays import extract
 from benchmarks.results import ROOT
-from gate5.config.models import EngineConfig, LatencyConfig, ParityConfig
+from gate5.config.engine import EngineConfig
+from gate5.config.measurement import LatencyConfig, ParityConfig
 from gate5.engine import build, load
 from gate5.engine.base import BuiltEngine, Engine, Float32
 from gate5.engine.tensorrt.before_10 import plans

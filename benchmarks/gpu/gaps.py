@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from gate5.config.models import LatencyConfig
+from gate5.config.measurement import LatencyConfig
 from gate5.engine import load
 from gate5.io.files import write_atomically
 from gate5.latency.benchmark import LatencyBenchmark

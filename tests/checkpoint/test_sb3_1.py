@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gate5.checkpoint import fetch, read
-from gate5.config.models import ExportConfig
+from gate5.config.candidate import ExportConfig
 from gate5.export import ONNXExporter
 from gate5.export.compare import run_graph
 

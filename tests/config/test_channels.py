@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate5.config.models import ChannelConfig, ReleaseConfig
+from gate5.config.channel import ChannelConfig
+from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError
 
 RULE = {"name": "no_violations", "metric": "evaluation.*.rl.violations", "op": "==", "threshold": 0}

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from gate5.config.models import EngineConfig
+from gate5.config.engine import EngineConfig
 from gate5.edge.golden import golden_provenance, pack_golden
 from gate5.edge.pull import PullResult, pull
 from gate5.engine import build, load

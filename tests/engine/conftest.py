@@ -11,7 +11,8 @@ import pytest
 from gate5.checkpoint import Checkpoint
 from gate5.checkpoint.module import build_module
 from gate5.checkpoint.spec import Layer, NormaliserSpec, PolicySpec
-from gate5.config.models import EngineConfig, ExportConfig
+from gate5.config.candidate import ExportConfig
+from gate5.config.engine import EngineConfig
 from gate5.engine import Engine, build, load
 from gate5.export import ONNXExporter
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.config.models import EngineConfig
+from gate5.config.engine import EngineConfig
 from gate5.engine import Engine, EngineController, EngineInfo, build, choose_backend, load
 from gate5.errors import ConfigError, EngineError, IntegrityError
 

@@ -10,7 +10,7 @@ import pytest
 
 from gate5.checkpoint import fetch, read
 from gate5.checkpoint.controller import TorchController
-from gate5.config.models import ExportConfig
+from gate5.config.candidate import ExportConfig
 from gate5.engine.precision import lower_body
 from gate5.evaluation.observations import collect_observations
 from gate5.export import ONNXExporter

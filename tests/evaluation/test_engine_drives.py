@@ -10,7 +10,9 @@ import pytest
 from gate5 import engine
 from gate5.checkpoint import fetch, read
 from gate5.checkpoint.controller import TorchController
-from gate5.config.models import EngineConfig, EvaluationConfig, ExportConfig
+from gate5.config.candidate import ExportConfig
+from gate5.config.engine import EngineConfig
+from gate5.config.evaluation import EvaluationConfig
 from gate5.evaluation import EvaluationReporter
 from gate5.evaluation.observations import collect_observations
 from gate5.export import ONNXExporter

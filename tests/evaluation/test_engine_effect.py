@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.config.models import EvaluationConfig
+from gate5.config.evaluation import EvaluationConfig
 from gate5.evaluation import EngineEffect, EvaluationReport, EvaluationReporter, Reference, ScenarioComparison
 from tests.support.tank import Constant, Tank
 

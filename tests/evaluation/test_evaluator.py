@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.config.models import BaselineConfig
+from gate5.config.evaluation import BaselineConfig
 from gate5.control import open_baseline
 from gate5.errors import EvaluationError, PlantError
 from gate5.evaluation import ConstraintResult, ControllerResult, Evaluator

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gate5.config.models import EvaluationConfig, RuleConfig
+from gate5.config.evaluation import EvaluationConfig
+from gate5.config.gate import RuleConfig
 from gate5.evaluation import EvaluationReport, EvaluationReporter
 from gate5.evaluation.explain import violation_notes
 from gate5.gate.judge import judge

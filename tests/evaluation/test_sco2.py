@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.config.models import BaselineConfig, EvaluationConfig
+from gate5.config.evaluation import BaselineConfig, EvaluationConfig
 from gate5.control import open_baseline
 from gate5.evaluation import EvaluationReport, EvaluationReporter, Evaluator
 from gate5.plant.base import Constraint, Controller

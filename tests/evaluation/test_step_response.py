@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate5.config.models import BaselineConfig
+from gate5.config.evaluation import BaselineConfig
 from gate5.control import open_baseline
 from gate5.evaluation import ControllerResult, Evaluator, StepResponse, TrackingResult
 from gate5.evaluation.step_response import largest_change, step_response

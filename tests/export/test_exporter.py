@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from gate5.checkpoint.module import build_module
-from gate5.config.models import ExportConfig
+from gate5.config.candidate import ExportConfig
 from gate5.errors import ExportError
 from gate5.export import ExportReport, ONNXExporter, to_fp16_body
 

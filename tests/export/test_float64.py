@@ -10,7 +10,7 @@ import pytest
 from gymnasium.spaces import Box
 
 from gate5.checkpoint import Checkpoint, CheckpointFiles, read
-from gate5.config.models import ExportConfig
+from gate5.config.candidate import ExportConfig
 from gate5.errors import CheckpointError
 from gate5.export import ONNXExporter
 

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from gate5.checkpoint import fetch, read
-from gate5.config.models import ExportConfig
+from gate5.config.candidate import ExportConfig
 from gate5.engine.precision import to_fp16_body
 from gate5.engine.rows import as_rows
 from gate5.export import ONNXExporter

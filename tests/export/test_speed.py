@@ -18,7 +18,7 @@ _EXPORT = textwrap.dedent("""
     start = time.process_time()
     import numpy as np
     from gate5.checkpoint import fetch, read
-    from gate5.config.models import ExportConfig
+    from gate5.config.candidate import ExportConfig
     from gate5.export import ONNXExporter
     checkpoint = read(fetch(sys.argv[1]))
     scale = np.sqrt(checkpoint.normaliser.var)

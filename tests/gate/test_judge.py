@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate5.config.models import ReleaseConfig, RuleConfig
+from gate5.config.gate import RuleConfig
+from gate5.config.models import ReleaseConfig
 from gate5.config.operators import OPERATORS
 from gate5.errors import WorkspaceError
 from gate5.gate.judge import judge, judged_by

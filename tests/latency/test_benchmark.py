@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate5.config.models import LatencyConfig
+from gate5.config.measurement import LatencyConfig
 from gate5.engine.base import EngineInfo
 from gate5.errors import EngineError
 from gate5.latency import benchmark as module

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.config.models import LatencyConfig, ReleaseConfig
+from gate5.config.measurement import LatencyConfig
+from gate5.config.models import ReleaseConfig
 from gate5.engine.base import EngineInfo
 from gate5.errors import ConfigError
 from gate5.latency.benchmark import LatencyBenchmark

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gate5.checkpoint import CheckpointFiles, read
 from gate5.checkpoint.signature import Port, Signature
-from gate5.config.models import ExportConfig
+from gate5.config.candidate import ExportConfig
 from gate5.export import ONNXExporter
 from gate5.parity.difference import difference
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gate5.config.models import ParityConfig
+from gate5.config.measurement import ParityConfig
 from gate5.engine.base import EngineInfo
 from gate5.errors import ConfigError, EngineError
 from gate5.parity.difference import difference

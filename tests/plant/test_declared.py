@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate5.config.models import PlantConfig
+from gate5.config.candidate import PlantConfig
 from gate5.errors import PlantError
 from gate5.plant.base import Constraint
 from gate5.plant.declared import ConstraintOptions, declared_constraints, with_limits

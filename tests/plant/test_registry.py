@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gate5.config.models import PlantConfig, ReleaseConfig
+from gate5.config.candidate import PlantConfig
+from gate5.config.models import ReleaseConfig
 from gate5.errors import PlantError
 from gate5.plant.base import Plant
 from gate5.plant.registry import open_plant
@@ -36,7 +37,7 @@ def test_module_and_factory() -> None:
         ("no_such_module:make", {}, "no_such_module"),
         ("gate5.plant.sco2:SCO2Plnt", {}, "did you mean 'SCO2Plant'"),
         ("gate5.plant.sco2.design:size", {"q": 1}, "does not take the options"),
-        ("gate5.config.models:PlantConfig", {}, "it must implement gate5.plant.base.Plant"),
+        ("gate5.config.candidate:PlantConfig", {}, "it must implement gate5.plant.base.Plant"),
         ("gymnasium:Pendulm-v1", {}, "did you mean 'Pendulum-v1'"),
         ("gymnasium:Pendulum-v1", {"stpes": 3}, "stpes"),
         ("gymnasium:Pendulum-v1", {"kwargs": {"gravity": 9.8}}, "gravity"),
@@ -55,7 +56,7 @@ def test_the_plant_needs_neither_gymnasium_nor_coolprop_nor_torch() -> None:
         "for name in ('gymnasium', 'CoolProp', 'torch', 'stable_baselines3', 'scipy'): sys.modules[name] = None\n"
         "import gate5.plant.registry, gate5.plant.gymnasium_env, gate5.plant.sco2.env, gate5.plant.sco2.make_tables\n"
         "import gate5.plant.sco2.validate\n"
-        "from gate5.config.models import PlantConfig\n"
+        "from gate5.config.candidate import PlantConfig\n"
         "import numpy as np\n"
         "plant = gate5.plant.registry.open_plant(PlantConfig())\n"
         "plant.reset('steady_state', [1, 2]); plant.step(np.zeros((2, 4), np.float32))\n"

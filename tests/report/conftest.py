@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.config.models import EvaluationConfig, ReleaseConfig
+from gate5.config.evaluation import EvaluationConfig
+from gate5.config.models import ReleaseConfig
 from gate5.evaluation import EvaluationReporter, Reference
 from gate5.export import ExportReport, WorstSample
 from gate5.gate.judge import judge

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from gate5.config.models import RuleConfig
+from gate5.config.gate import RuleConfig
 from gate5.gate.judge import judge
 from gate5.report import render
 from gate5.robustness.cases import Case

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gate5.config.models import BaselineConfig
+from gate5.config.evaluation import BaselineConfig
 from gate5.control.baseline import open_baseline
 from gate5.errors import EvaluationError
 from gate5.evaluation import Evaluator

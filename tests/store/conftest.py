@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gate5.config.models import StoreConfig
+from gate5.config.channel import StoreConfig
 from gate5.store import ArtifactStore, keygen, open_store
 from tests.support.s3_server import S3Server
 

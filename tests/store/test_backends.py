@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gate5.config.models import StoreConfig
+from gate5.config.channel import StoreConfig
 from gate5.errors import StoreError, StoreInputError
 from gate5.store import ArtifactStore, open_store
 from gate5.store.backend import Backend, checked_name

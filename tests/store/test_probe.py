@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gate5.config.models import StoreConfig
+from gate5.config.channel import StoreConfig
 from gate5.errors import StoreError
 from gate5.store import ArtifactStore, list_releases, open_store, publish
 from gate5.store.directory import DirectoryBackend

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gate5.config.models import StoreConfig
+from gate5.config.channel import StoreConfig
 from gate5.errors import StoreError
 from gate5.store import ArtifactStore, current, history, open_store, promote, publish, rollback
 from gate5.store.channel import ChannelEntry, Log

@@ -235,7 +235,7 @@ import sys
 for name in ("boto3", "botocore", "securesystemslib", "cryptography", "torch", "onnx"):
     sys.modules[name] = None
 import gate5.store, gate5.workspace.artifacts, gate5.edge.pull
-from gate5.config.models import StoreConfig
+from gate5.config.channel import StoreConfig
 from gate5.errors import StoreInputError
 for call in (lambda: gate5.store.open_store(StoreConfig(uri="s3://b")), lambda: gate5.store.keygen("/tmp/never.pem"),
              lambda: gate5.workspace.artifacts.open_workspace("s3://b")):

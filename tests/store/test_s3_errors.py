@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gate5.config.models import StoreConfig
+from gate5.config.channel import StoreConfig
 from gate5.errors import Gate5Error, StoreError, StoreInputError
 from gate5.io.s3 import make_client, public_url
 from gate5.store import history, open_store

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gate5 import engine
-from gate5.config.models import ReleaseConfig, StoreConfig
+from gate5.config.channel import StoreConfig
+from gate5.config.models import ReleaseConfig
 from gate5.engine import BuiltEngine
 from gate5.pipeline import stages
 from gate5.pipeline.results import ExportResult

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.config.models import BaselineConfig
+from gate5.config.evaluation import BaselineConfig
 from gate5.control import PIDBaseline, open_baseline
 from gate5.control.closed_loop import pairs, quick
 from gate5.errors import ConfigError, PlantError

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gate5 import __version__
-from gate5.config.models import EngineConfig, ReleaseConfig
+from gate5.config.engine import EngineConfig
+from gate5.config.models import ReleaseConfig
 from gate5.engine import choose_backend
 from gate5.engine.backends import backend, ranked
 from gate5.engine.kind import Part, installed

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from gate5.config.models import BaselineConfig
+from gate5.config.evaluation import BaselineConfig
 from gate5.config.section import Section
 from gate5.config.text import explain, override, read_yaml
 from gate5.errors import ConfigError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gate5.checkpoint import CheckpointFiles, fetch
-from gate5.config.models import BaselineConfig
+from gate5.config.evaluation import BaselineConfig
 from gate5.control.gains import parse_gains, read_gains
 from gate5.control.pid import PIDBaseline
 from gate5.control.policy import open_policy

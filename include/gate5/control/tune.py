@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gate5.config.models import PlantConfig
+from gate5.config.candidate import PlantConfig
 from gate5.control.closed_loop import QuickScore, pairs, quick, worst_margins
 from gate5.control.gains import Gains, parse_gains, read_gains
 from gate5.control.identify import identify, naive

@@ -12,7 +12,7 @@ from typing import Any
 
 from gate5.checkpoint.signature import Signature
 from gate5.config.backends import AUTO, BACKENDS
-from gate5.config.models import EngineConfig
+from gate5.config.engine import EngineConfig
 from gate5.engine.backends import backend, ranked
 from gate5.engine.base import BuiltEngine, Engine, EngineController, EngineInfo
 from gate5.engine.rows import as_rows, signature_of_graph

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gate5.config.models import EvaluationConfig
+from gate5.config.evaluation import EvaluationConfig
 from gate5.errors import EvaluationError, PlantError
 from gate5.evaluation.engine_effect import Reference, engine_effect
 from gate5.evaluation.evaluator import Evaluator

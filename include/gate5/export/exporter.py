@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gate5 import __version__
 from gate5.checkpoint.signature import METADATA
-from gate5.config.models import ExportConfig
+from gate5.config.candidate import ExportConfig
 from gate5.errors import ExportError
 from gate5.export.compare import MINIMUM, compare_graph
 from gate5.export.report import ExportReport

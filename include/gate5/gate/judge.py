@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from gate5.config.models import RuleConfig
+from gate5.config.gate import RuleConfig
 from gate5.config.operators import OPERATORS
 from gate5.gate.report import GateReport, Outcome, RuleResult
 from gate5.io.canonical import number

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gate5.config.models import LatencyConfig
+from gate5.config.measurement import LatencyConfig
 from gate5.errors import EngineError
 from gate5.latency import gaps as idle_gaps
 from gate5.latency.quantiles import quantile

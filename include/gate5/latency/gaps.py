@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gate5.config.models import LatencyConfig
+from gate5.config.measurement import LatencyConfig
 from gate5.latency.quantiles import upper_bound
 from gate5.latency.series import Series
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gate5.checkpoint.signature import Signature
 from gate5.config.backends import BACKENDS
-from gate5.config.models import ParityConfig
+from gate5.config.measurement import ParityConfig
 from gate5.engine.backends import backend as backend_of
 from gate5.engine.backends.onnxruntime import open_session
 from gate5.engine.rows import as_rows, signature_of_graph

@@ -12,7 +12,8 @@ import numpy as np
 from gate5 import engine
 from gate5.checkpoint import Checkpoint, CheckpointFiles, fetch, read
 from gate5.checkpoint.controller import TorchController
-from gate5.config.models import EngineConfig, ReleaseConfig
+from gate5.config.engine import EngineConfig
+from gate5.config.models import ReleaseConfig
 from gate5.control.baseline import open_baseline
 from gate5.engine.rows import signature_of_graph
 from gate5.evaluation import Reference

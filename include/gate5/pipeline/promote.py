@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from gate5 import engine, provenance, store
-from gate5.config.models import ChannelConfig, ReleaseConfig
+from gate5.config.channel import ChannelConfig
+from gate5.config.models import ReleaseConfig
 from gate5.config.quick import refusal
 from gate5.edge import golden
 from gate5.engine.rows import signature_of_graph

@@ -6,7 +6,7 @@ import difflib
 import importlib
 from typing import Any
 
-from gate5.config.models import PlantConfig
+from gate5.config.candidate import PlantConfig
 from gate5.errors import Gate5Error, PlantError
 from gate5.plant.base import Plant
 

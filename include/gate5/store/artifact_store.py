@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gate5.config.models import StoreConfig
+from gate5.config.channel import StoreConfig
 from gate5.errors import IntegrityError, StoreInputError
 from gate5.io.files import sha256
 from gate5.io.paths import resolve_path

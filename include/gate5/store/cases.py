@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 
-from gate5.config.models import StoreConfig
+from gate5.config.channel import StoreConfig
 from gate5.store import open_store
 
 _LOG = logging.getLogger("gate5.store.cases")

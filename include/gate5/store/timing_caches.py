@@ -10,7 +10,7 @@ import logging
 import re
 import time
 
-from gate5.config.models import StoreConfig
+from gate5.config.channel import StoreConfig
 from gate5.io.files import sha256
 from gate5.store import open_store
 

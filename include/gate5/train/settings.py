@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gate5.config.models import BaselineConfig
+from gate5.config.evaluation import BaselineConfig
 from gate5.seeds import seeds_of
 from gate5.train.imitation import ImitationConfig
 from gate5.train.polish import PolishConfig

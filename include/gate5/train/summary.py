@@ -14,7 +14,8 @@ import numpy as np
 
 from gate5.checkpoint import fetch, read
 from gate5.checkpoint.controller import TorchController
-from gate5.config.models import BaselineConfig, EvaluationConfig, PlantConfig
+from gate5.config.candidate import PlantConfig
+from gate5.config.evaluation import BaselineConfig, EvaluationConfig
 from gate5.control.baseline import open_baseline
 from gate5.evaluation import EvaluationReport, EvaluationReporter
 from gate5.evaluation.terms import TermResult

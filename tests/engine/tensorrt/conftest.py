@@ -20,7 +20,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from gate5.config.models import EngineConfig, ProfileConfig
+from gate5.config.engine import EngineConfig, ProfileConfig
 from gate5.engine.tensorrt import isolated
 from gate5.engine.tensorrt.builder import TensorRTExporter
 from gate5.engine.tensorrt.runtime import TensorRTEngine

@@ -15,7 +15,10 @@ import pytest
 from gate5.checkpoint import Checkpoint
 from gate5.checkpoint.module import build_module
 from gate5.checkpoint.spec import Layer, PolicySpec
-from gate5.config.models import EngineConfig, ExportConfig, ParityConfig, ReleaseConfig
+from gate5.config.candidate import ExportConfig
+from gate5.config.engine import EngineConfig
+from gate5.config.measurement import ParityConfig
+from gate5.config.models import ReleaseConfig
 from gate5.engine import choose_backend
 from gate5.engine.base import ConfinedEngine, EngineInfo
 from gate5.engine.precision import to_fp16_body

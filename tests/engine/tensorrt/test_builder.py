@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.config.models import EngineConfig, ProfileConfig
+from gate5.config.engine import EngineConfig, ProfileConfig
 from gate5.engine.tensorrt import builder, compat
 from gate5.engine.tensorrt.before_10 import plans
 from gate5.engine.tensorrt.builder import TensorRTExporter, parts_of

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gate5.config.models import EngineConfig
+from gate5.config.engine import EngineConfig
 from gate5.engine.tensorrt.before_10 import frames
 from gate5.engine.tensorrt.builder import TensorRTExporter
 from gate5.engine.tensorrt.runtime import TensorRTEngine

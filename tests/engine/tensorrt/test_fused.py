@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gate5.checkpoint import Checkpoint
 from gate5.checkpoint.module import build_module
 from gate5.checkpoint.spec import Layer, NormaliserSpec, PolicySpec
-from gate5.config.models import ExportConfig
+from gate5.config.candidate import ExportConfig
 from gate5.engine.precision import BODY, lower_body
 from gate5.engine.tensorrt.before_10.fused import fused
 from gate5.export import ONNXExporter

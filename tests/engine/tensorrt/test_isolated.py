@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gate5.config.models import EngineConfig
+from gate5.config.engine import EngineConfig
 from gate5.engine.tensorrt import isolated
 from gate5.engine.tensorrt.before_10 import plans
 from gate5.engine.tensorrt.builder import TensorRTExporter

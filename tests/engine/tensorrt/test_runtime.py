@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.config.models import EngineConfig, ProfileConfig
+from gate5.config.engine import EngineConfig, ProfileConfig
 from gate5.engine import EngineController
 from gate5.engine.tensorrt import compat, slot
 from gate5.engine.tensorrt.builder import TensorRTExporter

@@ -13,7 +13,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from gate5.config.models import EngineConfig, ProfileConfig, ReleaseConfig
+from gate5.config.engine import EngineConfig, ProfileConfig
+from gate5.config.models import ReleaseConfig
 from gate5.engine import build, choose_backend, elsewhere, load
 from gate5.engine.backends import backend
 from gate5.engine.tensorrt_rtx.targets import named
@@ -43,7 +44,7 @@ def test_an_engine_for_the_dgx_spark(graph: bytes, precision: str) -> None:
 BUILD = """
 import hashlib, sys
 from pathlib import Path
-from gate5.config.models import EngineConfig
+from gate5.config.engine import EngineConfig
 from gate5.engine import build
 built = build(Path(sys.argv[1]).read_bytes(), EngineConfig(backend="tensorrt_rtx"))
 print(hashlib.sha256(built.blob).hexdigest())

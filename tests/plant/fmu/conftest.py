@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gate5.config.models import PlantConfig
+from gate5.config.candidate import PlantConfig
 from gate5.plant.registry import open_plant
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gate5.config.models import BaselineConfig, EvaluationConfig, PlantConfig
+from gate5.config.candidate import PlantConfig
+from gate5.config.evaluation import BaselineConfig, EvaluationConfig
 from gate5.control import open_baseline
 from gate5.errors import PlantError
 from gate5.evaluation import EvaluationReporter

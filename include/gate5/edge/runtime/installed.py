@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gate5.config.models import BaselineConfig, ReleaseConfig
+from gate5.config.evaluation import BaselineConfig
+from gate5.config.models import ReleaseConfig
 from gate5.control.baseline import open_baseline
 from gate5.edge.pull import ENGINE, METADATA
 from gate5.errors import ConfigError, IntegrityError, StoreInputError

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gate5.config.models import EngineConfig
+from gate5.config.engine import EngineConfig
 from gate5.engine.base import BuiltEngine, ConfinedEngine, Engine, EngineInfo, Float32
 from gate5.engine.kind import Backend
 from gate5.errors import EngineError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from gate5.config.models import EngineConfig
+from gate5.config.engine import EngineConfig
 from gate5.engine.base import BuiltEngine, Engine
 from gate5.engine.kind import Backend, Part, installed
 from gate5.errors import EngineError

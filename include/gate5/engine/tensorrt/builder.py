@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gate5.config.models import EngineConfig, ProfileConfig
+from gate5.config.engine import EngineConfig, ProfileConfig
 from gate5.engine.base import BuiltEngine
 from gate5.engine.precision import lower_body
 from gate5.engine.tensorrt import compat

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gate5.config.models import EngineConfig
+from gate5.config.engine import EngineConfig
 from gate5.engine.precision import BODY
 from gate5.errors import ConfigError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gate5.config.models import EngineConfig
+from gate5.config.engine import EngineConfig
 from gate5.engine.kind import Part, installed
 from gate5.errors import EngineError
 

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from gate5.config.models import EngineConfig
+from gate5.config.engine import EngineConfig
 from gate5.engine.tensorrt import compat
 from gate5.engine.tensorrt.before_10.weights import linear_layers, stored_precision
 from gate5.engine.tensorrt.inspector import layers, precision_of

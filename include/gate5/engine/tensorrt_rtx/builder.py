@@ -10,7 +10,7 @@ import hashlib
 import logging
 from typing import Any
 
-from gate5.config.models import EngineConfig
+from gate5.config.engine import EngineConfig
 from gate5.engine.base import BuiltEngine
 from gate5.engine.precision import lower_body
 from gate5.engine.tensorrt import compat

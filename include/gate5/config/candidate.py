@@ -1,0 +1,44 @@
+"""What is released, for which plant: the sections `plant`, `checkpoint` and `export`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from gate5.config.section import Section, json_types
+
+
+class PlantConfig(Section):
+    """Which plant the policy is to drive."""
+
+    id: str = Field("sco2", description="`sco2`, `gymnasium:ENV_ID`, `fmu:PATH` or `module:factory`")
+    options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the plant's factory")
+
+    @field_validator("options")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return json_types(value, "options of a plant")
+
+
+class CheckpointConfig(Section):
+    """How a checkpoint is read."""
+
+    trust_pickle: bool = Field(
+        False, description="unpickle the checkpoint with no restriction: it can then run any code on this machine"
+    )
+    vecnormalize: str | None = Field(
+        None,
+        min_length=1,
+        description="the file of VecNormalize's statistics, or `none` for a policy trained without; null: look for it",
+    )
+    frame_stack: int = Field(
+        1, ge=1, le=64, description="observations that VecFrameStack put into one; the archive does not say"
+    )
+
+
+class ExportConfig(Section):
+    """How the policy becomes an ONNX graph."""
+
+    opset: int = Field(17, ge=13, le=20, description="ONNX operator set of the graph")
+    samples: int = Field(2000, ge=1000, description="observations on which ONNX is compared with the policy")
