@@ -236,7 +236,7 @@ def measure(case: Case, folder: Path, rows: int = 200) -> Row:
     frames = FRAMES if "frames" in case.observation else 1
     normalised = (folder / "vecnormalize.pkl").exists()
     checkpoint = read(fetch(folder, vecnormalize=None if normalised else "none"), frame_stack=frames)
-    graph = ONNXExporter(ExportConfig())._trace(checkpoint)
+    graph = ONNXExporter(ExportConfig()).trace(checkpoint)
     inputs, expected = _sequence(case, model, env if normalised else None, checkpoint, rows)
     found = difference(expected, run_graph(graph, inputs), checkpoint.signature)
     actions = expected[:, : checkpoint.act_dim]

@@ -31,7 +31,7 @@ def test_old_file(folder: Path) -> None:
         obs, action = data["obs"], data["action"]
     signature = checkpoint.signature
     rows = np.concatenate([obs, np.zeros((len(obs), signature.state), np.float32)], axis=1)
-    graph = ONNXExporter(ExportConfig())._trace(checkpoint)
+    graph = ONNXExporter(ExportConfig()).trace(checkpoint)
     for found in (checkpoint.reference(rows)[0], checkpoint.reference_numpy(rows), run_graph(graph, rows)):
         np.testing.assert_allclose(found[:, : signature.acted], action, atol=1e-4)
 

@@ -34,7 +34,7 @@ def test_rows(tmp_path: Path, case: Case) -> None:
     frames = 3 if "frames" in case.observation else 1
     checkpoint = read(fetch(tmp_path, vecnormalize=None if normalised else "none"), frame_stack=frames)
     signature = checkpoint.signature
-    graph = ONNXExporter(ExportConfig())._trace(checkpoint)
+    graph = ONNXExporter(ExportConfig()).trace(checkpoint)
     rows = as_rows(graph)
     assert as_rows(rows) == rows
     proto = onnx.load_from_string(rows)

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from gate5.cli import plant
+from gate5.cli import plant, rebuild
 from gate5.cli.results import Judged, NewKey, Outcome, Several, Trained
 from gate5.config.models import ReleaseConfig
 from gate5.config.quick import QUICK
@@ -158,6 +158,11 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     from gate5.cli import keys
 
     keys.configure(parser)
+
+
+def _rebuild(arguments: argparse.Namespace) -> Done:
+    result = rebuild.run(load_config(arguments), arguments, arguments.checkpoint and from_here(arguments.checkpoint))
+    return result, result.exit_code
 
 
 def _rollback(arguments: argparse.Namespace) -> Done:
@@ -332,6 +337,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("release", "all stages in one process", _release, _add_release, CONFIG),
     Command("replay", "drive a worst case again", _replay, _add_replay, frozenset()),
     Command("history", "a channel's releases, newest first", _history, _add_history, CONFIG),
+    Command("rebuild", "make a release's graph and engine again: the same?", _rebuild, rebuild.configure, CONFIG),
     Command("rollback", "put an earlier release back", _rollback, _add_rollback, CONFIG),
     Command("pull", "fetch, check and switch to a channel's release (edge)", _pull, _add_pull, CONFIG),
     Command(

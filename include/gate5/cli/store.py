@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gate5 import engine, store
+from gate5.cli.release_files import own_keys
 from gate5.cli.results import History
 from gate5.config.models import ReleaseConfig
 from gate5.edge.limits import Limits
@@ -13,7 +14,6 @@ from gate5.edge.pull import PullResult
 from gate5.edge.pull import pull as fetch_release
 from gate5.errors import StoreInputError
 from gate5.store.channel import strays
-from gate5.store.signing import PublicKey
 
 
 def history(
@@ -30,7 +30,7 @@ def history(
     """
     name = channel or config.release.channel
     opened = store.open_store(config.store)
-    keys = store.load_public_keys(trust) if trust else _own_keys(opened)
+    keys = store.load_public_keys(trust) if trust else own_keys(opened)
     if verify and keys is None:
         raise StoreInputError("There is no key to verify the history with: give --trust KEY.pub.")
     entries = store.history(opened, name, keys)
@@ -51,11 +51,3 @@ def pull(
     keys = store.load_public_keys(trust)
     allowed = Limits() if limits is None else Limits.load(limits)
     return fetch_release(opened, channel or config.release.channel, dest, keys, load_engine=engine.load, limits=allowed)
-
-
-def _own_keys(opened: store.ArtifactStore) -> list[PublicKey] | None:
-    """The keys that lie beside the signing key; ``None`` (no signature is checked) where this machine has none."""
-    try:
-        return [opened.signer.public_key, *opened.trusted_keys]
-    except StoreInputError:
-        return None

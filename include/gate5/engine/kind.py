@@ -50,6 +50,7 @@ class Backend(ABC):
         judge: the library that runs the exported graph when this backend's engine is compared with it; another one than
             the backend's own, because a library agrees with itself.
         needs_gpu: whether its engines are built and run on a GPU.
+        other_bytes: why two builds of one graph have other bytes; ``None``: they have the same.
     """
 
     name: ClassVar[str]
@@ -58,6 +59,7 @@ class Backend(ABC):
     package: ClassVar[str]
     judge: ClassVar[str] = "onnxruntime"
     needs_gpu: ClassVar[bool] = False
+    other_bytes: ClassVar[str | None] = None
 
     @abstractmethod
     def missing(self) -> str | None:

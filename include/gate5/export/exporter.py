@@ -47,10 +47,15 @@ class ONNXExporter:
             ExportError: the observations do not fit, or torch, onnx or onnxruntime refuse.
         """
         observations = _checked(observations, sum(port.size for port in checkpoint.signature.inputs))
-        model = self._trace(checkpoint)
+        model = self.trace(checkpoint)
         return model, compare_graph(checkpoint, model, observations, max(self.config.samples, MINIMUM))
 
-    def _trace(self, checkpoint: Checkpoint) -> bytes:
+    def trace(self, checkpoint: Checkpoint) -> bytes:
+        """Write the graph without comparing it: the same checkpoint and settings give the same bytes anywhere.
+
+        Raises:
+            ExportError: torch or onnx refuse.
+        """
         import onnx
         import torch
 

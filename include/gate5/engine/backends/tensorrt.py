@@ -17,6 +17,9 @@ class TensorRT(Backend):
     rank: ClassVar[int] = 30
     package: ClassVar[str] = "tensorrt"
     needs_gpu: ClassVar[bool] = True
+    other_bytes: ClassVar[str | None] = (
+        "TensorRT's builder takes the kernels that were quickest when it timed them, on the GPU, at that moment"
+    )
 
     def missing(self) -> str | None:
         from gate5.engine.tensorrt.available import missing
