@@ -34,7 +34,7 @@ check: setup  ## lint, types and a quick test of every room: a minute
 	@$(BIN)/mypy & types=$$!; $(BIN)/python -m pytest $$(cat tests/quick.txt); tests=$$?; wait $$types && exit $$tests
 
 test: setup  ## run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 lint: setup  ## ruff and mypy alone
 	@$(BIN)/ruff check .
