@@ -9,8 +9,10 @@ import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,3 +176,23 @@ def test_no_two_curves_look_alike() -> None:
         for palette in style.split("prefers-color-scheme: dark"):
             colours = [re.search(rf"--{kind}: (#\w+);", palette) for kind in kinds if kind != "other"]
             assert len({colour[1] for colour in colours if colour}) == len(kinds) - 1
+
+
+class Still:
+    """An engine that does nothing: where the time goes is not what this test asks."""
+
+    info = SimpleNamespace(act_dim=2)
+
+    def infer(self, obs: Any, out: Any = None) -> None:
+        assert obs.shape == (1, 3)
+
+
+@pytest.mark.parametrize("warm", [None, 0.5])
+def test_one_gap_is_measured_alone_and_90_samples_bound_p95(warm: float | None) -> None:
+    from benchmarks.gpu import gaps
+
+    (row,) = gaps.single(Still(), np.zeros((7, 3), np.float32), 5.0, 90, warm)
+    assert (row["gap_ms"], row["keep_warm_ms"], row["series"]["samples"]) == (5.0, warm, 90)
+    assert row["bounded"] == 0.95
+    (row,) = gaps.single(Still(), np.zeros((7, 3), np.float32), 1.0, 89, warm)
+    assert row["bounded"] == 0.90, "one sample fewer does not"
