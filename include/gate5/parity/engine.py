@@ -107,17 +107,12 @@ def compare_engine(
         EngineError: the observations do not fit the engine, or it or the reference failed.
         ConfigError: the library that runs the graph for comparison is not installed.
     """
-    width = engine.info.obs_dim
-    signature = signature_of_graph(onnx)
-    observed = width if signature is None else signature.observed
-    if rollout_obs.ndim != 2 or rollout_obs.shape[1] != width or low.shape != (observed,) or high.shape != (observed,):
-        raise EngineError(
-            f"Observations of shape {rollout_obs.shape} with bounds {low.shape}, {high.shape} do not fit the engine: "
-            f"it takes [N, {width}]."
-        )
+    signature = _fitting(engine, onnx, rollout_obs, low, high)
     samples, seed = config.samples, config.seed
     inputs = probes(rollout_obs, low, high, samples, seed, signature) if len(rollout_obs) else {}
-    stacked = np.concatenate([inputs[kind] for kind in inputs]) if inputs else np.zeros((0, width), np.float32)
+    stacked = (
+        np.concatenate([inputs[kind] for kind in inputs]) if inputs else np.zeros((0, engine.info.obs_dim), np.float32)
+    )
     expected, reference = _reference(as_rows(onnx), stacked, engine.info.backend)
     single = _batched(engine, stacked, 1)
     batched = _batched(engine, stacked, engine.batch_max)
@@ -155,6 +150,18 @@ def compare_engine(
         reference=reference,
         ties=every.ties,
     )
+
+
+def _fitting(engine: Engine, onnx: bytes, rollout_obs: Float32, low: Float32, high: Float32) -> Signature | None:
+    """What the graph takes and gives, where the observations are that."""
+    width, signature = engine.info.obs_dim, signature_of_graph(onnx)
+    observed = width if signature is None else signature.observed
+    if rollout_obs.ndim != 2 or rollout_obs.shape[1] != width or low.shape != (observed,) or high.shape != (observed,):
+        raise EngineError(
+            f"Observations of shape {rollout_obs.shape} with bounds {low.shape}, {high.shape} do not fit the engine: "
+            f"it takes [N, {width}]."
+        )
+    return signature
 
 
 def _reference(onnx: bytes, obs: Float32, backend: str) -> tuple[Float32, str]:
