@@ -1,9 +1,10 @@
 """Fuzzes the checkpoint reader for a while: ``nice python -m scripts.fuzz_checkpoints --seconds 1200``.
 
 Each case follows from its seed alone: a real archive and its statistics, damaged in one to eight places that matter
-(bytes, pickle opcodes, JSON values, tensors, zip members). Right is a policy or a ``CheckpointError``, under 1 GiB and
-10 s, with no canary written. A seed that is not right is printed; put it into
-tests/checkpoint/test_fuzz.py once it is mended.
+(bytes, pickle opcodes, JSON values, tensors, zip members), or, from seed 1,000,000 on, put together as somebody would
+who means harm (scripts/hostile_checkpoints.py); half of a run is of each kind. Right is a policy that can be described
+and acts, or a ``CheckpointError`` of one line, under 1 GiB and 10 s, with no canary written. A seed that is not right
+is printed; put it into tests/checkpoint/test_fuzz.py once it is mended.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from scripts import hostile_checkpoints as hostile
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = (ROOT / "examples/checkpoints/good", *sorted((ROOT / "tests/checkpoint/sb3_1_8").glob("*")))
 WRONG: tuple[Any, ...] = (
@@ -39,6 +42,7 @@ WRONG: tuple[Any, ...] = (
     "x" * 1000,
     {":type:": "x", ":serialized:": "gA=="},
 )
+CRAFTED = 1_000_000  # seeds from here on are of files that somebody made on purpose
 OPCODES = (
     *(bytes([code]) for code in b"(.02N]})tRbaesu\x81\x93\x94\x85\x86\x8f\x90\x91"),
     b"h\x00", b"h\x05", b"K\x01", b"cposix\nsystem\n", b"cbuiltins\neval\n", b"cnumpy._core.multiarray\nscalar\n",
@@ -60,6 +64,8 @@ def bytes_of(seed: int, canary: str) -> tuple[bytes, bytes]:
     """``policy.zip`` and ``vecnormalize.pkl`` of a case."""
     dice = random.Random(seed)
     folder = dice.choice(FOLDERS)
+    if seed >= CRAFTED:
+        return _crafted(folder, dice, canary)
     policy, statistics = (folder / "policy.zip").read_bytes(), (folder / "vecnormalize.pkl").read_bytes()
     for _ in range(dice.randint(1, 8)):
         what = dice.randrange(6)
@@ -75,6 +81,28 @@ def bytes_of(seed: int, canary: str) -> tuple[bytes, bytes]:
             policy = _member(policy, "policy.pth", lambda content: _inner(content, dice, canary))
         else:
             statistics = _bytes(statistics, dice)
+    return policy, statistics
+
+
+def _crafted(folder: Path, dice: random.Random, canary: str) -> tuple[bytes, bytes]:
+    """Whole parts replaced by what somebody could have made on purpose, then now and then a few bytes damaged."""
+    policy, statistics = (folder / "policy.zip").read_bytes(), (folder / "vecnormalize.pkl").read_bytes()
+    for _ in range(dice.randint(1, 3)):
+        what = dice.randrange(5)
+        if what == 0:
+            policy = hostile.archive(policy, dice)
+        elif what == 1:
+            policy = _member(policy, "policy.pth", lambda content: hostile.archive(content, dice))
+        elif what == 2:
+            policy = _member(policy, "data", lambda content: hostile.settings(content, dice))
+        elif what == 3:
+            policy = _member(policy, "policy.pth", lambda content: hostile.tensors(content, dice))
+        else:
+            statistics = hostile.statistics(statistics, dice)
+    if dice.random() < 0.3:
+        policy = _member(policy, "data", lambda content: _json(content, dice, canary))
+    if dice.random() < 0.3:
+        statistics = _pickle(statistics, dice, canary)
     return policy, statistics
 
 
@@ -152,24 +180,39 @@ def _member(archive: bytes, name: str, change: Any) -> bytes:
 
 def right(seed: int, folder: Path) -> str | None:
     """What is wrong with a case; ``None``: nothing."""
-    from gate5.checkpoint import CheckpointFiles, read
+    from gate5.checkpoint import CheckpointFiles
     from gate5.errors import CheckpointError
 
     canary = folder / "canary"
     policy, statistics = bytes_of(seed, str(canary))
     start = time.process_time()
     try:
-        read(CheckpointFiles(policy, statistics, "fuzz"))
+        text = _use(CheckpointFiles(policy, statistics, "fuzz"))
     except CheckpointError as error:
-        if len(str(error)) > 2000:
-            return f"a sentence of {len(str(error))} characters"
+        text = str(error)
     except BaseException as error:  # noqa: BLE001 - that is what is looked for
         return f"{type(error).__name__}: {str(error)[:200]}"
+    if len(text) > 2000 or not text.isprintable():
+        return f"a sentence of {len(text)} characters"
     if canary.exists():
         return "the canary was written"
     if time.process_time() - start > 10:
         return f"{time.process_time() - start:.0f} s"
     return None
+
+
+def _use(files: Any) -> str:
+    """Read a case, describe it, and let it act; the sentence that describes it."""
+    import numpy as np
+
+    from gate5.checkpoint import read
+
+    checkpoint = read(files)
+    checkpoint.describe()
+    rows = np.zeros((2, sum(port.size for port in checkpoint.signature.inputs)), np.float32)
+    with np.errstate(all="ignore"):
+        checkpoint.reference(rows)
+    return str(checkpoint.describe()["observation_space"])
 
 
 def main() -> int:
@@ -181,13 +224,14 @@ def main() -> int:
     end, seed, bad = time.monotonic() + options.seconds, options.seed, 0
     with tempfile.TemporaryDirectory() as folder:
         while time.monotonic() < end:
-            wrong = right(seed, Path(folder))
-            if wrong is not None:
-                bad += 1
-                print(f"seed {seed}: {wrong}", flush=True)
+            for case in (seed, seed + CRAFTED):
+                wrong = right(case, Path(folder))
+                if wrong is not None:
+                    bad += 1
+                    print(f"seed {case}: {wrong}", flush=True)
             seed += 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{seed - options.seed} cases from seed {options.seed}, {bad} not right, peak memory {peak:.0f} MiB")
+    print(f"{2 * (seed - options.seed)} cases from seed {options.seed}, {bad} not right, peak memory {peak:.0f} MiB")
     return int(bad > 0 or peak > 1024)
 
 

@@ -37,7 +37,7 @@ _MEASURE = textwrap.dedent("""
 """)
 
 
-def _measured(policy: Path, vecnormalize: str = "none") -> dict[str, Any]:
+def measured(policy: Path, vecnormalize: str = "none") -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", _MEASURE, str(policy), vecnormalize],
         capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -91,7 +91,7 @@ CASES: dict[str, Callable[[], bytes]] = {
 def test_policy_tensors(tmp_path: Path, save: Callable[..., Any], rewrite: Callable[..., bytes], name: str) -> None:
     archive = tmp_path / "policy.zip"
     archive.write_bytes(rewrite(save("PPO").policy, {"policy.pth": CASES[name]()}))
-    assert "policy.pth" in _measured(archive)["text"]
+    assert "policy.pth" in measured(archive)["text"]
 
 
 @pytest.mark.parametrize("member", ["policy.pth", "data"])
@@ -99,7 +99,7 @@ def test_zeros(tmp_path: Path, save: Callable[..., Any], member: str) -> None:
     """1,000 MiB of zeros that deflate to 1 MiB; at 61a9b98: 2.2 GB."""
     archive = tmp_path / "policy.zip"
     archive.write_bytes(_deflated(save("PPO").policy, {member: 1000 << 20}))
-    assert f"{member} in the checkpoint" in _measured(archive)["text"]
+    assert f"{member} in the checkpoint" in measured(archive)["text"]
 
 
 @pytest.mark.parametrize("value", ['{"a":{}},', "{},", "[],", "[[]],"])
@@ -110,7 +110,7 @@ def test_json_of_many_small_things(
     archive = tmp_path / "policy.zip"
     text = '{"x": [' + value * ((15 << 20) // len(value)) + "0]}"
     archive.write_bytes(rewrite(save("PPO").policy, {"data": text.encode()}))
-    assert "policy" in _measured(archive)["text"]
+    assert "policy" in measured(archive)["text"]
 
 
 def test_many_members(tmp_path: Path) -> None:
@@ -119,14 +119,14 @@ def test_many_members(tmp_path: Path) -> None:
         for i in range(60_000):
             file.writestr(str(i), b"")
     archive.write_bytes(archive.read_bytes())
-    assert "members" in _measured(archive)["text"]
+    assert "members" in measured(archive)["text"]
 
 
 def test_file_of_any_size(tmp_path: Path) -> None:
     archive = tmp_path / "policy.zip"
     with open(archive, "wb") as file:
         file.truncate(8 << 30)
-    assert "8589934592 bytes" in _measured(archive)["text"]
+    assert "8589934592 bytes" in measured(archive)["text"]
 
 
 def test_largest_file_that_is_read(tmp_path: Path, save: Callable[..., Any], rewrite: Callable[..., bytes]) -> None:
@@ -137,7 +137,7 @@ def test_largest_file_that_is_read(tmp_path: Path, save: Callable[..., Any], rew
         tensors = torch.load(io.BytesIO(file.read("policy.pth")), weights_only=True)
     large = {**tensors, "value_net.weight": torch.ones(95 << 18)}
     archive.write_bytes(rewrite(saved.policy, {"policy.pth": _pth(large), "policy.optimizer.pth": bytes(110 << 20)}))
-    assert _measured(archive)["text"] == ""
+    assert measured(archive)["text"] == ""
 
 
 def _shared_lists() -> bytes:
@@ -182,7 +182,7 @@ def _repeat(once: bytes) -> bytes:
 def test_statistics(tmp_path: Path, save: Callable[..., Any], name: str) -> None:
     (tmp_path / "policy.zip").write_bytes(save("PPO").policy)
     (tmp_path / "vecnormalize.pkl").write_bytes(STATISTICS[name]())
-    text = _measured(tmp_path / "policy.zip", str(tmp_path / "vecnormalize.pkl"))["text"]
+    text = measured(tmp_path / "policy.zip", str(tmp_path / "vecnormalize.pkl"))["text"]
     assert "vecnormalize.pkl" in text
 
 

@@ -182,6 +182,7 @@ def read(files: CheckpointFiles, *, trust_pickle: bool = False, frame_stack: int
     """
     archive = open_archive(files.policy, files.uri)
     policy = understand(archive, files.uri, frames=frame_stack)
+    _check_names(policy, files.uri)
     normaliser = None
     if files.vecnormalize is not None:
         normaliser = read_normaliser(files.vecnormalize, trust_pickle=trust_pickle)
@@ -201,6 +202,18 @@ def read(files: CheckpointFiles, *, trust_pickle: bool = False, frame_stack: int
         statistics=files.statistics,
         source=Source.of(archive, files.uri),
     )
+
+
+def _check_names(policy: PolicySpec, uri: str) -> None:
+    """Whether every input and output of the graph has a name of its own."""
+    signature = signature_of(policy)
+    names = [port.name for port in (*signature.inputs, *signature.outputs)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise CheckpointError(
+            f"The policy in {uri} has an observation of the key {twice!r}, which is also the name of another input or "
+            "output of its graph: rename the key and train again."
+        )
 
 
 def _could_be_normalised(policy: PolicySpec) -> bool:

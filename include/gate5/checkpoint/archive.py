@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gate5.checkpoint.opcodes import scan
 from gate5.errors import CheckpointError
+from gate5.io.excerpt import excerpt
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +29,14 @@ _LIMITS = {"policy.pth": 96 * MIB, "data": 16 * MIB, "_stable_baselines3_version
 _LIMIT_PICKLE = 2 * MIB
 _LIMIT_RECORDS = 20_000
 _LIMIT_TENSORS = 5_000
+_LONGEST_NAME = 120
 _AGAIN = "save it again with Stable-Baselines3's model.save()"
 _COMPILED = "_orig_mod."
+_LEGACY_PICKLES = 5  # magic number, version, machine, tensors, keys of what follows
+_PLAIN = re.compile(
+    r"collections\.OrderedDict|torch\._utils\._rebuild_(tensor(_v2)?|parameter)|torch\.((storage|cuda)\.)?\w+Storage|"
+    r"torch\.nn\.parameter\.Parameter|torch\.(float|bfloat|u?int|complex)\d+|torch\.bool"
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ def open_archive(content: bytes, uri: str) -> Archive:
         raise
     except Exception as error:  # noqa: BLE001 - a damaged archive makes zipfile raise whatever it happens to hit
         kind = "a truncated or damaged zip archive" if content[:2] == b"PK" else "not a zip archive"
-        raise CheckpointError(f"The checkpoint {uri} is {kind} ({error}); {_AGAIN}.") from None
+        raise CheckpointError(f"The checkpoint {uri} is {kind} ({excerpt(error, 200)}); {_AGAIN}.") from None
     tensors = _tensors(weights, uri)
     return Archive(data, {name: _array(name, tensor, uri) for name, tensor in tensors.items()}, tensors, version)
 
@@ -83,14 +91,20 @@ def sb3_version_of(content: bytes) -> str | None:
 def _open_zip(content: bytes) -> zipfile.ZipFile:
     if content.count(b"PK\x01\x02") > _LIMIT_RECORDS:
         raise zipfile.BadZipFile(f"more than {_LIMIT_RECORDS} members")
-    return zipfile.ZipFile(io.BytesIO(content))
+    file = zipfile.ZipFile(io.BytesIO(content))
+    seen: set[str] = set()
+    for name in file.namelist():  # of two of one name every reader takes the one it likes
+        if name.casefold() in seen:
+            raise zipfile.BadZipFile(f"two members are named {excerpt(name)!r}")
+        seen.add(name.casefold())
+    return file
 
 
 def _member(file: zipfile.ZipFile, name: str, uri: str) -> bytes:
     try:
         info = file.getinfo(name)
     except KeyError:
-        there = ", ".join(sorted(file.namelist())[:8]) or "nothing"
+        there = ", ".join(excerpt(there, 40) for there in sorted(file.namelist())[:8]) or "nothing"
         raise CheckpointError(
             f"The checkpoint {uri} holds no {name!r} (it holds {there}), so it is not a Stable-Baselines3 archive; "
             f"{_AGAIN}."
@@ -100,14 +114,27 @@ def _member(file: zipfile.ZipFile, name: str, uri: str) -> bytes:
             f"{name} in the checkpoint {uri} unpacks to {info.file_size} bytes, "
             f"more than the {_LIMITS[name]} that gate5 reads; a policy for a plant is far smaller."
         )
-    return file.read(info)
+    return _unpacked(file, info)
+
+
+def _unpacked(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """A member's bytes, some at a time: at once, one that says that it is small could unpack to gigabytes."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(f"{excerpt(info.filename)} is compressed in a way that Stable-Baselines3 never does")
+    parts = []
+    with file.open(info) as member:
+        while part := member.read(MIB):
+            parts.append(part)
+    return b"".join(parts)
 
 
 def _data(content: bytes, uri: str) -> dict[str, Any]:
     try:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"`data` in the checkpoint {uri} is not JSON ({str(error)[:200]}); {_AGAIN}.") from None
+        raise CheckpointError(
+            f"`data` in the checkpoint {uri} is not JSON ({excerpt(error, 200)}); {_AGAIN}."
+        ) from None
     if not isinstance(data, dict):
         raise CheckpointError(f"`data` in the checkpoint {uri} is not a JSON object; {_AGAIN}.")
     return data
@@ -129,16 +156,14 @@ def _tensors(content: bytes, uri: str) -> dict[str, torch.Tensor]:
     try:
         found = torch.load(checked, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a damaged file raises whatever it happens to hit
-        name = re.search(r"(?:GLOBAL|global) `?([\w.]+)", str(error))
-        reason = (
-            f"names {name.group(1)}, which is not a tensor and could run code"
-            if name
-            else f"cannot be read ({str(error).splitlines()[0][:200] if str(error) else type(error).__name__})"
-        )
-        raise CheckpointError(f"{where} {reason}; {_AGAIN}.") from None
+        raise CheckpointError(
+            f"{where} cannot be read ({type(error).__name__}: {excerpt(error, 200)}); {_AGAIN}."
+        ) from None
     if not isinstance(found, dict) or not found or not all(isinstance(v, torch.Tensor) for v in found.values()):
         raise CheckpointError(f"{where} is not a table of tensors; {_AGAIN}.")
-    tensors = {str(key)[:200]: value.detach() for key, value in found.items()}
+    if not all(isinstance(key, str) and len(key) <= _LONGEST_NAME and key.isprintable() for key in found):
+        raise CheckpointError(f"{where} holds a tensor whose name is no short text; {_AGAIN}.")
+    tensors = {key: value.detach() for key, value in found.items()}
     _check_tensors(tensors, where)
     return tensors
 
@@ -152,7 +177,11 @@ def _plain_copy(content: bytes, where: str) -> io.BytesIO:
     if content[:2] != b"PK":
         if len(content) > 32 * MIB or b"PK\x05\x06" in content[-70_000:]:
             raise CheckpointError(f"{where} is not an archive that torch wrote; {_AGAIN}.")
-        return io.BytesIO(content)
+        stream = io.BytesIO(content)
+        for _ in range(_LEGACY_PICKLES):
+            _check_names(stream, where)
+        stream.seek(0)
+        return stream
     copy = io.BytesIO()
     try:
         with _open_zip(content) as old, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as new:
@@ -162,16 +191,35 @@ def _plain_copy(content: bytes, where: str) -> io.BytesIO:
                 limit = _LIMIT_PICKLE if info.filename.endswith("/data.pkl") else _LIMITS["policy.pth"]
                 if info.file_size > limit or total > _LIMITS["policy.pth"]:
                     raise CheckpointError(
-                        f"{where} unpacks to more than {limit} bytes ({info.filename[:80]}: {info.file_size}), "
+                        f"{where} unpacks to more than {limit} bytes ({excerpt(info.filename)}: {info.file_size}), "
                         "which gate5 does not read; a policy for a plant is far smaller."
                     )
-                new.writestr(zipfile.ZipInfo(info.filename), old.read(info))
+                record = _unpacked(old, info)
+                if info.filename.endswith("/data.pkl"):
+                    _check_names(io.BytesIO(record), where)
+                new.writestr(zipfile.ZipInfo(info.filename), record)
     except CheckpointError:
         raise
     except Exception as error:  # noqa: BLE001 - a damaged archive makes zipfile raise whatever it happens to hit
-        raise CheckpointError(f"{where} cannot be read ({str(error)[:200]}); {_AGAIN}.") from None
+        raise CheckpointError(f"{where} cannot be read ({excerpt(error, 200)}); {_AGAIN}.") from None
     copy.seek(0)
     return copy
+
+
+def _check_names(stream: io.BytesIO, where: str) -> None:
+    """Refuse a pickle that makes something else than a table of plain tensors, or that asks for too much.
+
+    torch itself admits more: ``bytearray(10**10)`` and counters of it, sparse, quantised and nested tensors.
+    """
+    try:
+        names = {name.replace(" ", ".", 1) for name in scan(stream)}
+    except Exception as error:  # noqa: BLE001 - a damaged pickle makes pickletools raise whatever it happens to hit
+        raise CheckpointError(f"{where} cannot be read ({excerpt(error, 200)}); {_AGAIN}.") from None
+    strange = sorted(name for name in names if not _PLAIN.fullmatch(name))
+    if strange:
+        raise CheckpointError(
+            f"{where} names {excerpt(strange[0])}, which is no plain tensor and could run code; {_AGAIN}."
+        )
 
 
 def _check_tensors(tensors: dict[str, torch.Tensor], where: str) -> None:
@@ -183,8 +231,8 @@ def _check_tensors(tensors: dict[str, torch.Tensor], where: str) -> None:
     compiled = next((name for name in tensors if _COMPILED in name), None)
     if compiled is not None:
         raise CheckpointError(
-            f"{where} was saved from a policy under torch.compile (it holds {compiled}): put the policy itself back, "
-            "`model.policy = model.policy._orig_mod`, and save it again."
+            f"{where} was saved from a policy under torch.compile (it holds {excerpt(compiled)}): put the policy "
+            "itself back, `model.policy = model.policy._orig_mod`, and save it again."
         )
     total = 0
     for name, tensor in tensors.items():
@@ -231,7 +279,9 @@ def _array(name: str, tensor: torch.Tensor, uri: str) -> NDArray[np.float32]:
     try:
         array = np.asarray(tensor.float().numpy(), dtype=np.float32)
     except Exception as error:  # noqa: BLE001 - torch has types that only it can hold
-        raise CheckpointError(f"The tensor {name} in the checkpoint {uri} is not of numbers ({error}).") from None
+        raise CheckpointError(
+            f"The tensor {name} in the checkpoint {uri} is not of numbers ({excerpt(error, 200)})."
+        ) from None
     if not np.isfinite(array).all():
         raise CheckpointError(
             f"The tensor {name} in the checkpoint {uri} holds numbers that float32 cannot: the training diverged; "

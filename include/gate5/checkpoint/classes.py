@@ -12,6 +12,7 @@ from typing import Any
 
 from gate5.checkpoint import unpickle
 from gate5.errors import CheckpointError
+from gate5.io.excerpt import excerpt
 
 _SB3, _CONTRIB = "stable_baselines3", "sb3_contrib"
 
@@ -77,9 +78,9 @@ def policy_class(data: dict[str, Any], uri: str) -> tuple[str, str]:
         name = unpickle.class_name(unpickle.decode(entry[":serialized:"], "policy_class"))
     if name is None:
         module = entry.get("__module__", "__main__") if isinstance(entry, dict) else None
-        shown = f"{str(module)[:80]}.<a class of its own>" if module else "of unknown class"
+        shown = f"{excerpt(module, 80)}.<a class of its own>" if module else "of unknown class"
     else:
-        shown = name[:160]
+        shown = excerpt(name)
     if name not in POLICIES:
         raise CheckpointError(
             f"The checkpoint {uri} is the policy {shown}, which is not one of Stable-Baselines3's or sb3-contrib's "
@@ -110,7 +111,7 @@ def policy_kwargs(data: dict[str, Any], uri: str) -> dict[str, Any]:
     unknown = next((key for key in entry if key not in _KWARGS), None)
     if unknown is not None:
         raise CheckpointError(
-            f"The checkpoint {uri} has the setting {str(unknown)[:80]!r} in policy_kwargs, which no policy of "
+            f"The checkpoint {uri} has the setting {excerpt(unknown, 80)!r} in policy_kwargs, which no policy of "
             "Stable-Baselines3's own takes: what it does to the policy cannot be known."
         )
     return entry
@@ -127,7 +128,7 @@ def activation(kwargs: dict[str, Any], default: str, data: dict[str, Any], uri: 
     name = unpickle.named(kwargs["activation_fn"])
     if name not in _ACTIVATION_NAMES:
         raise CheckpointError(
-            f"The checkpoint {uri} uses the activation {name or _shown(data, 'activation_fn')}; gate5 knows "
+            f"The checkpoint {uri} uses the activation {_shown(name, data, 'activation_fn')}; gate5 knows "
             f"{', '.join(ACTIVATIONS)} of torch.nn."
         )
     return _ACTIVATION_NAMES[name]
@@ -144,16 +145,18 @@ def extractor(kwargs: dict[str, Any], default: str, data: dict[str, Any], uri: s
     name = unpickle.named(kwargs["features_extractor_class"])
     if name not in EXTRACTORS:
         raise CheckpointError(
-            f"The checkpoint {uri} uses the features extractor {name or _shown(data, 'features_extractor_class')}, "
+            f"The checkpoint {uri} uses the features extractor {_shown(name, data, 'features_extractor_class')}, "
             "which is not Stable-Baselines3's FlattenExtractor, NatureCNN or CombinedExtractor: what it computes "
             "cannot be known without running its code."
         )
     return EXTRACTORS[name]
 
 
-def _shown(data: dict[str, Any], key: str) -> str:
-    """What the archive calls it, for a reader; believed by nothing."""
+def _shown(name: str | None, data: dict[str, Any], key: str) -> str:
+    """Its full name, or what the archive calls it, for a reader; the latter is believed by nothing."""
+    if name is not None:
+        return excerpt(name)
     entry = data.get("policy_kwargs")
     text = entry.get(key) if isinstance(entry, dict) else None
-    match = re.fullmatch(r"<class '([\w.<>]{1,160})'>", str(text))
+    match = re.fullmatch(r"<class '([\w.<>]{1,160})'>", text) if isinstance(text, str) else None
     return f"{match.group(1)} (a class of its own)" if match else "of its own"

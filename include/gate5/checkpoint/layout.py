@@ -12,6 +12,7 @@ from gate5.checkpoint.archive import Archive
 from gate5.checkpoint.spaces import Space, read_space
 from gate5.checkpoint.spec import Encoder, Float32, Layer, LstmLayer, PolicySpec
 from gate5.errors import CheckpointError
+from gate5.io.excerpt import excerpt
 
 _DISCRETE = ("Discrete", "MultiDiscrete", "MultiBinary")
 #: Family -> the kinds of action space that it can have.
@@ -54,7 +55,7 @@ def understand(archive: Archive, uri: str, *, frames: int = 1) -> PolicySpec:
         layers, clip_mean = _layers(reading)
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(
-            f"The policy in {uri} lacks a layer ({error}): the archive is not complete; save it again."
+            f"The policy in {uri} lacks a layer ({excerpt(error)}): the archive is not complete; save it again."
         ) from None
     squash, bijector = _squash(reading)
     plain = len(encoders) == 1 and not encoders[0].dense and encoders[0].space.kind == "Box" and not encoders[0].scale
@@ -164,7 +165,7 @@ def _number(reading: _Reading, key: str, default: float) -> float:
         number = float("nan")
     if not np.isfinite(number):
         raise CheckpointError(
-            f"The checkpoint {reading.uri} has {key} = {str(value)[:80]!r} in policy_kwargs, which is not a number; "
+            f"The checkpoint {reading.uri} has {key} = {excerpt(value, 80)!r} in policy_kwargs, which is not a number; "
             "save it again with one."
         )
     return number
@@ -287,7 +288,7 @@ def _check_tensors(weights: dict[str, Float32], reading: _Reading, uri: str) -> 
         if not known:
             kind = "a recurrent network, " if "lstm" in key else ""
             raise CheckpointError(
-                f"The policy in {uri} has the tensor {key[:120]} ({kind}shape {tuple(weights[key].shape)}), which "
+                f"The policy in {uri} has the tensor {excerpt(key)} ({kind}shape {tuple(weights[key].shape)}), which "
                 f"Stable-Baselines3's own policies of this class ({reading.family}) have not: what it does cannot be "
                 "known; save the policy as it was trained."
             )

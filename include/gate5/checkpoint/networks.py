@@ -10,6 +10,7 @@ import numpy as np
 from gate5.checkpoint.spaces import Space
 from gate5.checkpoint.spec import Convolution, Encoder, Float32, Layer, LstmLayer
 from gate5.errors import CheckpointError
+from gate5.io.excerpt import excerpt
 
 Weights = Mapping[str, Float32]
 _NORM = ("ra_mean", "ra_var", "scale", "bias", "steps")
@@ -58,7 +59,7 @@ def chain(weights: Weights, prefix: str, activation: str, uri: str, *, eps: floa
 
 def _strange(what: str, uri: str) -> CheckpointError:
     return CheckpointError(
-        f"The checkpoint {uri} has {what[:120]} where a plain chain of linear layers and activations is expected "
+        f"The checkpoint {uri} has {excerpt(what)} where a plain chain of linear layers and activations is expected "
         "(dropout, batch or layer normalisation and custom networks cannot be rebuilt from tensors)."
     )
 
@@ -140,8 +141,8 @@ def encoders(
     strange = next((key for key in weights if key.startswith(prefix) and key not in expected), None)
     if strange is not None:
         raise CheckpointError(
-            f"The checkpoint {uri} has a features extractor with weights of its own ({strange}) beside those of "
-            "Stable-Baselines3's; it cannot be rebuilt from its tensors."
+            f"The checkpoint {uri} has a features extractor with weights of its own ({excerpt(strange)}) beside those "
+            "of Stable-Baselines3's; it cannot be rebuilt from its tensors."
         )
     return tuple(found)
 

@@ -10,6 +10,9 @@ import numpy as np
 from gate5.checkpoint import unpickle
 from gate5.checkpoint.spec import Float64, NormaliserSpec
 from gate5.errors import CheckpointError
+from gate5.io.excerpt import excerpt
+
+_MOST_NUMBERS = 4_000_000
 
 
 def read_normaliser(data: bytes, *, trust_pickle: bool) -> NormaliserSpec | None:
@@ -25,7 +28,9 @@ def read_normaliser(data: bytes, *, trust_pickle: bool) -> NormaliserSpec | None
     if isinstance(statistics, dict):
         if not 1 <= len(statistics) <= 1000:
             raise CheckpointError("vecnormalize.pkl normalises a dictionary of no or too many keys; save it again.")
-        parts = tuple((str(key)[:64], _statistics(value, state)) for key, value in statistics.items())
+        if not all(isinstance(key, str) and key.isidentifier() and len(key) <= 64 for key in statistics):
+            raise CheckpointError("vecnormalize.pkl normalises a key that is no name of letters; save it again.")
+        parts = tuple((key, _statistics(value, state)) for key, value in statistics.items())
         mean = np.concatenate([part.mean.reshape(-1) for _, part in parts])
         var = np.concatenate([part.var.reshape(-1) for _, part in parts])
         first = parts[0][1]
@@ -41,7 +46,7 @@ def _statistics(statistics: Any, state: dict[str, Any]) -> NormaliserSpec:
         epsilon, clip = (_number(state[key], key) for key in ("epsilon", "clip_obs"))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"vecnormalize.pkl lacks the observation statistics ({str(error)[:200]!r}); save it again."
+            f"vecnormalize.pkl lacks the observation statistics ({excerpt(error, 200)!r}); save it again."
         ) from None
     spec = NormaliserSpec(mean, var, epsilon, clip, count)
     _check(spec)
@@ -52,7 +57,9 @@ def _numbers(value: Any) -> Float64:
     """An array's numbers; a list could be as large as it likes once it is an array."""
     value = unpickle.plain(value)
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
-        raise TypeError(f"mean or variance is no array of numbers but {type(value).__name__}")
+        raise TypeError(f"mean or variance is no array of numbers but {excerpt(value, 40)}")
+    if value.size > _MOST_NUMBERS:
+        raise ValueError(f"mean or variance of {value.size} numbers, more than the {_MOST_NUMBERS} that gate5 reads")
     return value.astype(np.float64)
 
 
@@ -94,7 +101,9 @@ def _trusted(data: bytes) -> dict[str, Any]:
     try:
         found = pickle.loads(data)  # noqa: S301 - the user asked for it by name
     except Exception as error:  # noqa: BLE001 - unpickling can raise anything
-        raise CheckpointError(f"vecnormalize.pkl cannot be unpickled ({type(error).__name__}: {error}).") from None
+        raise CheckpointError(
+            f"vecnormalize.pkl cannot be unpickled ({type(error).__name__}: {excerpt(error, 200)})."
+        ) from None
     if not hasattr(found, "obs_rms") and not hasattr(found, "norm_obs"):
         raise CheckpointError(f"vecnormalize.pkl holds {type(found).__name__}, not a VecNormalize.")
     return dict(vars(found))

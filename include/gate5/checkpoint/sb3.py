@@ -11,6 +11,7 @@ import numpy as np
 
 from gate5.checkpoint import classes, unpickle
 from gate5.checkpoint.archive import Archive
+from gate5.checkpoint.cost import affordable
 from gate5.checkpoint.reference import Rows, join_rows, split_rows
 from gate5.checkpoint.signature import Signature
 from gate5.checkpoint.spaces import Space
@@ -47,17 +48,19 @@ def sb3_policy(policy: PolicySpec, tensors: dict[str, torch.Tensor], source: Sou
     """
     if any(key.startswith("mlp_extractor.shared_net.") for key in tensors):
         return None  # removed from SB3 in 1.8
+    if not affordable(policy, source.kwargs, sum(tensor.numel() for tensor in tensors.values())):
+        return None
     module, _, name = source.name.rpartition(".")
     policy_class = getattr(importlib.import_module(module), name)
     assert policy.observation is not None
     assert policy.action is not None
     arguments = _arguments(policy, source)
-    spaces = (gymnasium_space(policy.observation), gymnasium_space(policy.action))
     schedule: tuple[Any, ...] = () if "ars" in module else (lambda _: 0.0,)
     try:
+        spaces = (gymnasium_space(policy.observation), gymnasium_space(policy.action))
         network = policy_class(*spaces, *schedule, **arguments)
         left_out = network.load_state_dict(tensors, strict=False)
-    except (RuntimeError, AssertionError, TypeError, ValueError):
+    except Exception:  # noqa: BLE001 - of settings that contradict the tensors its constructor raises anything
         return None
     needed = [key for key in left_out.missing_keys if not key.startswith(_NEEDLESS)]
     if needed or left_out.unexpected_keys:

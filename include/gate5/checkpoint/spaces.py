@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from gate5.checkpoint import unpickle
 from gate5.errors import CheckpointError
+from gate5.io.excerpt import excerpt
 
 Float64 = NDArray[np.float64]
 KINDS = ("Box", "Discrete", "MultiDiscrete", "MultiBinary", "Dict")
 _NOTHING: Float64 = np.zeros(0)
+_SHOWN = 12  # parts of a space in a sentence
+_MOST_NUMBERS = 4_000_000
+_MOST_KEYS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +78,17 @@ class Space:
     def describe(self) -> str:
         """As a person writes it, ``Box(3,) float32``."""
         if self.kind == "Dict":
-            return f"Dict({', '.join(f'{key}: {space.describe()}' for key, space in self.parts)})"
+            return f"Dict({_list([f'{key}: {space.describe()}' for key, space in self.parts])})"
         if self.kind == "Discrete":
             return f"Discrete({self.choices[0]})"
         if self.kind == "MultiDiscrete":
-            return f"MultiDiscrete({list(self.choices)})"
+            return f"MultiDiscrete([{_list(list(map(str, self.choices)))}])"
         return f"{self.kind}{self.shape} {self.dtype}".rstrip()
+
+
+def _list(parts: list[str]) -> str:
+    more = f", and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
+    return ", ".join(parts[:_SHOWN]) + more
 
 
 def box(low: Any, high: Any, shape: tuple[int, ...] | None = None, dtype: str = "float32") -> Space:
@@ -108,20 +117,20 @@ def _of(found: Any, what: str, depth: int = 0) -> Space:
     try:
         if found.kind == "Dict":
             parts = found.attributes["spaces"]
-            if depth or not isinstance(parts, dict) or not parts:
-                raise CheckpointError(f"{what} is an empty or a nested Dict; flatten it and train again.")
+            if depth or not isinstance(parts, dict) or not 1 <= len(parts) <= _MOST_KEYS:
+                raise CheckpointError(f"{what} is an empty, a nested or a huge Dict; flatten it and train again.")
             return Space(
                 "Dict", parts=tuple((_key(key, what), _of(part, f"{what}, {key}", 1)) for key, part in parts.items())
             )
         return _leaf(found, what)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise CheckpointError(f"{what} lacks what a {found.kind} has ({str(error)[:120]!r}).") from None
+        raise CheckpointError(f"{what} lacks what a {found.kind} has ({excerpt(error)!r}).") from None
 
 
 def _key(key: Any, what: str) -> str:
     if not isinstance(key, str) or not key.isidentifier() or len(key) > 64 or key in ("obs", "action", "action_mask"):
         raise CheckpointError(
-            f"{what} has the key {str(key)[:80]!r}; a key becomes the name of an input: give it a name of letters, "
+            f"{what} has the key {excerpt(key, 80)!r}; a key becomes the name of an input: give it a name of letters, "
             "digits and _ other than obs, action and action_mask."
         )
     return key
@@ -130,13 +139,13 @@ def _key(key: Any, what: str) -> str:
 def _leaf(found: unpickle.Bag, what: str) -> Space:
     attributes = {key: unpickle.plain(value) for key, value in found.attributes.items()}
     if found.kind == "Discrete":
-        n, start = int(attributes["n"]), int(attributes.get("start", 0) or 0)
+        n, start = _whole(attributes["n"]), _whole(attributes.get("start", 0))
         if not 1 <= n <= 1_000_000 or start != 0:
             raise CheckpointError(f"{what} is Discrete({n}, start={start}); Stable-Baselines3 takes it from 0 up.")
         return Space("Discrete", (), np.zeros(1), np.array([n - 1.0]), "int64", (n,))
     if found.kind == "MultiDiscrete":
-        counts = np.asarray(attributes["nvec"], dtype=np.int64)
-        starts = np.asarray(attributes.get("start", 0))
+        counts = _wholes(attributes["nvec"])
+        starts = _wholes(attributes.get("start", np.zeros(1, np.int64)))
         if counts.ndim != 1 or not 1 <= counts.size <= 10_000 or (counts < 1).any() or starts.any():
             raise CheckpointError(
                 f"{what} is MultiDiscrete of {counts.shape}; gate5 takes a flat one that starts at 0."
@@ -145,18 +154,38 @@ def _leaf(found: unpickle.Bag, what: str) -> Space:
                      tuple(counts.tolist()))  # fmt: skip
     if found.kind == "MultiBinary":
         n = attributes["n"]
-        shape = tuple(int(size) for size in np.atleast_1d(np.asarray(n)).tolist())
-        size = int(np.prod(shape, dtype=np.float64))
-        if len(shape) != 1 or not 1 <= size <= 100_000:
-            raise CheckpointError(f"{what} is MultiBinary({shape}); gate5 takes a flat one.")
-        return Space("MultiBinary", shape, np.zeros(size), np.ones(size), "int8")
+        if isinstance(n, tuple | list) and len(n) == 1:
+            n = n[0]
+        size = _whole(n)
+        if not 1 <= size <= 100_000:
+            raise CheckpointError(f"{what} is MultiBinary({size}); gate5 takes one of 1 to 100000 bits.")
+        return Space("MultiBinary", (size,), np.zeros(size), np.ones(size), "int8")
     return _box_of(attributes, what)
+
+
+def _whole(value: Any) -> int:
+    """A whole number, NumPy's or Python's; text that looks like one is none."""
+    value = unpickle.plain(value)
+    if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "iu":
+        value = value.reshape(-1)[0].item()
+    if isinstance(value, bool) or not isinstance(value, int) or not abs(value) < 1 << 62:
+        raise TypeError(f"{excerpt(value, 40)} is no whole number")
+    return value
+
+
+def _wholes(value: Any) -> NDArray[np.int64]:
+    """An array of whole numbers; a list could be as large as it likes once it is an array."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "iu" or value.size > _MOST_NUMBERS:
+        raise TypeError(f"{excerpt(value, 40)} is no array of whole numbers")
+    return value.astype(np.int64)
 
 
 def _box_of(attributes: dict[str, Any], what: str) -> Space:
     sides = [attributes["low"], attributes["high"]]
     if not all(isinstance(side, np.ndarray) for side in sides):
         raise CheckpointError(f"{what} has no bounds; save it again.")
+    if any(side.size > _MOST_NUMBERS for side in sides):
+        raise CheckpointError(f"{what} has {sides[0].size} numbers, more than the {_MOST_NUMBERS} that gate5 reads.")
     low, high = (side.astype(np.float64) for side in sides)
     if low.shape != high.shape or low.size == 0 or low.ndim == 0:
         raise CheckpointError(f"{what} has bounds of the shapes {low.shape} and {high.shape}; save it again.")

@@ -15,17 +15,17 @@ import binascii
 import io
 import math
 import pickle
-import pickletools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from gate5.checkpoint.opcodes import scan
 from gate5.errors import CheckpointError
+from gate5.io.excerpt import excerpt
 
 _NUMBER_KINDS = "fiub"
 LIMIT_BYTES = 64 << 20
-_LIMIT_OPERATIONS = 100_000
 _LIMIT_ARRAY_BYTES = 64 << 20
 _LIMIT_ATTRIBUTES = 1000
 
@@ -152,8 +152,10 @@ def _array(data: Any, dtype: Any, shape: tuple[int, ...], order: Any) -> np.ndar
     if not isinstance(dtype, _Dtype) or not isinstance(data, bytes | bytearray):
         raise _RefusedError("a NumPy array that does not hold plain numbers")
     real = dtype.real()
-    if len(shape) > 32 or len(data) != math.prod(shape) * real.itemsize:
-        raise pickle.UnpicklingError(f"an array of shape {str(shape)[:60]} with {len(data)} bytes")
+    if len(shape) > 32 or not all(isinstance(size, int) and size >= 0 for size in shape):
+        raise pickle.UnpicklingError("an array whose shape is not a few numbers")
+    if len(data) != math.prod(shape) * real.itemsize:
+        raise pickle.UnpicklingError(f"an array of shape {excerpt(str(shape), 60)} with {len(data)} bytes")
     _Reader.array_bytes += len(data)
     if _Reader.array_bytes > _LIMIT_ARRAY_BYTES:
         raise pickle.UnpicklingError(f"arrays of more than {_LIMIT_ARRAY_BYTES} bytes")
@@ -298,11 +300,12 @@ def read(data: bytes, what: str, *, trustable: bool = False) -> Any:
         if trustable:
             way_out += ", or set checkpoint.trust_pickle: true if you trust where the file comes from"
         raise CheckpointError(
-            f"{what} names {_short(error)}, which gate5 does not admit because unpickling it could run code; {way_out}."
+            f"{what} names {excerpt(error, 300)}, which gate5 does not admit because unpickling it could run code; "
+            f"{way_out}."
         ) from None
     except Exception as error:  # noqa: BLE001 - a damaged pickle raises whatever it happens to hit
         raise CheckpointError(
-            f"{what} is not a pickle that can be read ({type(error).__name__}: {_short(error)}); save it again."
+            f"{what} is not a pickle that can be read ({type(error).__name__}: {excerpt(error, 300)}); save it again."
         ) from None
 
 
@@ -317,27 +320,15 @@ def read_names(data: bytes, what: str) -> Any:
         return _NameReader(io.BytesIO(data), encoding="latin1").load()
     except Exception as error:  # noqa: BLE001 - a damaged pickle raises whatever it happens to hit
         raise CheckpointError(
-            f"{what} is not a pickle that can be read ({type(error).__name__}: {_short(error)}); save it again."
+            f"{what} is not a pickle that can be read ({type(error).__name__}: {excerpt(error, 300)}); save it again."
         ) from None
 
 
 def _count(data: bytes) -> None:
-    """Refuse a program that is too long: each operation makes an object of up to some hundred bytes."""
+    """Refuse a program that is too long or that would never end."""
     if len(data) > LIMIT_BYTES:
         raise pickle.UnpicklingError(f"{len(data)} bytes, more than the {LIMIT_BYTES} that gate5 reads")
-    for number, (operation, argument, _) in enumerate(pickletools.genops(data)):
-        if number >= _LIMIT_OPERATIONS:
-            raise pickle.UnpicklingError(f"more than {_LIMIT_OPERATIONS} operations")
-        # the memo is an array: a place of 2^31 makes it gigabytes long
-        if operation.name in ("PUT", "LONG_BINPUT") and not 0 <= int(argument or 0) < _LIMIT_OPERATIONS:
-            raise pickle.UnpicklingError(f"a memo of {argument} places")
-
-
-def _short(error: BaseException) -> str:
-    try:
-        return str(error)[:300]
-    except Exception:  # noqa: BLE001 - the text of an error about a number of 5,000 digits
-        return "no text"
+    scan(data)
 
 
 def read_base64(text: str, what: str) -> Any:

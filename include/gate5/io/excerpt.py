@@ -1,0 +1,30 @@
+"""What a message shows of a value that came from a file: its head, on one line, whatever the value is."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from typing import Any
+
+_MOST = 120
+
+
+def excerpt(value: Any, most: int = _MOST) -> str:
+    """The head of a value's text, at most ``most`` characters and then three dots.
+
+    Text stays on one line, and characters that a terminal would act upon are written out. A list or a table is named
+    by its kind and length alone: its text can be gigabytes where it holds itself or the same part many times.
+    """
+    try:
+        if isinstance(value, str | int | float | bool | BaseException) or value is None:
+            text = str(value)
+        elif isinstance(value, bytes | bytearray):
+            text = repr(bytes(value[:most]))
+        elif isinstance(value, type):
+            text = value.__name__
+        else:
+            text = type(value).__name__ + (f" of {len(value)}" if isinstance(value, Sized) else "")
+    except Exception:  # noqa: BLE001 - the text of an error about a number of 5,000 digits
+        text = type(value).__name__
+    head = " ".join(text[: 4 * most].split())  # enough to say whether there is more
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in head[: most + 1])
+    return shown if len(shown) <= most else f"{shown[:most]}..."
