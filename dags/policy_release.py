@@ -40,6 +40,7 @@ def resolve(inlet_events: Any = None) -> dict[str, Any]:
     from gate5.pipeline import promote, stages
     from gate5_dag.candidate import find_candidate
     from gate5_dag.credentials import store_credentials
+    from gate5_dag.origin import note_origin
     from gate5_dag.tasks import load_config, log, run_workspace, stage_errors
 
     context = get_current_context()
@@ -48,6 +49,7 @@ def resolve(inlet_events: Any = None) -> dict[str, Any]:
         config = load_config(context["params"])
         with store_credentials(config):
             promote.check_store(config)
+        note_origin(run_workspace())
         result = stages.resolve(run_workspace(), config, candidate.source)
         candidate.check(result.policy_sha256, result.vecnormalize_sha256)
     log.info("%s", result.line())
@@ -199,7 +201,7 @@ def reject() -> None:
     from gate5.pipeline import promote
     from gate5_dag.tasks import perform, refresh_report, refusal
 
-    reasons = perform(promote.reject, refusal())["reasons"]
+    reasons = perform(promote.reject, **refusal())["reasons"]
     refresh_report()
     get_current_context()["ti"].xcom_push(key="reasons", value=reasons)
     raise AirflowFailException("Not released: " + "; ".join(reasons))

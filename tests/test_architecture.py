@@ -35,11 +35,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: From the roof down. A room may import from the floors below its own.
 FLOORS = (
-    ("benchmarks", "cli", "local_airflow", "dags"),
+    ("benchmarks", "cli", "local_airflow", "dags", "plugins"),
     ("train", "pipeline"),
     ("report",),
     ("export", "robustness", "edge"),
-    ("control", "evaluation", "latency", "parity", "plugins"),
+    ("control", "evaluation", "latency", "parity"),
     ("plant", "engine", "store", "workspace", "gate"),
     ("checkpoint", "config"),
     ("io",),

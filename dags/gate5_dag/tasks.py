@@ -92,12 +92,14 @@ def answered_by() -> str | None:
     return None if found is None else str(found)
 
 
-def refusal() -> list[str]:
-    """What a person's answer adds to the gate's reasons; nothing where the gate itself said no."""
+def refusal() -> dict[str, Any]:
+    """What a person's answer adds to the gate's reasons, and whose it is; nothing where the gate itself said no."""
     if get_current_context()["ti"].xcom_pull(task_ids="gate")["verdict"] != "pass":
-        return []
+        return {}
     name = answered_by()
-    return [f"{name} answered Reject" if name else "nobody answered Promote in time"]
+    if name:
+        return {"reasons": [f"{name} answered Reject"], "cause": "person", "by": name}
+    return {"reasons": ["nobody answered Promote in time"], "cause": "silence"}
 
 
 def refresh_report() -> None:

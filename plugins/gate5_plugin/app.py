@@ -14,7 +14,7 @@ from gate5.errors import Gate5Error
 from gate5.workspace.address import find_run_workspace
 from gate5_plugin.pages import message_page, run_page, status_json
 from gate5_plugin.run import RunStatus
-from gate5_plugin.status import run_status
+from gate5_plugin.status import OTHERS, find_run, report_in_store, run_status
 
 # The report runs its charts' scripts, but with an origin of its own (`sandbox` without `allow-same-origin`) and without
 # any network: nothing in it can act on Airflow with the reader's login.
@@ -50,25 +50,39 @@ def run(request: Request, dag_id: str, run_id: str, session: SessionDep) -> HTML
 
 
 @app.get("/run/{dag_id}/{run_id}/status", dependencies=MAY_READ, response_model=None)
-def status(dag_id: str, run_id: str, session: SessionDep) -> JSONResponse | HTMLResponse:
+def status(request: Request, dag_id: str, run_id: str, session: SessionDep) -> JSONResponse | HTMLResponse:
     """How far the run is, for the page's script."""
     found = _status(session, dag_id, run_id)
     if isinstance(found, HTMLResponse):
         return found
-    return JSONResponse(status_json(found), headers=HEADERS)
+    return JSONResponse(status_json(found, _base(request)), headers=HEADERS)
 
 
 @app.get("/run/{dag_id}/{run_id}/report", dependencies=MAY_READ)
 def report(dag_id: str, run_id: str, session: SessionDep) -> HTMLResponse:
-    """The run's report.html, as the run left it."""
+    """The report: as the run left it, as it can be drawn by now, or from the store where the workspace is gone."""
     found = _status(session, dag_id, run_id)
     if isinstance(found, HTMLResponse):
         return found
-    workspace = find_run_workspace(dag_id, run_id)
-    data = workspace.find("report.html") if workspace else None
+    try:
+        data = _report(session, dag_id, run_id)
+    except Gate5Error as error:
+        return _say(f"The report cannot be read: {error}", 503)
     if data is None:
-        return _say("There is no report of this run yet.", 404)
+        return _say("There is no report of this run: its workspace is gone, and it released nothing.", 404)
     return HTMLResponse(data, headers={**HEADERS, "Content-Security-Policy": REPORT_POLICY})
+
+
+def _report(session: SessionDep, dag_id: str, run_id: str) -> bytes | str | None:
+    workspace = find_run_workspace(dag_id, run_id)
+    if workspace is None:
+        found = find_run(session, dag_id, run_id)
+        return None if found is None else report_in_store(found)
+    if workspace.exists("report.html"):
+        return workspace.find("report.html")
+    from gate5.report import render  # drawn on demand: numpy and the sections are not loaded before
+
+    return render(workspace)
 
 
 def _status(session: SessionDep, dag_id: str, run_id: str) -> RunStatus | HTMLResponse:
@@ -78,7 +92,7 @@ def _status(session: SessionDep, dag_id: str, run_id: str) -> RunStatus | HTMLRe
         return _say(str(error), 503)
     if found is None:
         return _say("Airflow has no such run.", 404)
-    if not found.release:
+    if not found.release and dag_id not in OTHERS:
         return _say("This run is not a release: it has no report of Gate 5.", 404)
     return found
 

@@ -1,25 +1,49 @@
 // All text reaches the page as text nodes; the report's frame has an origin of its own and cannot reach this one.
 const at = JSON.parse(document.getElementById("at").textContent);
+const element = (id) => document.getElementById(id);
 let shown = "";
+function anchor(text, address, kind) {
+  const link = document.createElement("a");
+  link.textContent = text; link.href = address; link.className = kind || "";
+  link.dataset.outer = "";
+  return link;
+}
+function item(stage) {
+  const line = document.createElement("li"), name = document.createElement("b"), text = document.createElement("span");
+  line.dataset.state = stage.state; line.dataset.mark = stage.mark;
+  name.textContent = stage.name;
+  text.textContent = stage.text || stage.said;
+  line.append(name, text);
+  return line;
+}
 function draw(status) {
-  document.getElementById("headline").textContent = status.headline;
-  const list = document.getElementById("stages");
-  list.replaceChildren(...status.stages.map(stage => {
-    const item = document.createElement("li");
-    item.dataset.state = stage.state; item.dataset.mark = stage.mark; item.title = stage.state;
-    item.textContent = stage.name;
-    return item;
-  }));
-  document.body.classList.toggle("whole", status.whole);
-  const key = status.has_report ? String(status.final) : "";
-  if (key && key !== shown) {
-    shown = key;
-    const frame = document.createElement("iframe");
-    frame.title = "Report of this release";
-    frame.setAttribute("sandbox", "allow-scripts allow-downloads");
-    frame.src = at.report + "?final=" + status.final;
-    document.querySelector("main").replaceChildren(frame);
+  const word = element("word");
+  word.textContent = status.word; word.className = status.colour;
+  element("sentence").textContent = status.headline;
+  element("links").replaceChildren(...status.shown.map((link) => anchor(link.name, link.href, link.kind)));
+  element("stages").replaceChildren(...status.stages.map(item));
+  if (status.whole) element("progress").open = false;
+  const key = status.has_report ? status.key : "";
+  if (!key || key === shown) return;
+  if (shown && document.activeElement && document.activeElement.tagName === "IFRAME") {
+    offer(key);  // somebody reads it: it is not taken away under their eyes
+  } else {
+    load(key);
   }
+}
+function load(key) {
+  shown = key;
+  const frame = document.createElement("iframe");
+  frame.title = "Report of this release";
+  frame.setAttribute("sandbox", "allow-scripts allow-downloads");
+  frame.src = at.report + "?theme=" + theme() + "&state=" + encodeURIComponent(key);
+  document.querySelector("main").replaceChildren(frame);
+}
+function offer(key) {
+  const button = document.createElement("button");
+  button.textContent = "Show the newer report";
+  button.addEventListener("click", () => load(key));
+  element("links").append(" ", button);
 }
 async function poll() {
   let wait = 3000;
@@ -30,8 +54,7 @@ async function poll() {
     draw(status);
     if (status.final) return;
   } catch (error) {
-    const text = "The status cannot be read (" + error.message + "); trying again.";
-    document.getElementById("headline").textContent = text;
+    element("sentence").textContent = "The status cannot be read (" + error.message + "); trying again.";
     wait = 10000;
   }
   setTimeout(poll, wait);

@@ -42,8 +42,12 @@ def test_the_tab_says_what_is_missing(site: Site, waiting: str) -> None:
     """The report is there for the approver, and the page says that it is not the last word."""
     status = site.page(f"run/policy_release/{waiting}/status").json()
     assert (status["final"], status["has_report"]) == (False, True)
-    assert status["missing"] == ["approval", "promote", "reject"]
-    assert status["headline"].endswith("is provisional; still missing: approval, promote, reject.")
+    assert status["missing"] == ["the decision"]
+    assert status["headline"] == "Gate 5 passed, and the run waits for a person: promote or reject. Started by ada."
+    answer = status["links"]["answer"]
+    assert answer == f"dags/policy_release/runs/{waiting}/tasks/approval/required_actions"
+    numbers = {stage["task"]: stage["text"] for stage in status["stages"]}
+    assert "largest error" in numbers["verify"], "numbers are there as they are measured"
     done = [stage["name"] for stage in status["stages"] if stage["state"] == "success"]
     assert done[:5] == ["resolve", "export", "build", "verify", "benchmark"]
     assert "evaluate emergency_trip" in done
@@ -58,10 +62,10 @@ def test_the_tab_follows_the_run_in_a_browser(
     page.get_by_role("link", name="Gate 5", exact=True).click()
     tab = page.frame_locator("iframe[title='Gate 5']")
     tab.locator("#headline").wait_for()
-    assert re.search("provisional; still missing: approval", tab.locator("#headline").inner_text())
-    assert tab.locator("li[data-state=awaiting_input]").inner_text().strip() == "approval"
+    assert re.search("waits for a person", tab.locator("#headline").inner_text())
+    assert "waits for a person" in tab.locator("li[data-state=awaiting_input]").inner_text()
     tab.frame_locator("iframe[title='Report of this release']").locator("h1").first.wait_for()
     page.screenshot(path=screenshots / "airflow-tab-waiting.png")
-    page.goto(f"{site.airflow.address}/dags/policy_release/runs/{waiting}/tasks/approval/required_actions")
+    tab.get_by_role("link", name="Answer").click()
     page.get_by_role("button", name="Promote").wait_for()
     page.screenshot(path=screenshots / "airflow-approval.png")

@@ -185,7 +185,7 @@ def test_a_damaged_artifact_is_named_and_the_rest_still_drawn(
     assert "examples/checkpoints/good" in text["candidate"]
 
 
-@pytest.mark.parametrize(("verdict", "kind"), [("fail", "FAIL"), ("error", "ERROR")])
+@pytest.mark.parametrize(("verdict", "kind"), [("fail", "REFUSED BY THE GATE"), ("error", "NO VERDICT")])
 def test_a_refusal_names_its_reasons_first(run: Any, tmp_path: Path, verdict: str, kind: str) -> None:
     gate = json.loads(run.artifacts["gate.json"]) | {"verdict": verdict, "reasons": ["latency_p99: too slow"]}
     page = render(run.at(tmp_path, changes={"gate.json": json.dumps(gate).encode()}))
@@ -213,7 +213,7 @@ def test_the_release_and_its_approver_are_shown(run: Any, tmp_path: Path) -> Non
     release = {"outcome": "promoted", "release_id": "sco2-0123456789ab", "channel": "production", "approved_by": "Ada"}
     page = render(run.at(tmp_path, changes={"release.json": json.dumps(release).encode()}))
     text = " ".join(Page(page).sections["verdict"].split())
-    assert "sco2-0123456789ab is released to the channel production . Approved by Ada" in text
+    assert "sco2-0123456789ab was released to production, approved by Ada." in text
 
 
 def test_text_is_escaped_unless_it_is_markup() -> None:

@@ -20,7 +20,7 @@ from gate5.gate.report import GateReport
 from gate5.io import canonical
 from gate5.pipeline import stages
 from gate5.pipeline.results import PromoteResult, RejectResult
-from gate5.workspace import contents
+from gate5.workspace import contents, origin
 from gate5.workspace.artifacts import Workspace
 from gate5.workspace.records import Tracker, read_record, run_stage
 
@@ -86,14 +86,18 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     files[golden.GOLDEN] = _golden(tracker, config)
     opened = store.open_store(config.store)
     _check_demands(opened, config)
-    release = store.publish(opened, files, _provenance(tracker, config, verdict, approved_by), identity=IDENTITY)
+    begun = origin.read(workspace)
+    described = _provenance(tracker, config, verdict, approved_by, begun)
+    release = store.publish(opened, files, described, identity=IDENTITY)
     promotion = store.promote(
         opened,
         config.release.channel,
         release,
         approved_by=approved_by or "gate5",
         require_backend=config.release.require_backend,
-        reason=f"Gate 5 passed in {workspace.uri}",
+        reason=f"Gate 5 passed in {begun.run_id if begun else workspace.uri}",
+        by=approved_by or (begun.started_by if begun else None),
+        details=begun.to_dict() if begun else None,
     )
     result = PromoteResult(
         workspace=workspace.uri,
@@ -122,22 +126,32 @@ def _check_demands(opened: store.ArtifactStore, config: ReleaseConfig) -> None:
         )
 
 
-def reject(workspace: Workspace, config: ReleaseConfig, reasons: Sequence[str] = ()) -> RejectResult:
+def reject(
+    workspace: Workspace,
+    config: ReleaseConfig,
+    reasons: Sequence[str] = (),
+    *,
+    cause: str = "channel",
+    by: str | None = None,
+) -> RejectResult:
     """Record why the candidate is not released; the store is not touched.
 
     Args:
         workspace: of a run whose gate has spoken.
         config: of the run.
         reasons: further ones, such as a person's refusal.
+        cause: what refused a candidate that passed: ``person``, ``silence`` or ``channel``.
+        by: the person who answered no.
     """
 
     def body(tracker: Tracker) -> RejectResult:
         verdict = GateReport.from_dict(tracker.read_json("gate.json"))
-        result = RejectResult(workspace.uri, verdict.verdict, [*reasons, *verdict.reasons])
+        why = cause if verdict.passed else "gate"
+        result = RejectResult(workspace.uri, verdict.verdict, [*reasons, *verdict.reasons], why, by)
         tracker.write_json("rejection.json", result.to_dict())
         return result
 
-    return run_stage(workspace, config, "reject", RejectResult, body, list(reasons))
+    return run_stage(workspace, config, "reject", RejectResult, body, [list(reasons), cause, by])
 
 
 def _golden(tracker: Tracker, config: ReleaseConfig) -> bytes:
@@ -154,7 +168,7 @@ def _golden(tracker: Tracker, config: ReleaseConfig) -> bytes:
 
 
 def _provenance(
-    tracker: Tracker, config: ReleaseConfig, verdict: GateReport, approved_by: str | None
+    tracker: Tracker, config: ReleaseConfig, verdict: GateReport, approved_by: str | None, begun: origin.Origin | None
 ) -> dict[str, Any]:
     checkpoint = tracker.read_json("checkpoint.json")
     resolved = (read_record(tracker.workspace, "resolve") or {})["result"]
@@ -173,5 +187,10 @@ def _provenance(
         "config": config.plain(),
         "approved_by": approved_by,
         "built_with": provenance.describe(),
-        "run": {"id": tracker.workspace.uri, "started_on": None, "finished_on": provenance.now()},
+        "run": {
+            "id": (begun.url if begun else None) or tracker.workspace.uri,
+            "started_on": begun.started_on if begun else None,
+            "finished_on": provenance.now(),
+        },
+        **({"origin": begun.to_dict()} if begun else {}),
     }

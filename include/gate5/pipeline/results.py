@@ -240,10 +240,17 @@ class PromoteResult(StageResult):
 
 @dataclass(frozen=True)
 class RejectResult(StageResult):
-    """Why the candidate is not released."""
+    """Why the candidate is not released.
+
+    Attributes:
+        cause: ``gate`` (the verdict), ``person`` (who answered no: ``by``), ``silence`` (nobody answered in time), or
+            ``channel`` (it takes no such candidate); empty in what an older version wrote.
+    """
 
     verdict: str
     reasons: list[str]
+    cause: str = ""
+    by: str | None = None
 
     def line(self) -> str:
         return "rejected:" + "".join(f"\n  - {reason}" for reason in self.reasons)

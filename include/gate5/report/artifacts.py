@@ -21,6 +21,7 @@ from gate5.io.files import sha256
 from gate5.latency.report import LatencyReport
 from gate5.parity.engine import ParityReport
 from gate5.robustness.report import RobustnessReport
+from gate5.workspace import origin
 from gate5.workspace.artifacts import Workspace
 
 T = TypeVar("T")
@@ -49,6 +50,8 @@ class Artifacts:
         self.samples = self._arrays("latency.npz")
         self.gate = self._parsed("gate.json", GateReport.from_dict)
         self.release: dict[str, Any] | None = self._parsed("release.json", dict)
+        self.rejection: dict[str, Any] | None = self._parsed("rejection.json", dict)
+        self.origin = origin.read(self.workspace)
         self.robustness = self._parsed("robustness.json", RobustnessReport.from_dict)
         found = [self._parsed(name, ScenarioComparison.from_dict) for name in self._below("evaluation/", ".json")]
         self.scenarios = sorted((row for row in found if row is not None), key=lambda row: (row.phase, row.scenario))

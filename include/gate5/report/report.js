@@ -1,6 +1,11 @@
 "use strict";
 // Shows the values under the pointer. Charts of one group (one episode) show theirs together.
 (() => {
+  // The page around this one says whether it is light or dark; without one the reader's system does.
+  const theme = (name) => { if (name === "light" || name === "dark") document.documentElement.dataset.theme = name; };
+  theme(new URLSearchParams(location.search).get("theme"));
+  addEventListener("message", (event) => { if (event.data && typeof event.data === "object") theme(event.data.theme); });
+
   const tip = document.createElement("div");
   tip.className = "tip";
   tip.setAttribute("role", "status");

@@ -71,6 +71,8 @@ def promote(
     require_backend: str | None = None,
     reason: str | None = None,
     made: str | None = None,
+    by: str | None = None,
+    details: Mapping[str, Any] | None = None,
     signer: Signer | None = None,
     trusted_keys: Sequence[PublicKey] | None = None,
 ) -> Promotion:
@@ -84,6 +86,9 @@ def promote(
         approved_by: who says so: a person's name, or what decided (``gate5``).
         require_backend: refuse a release whose engine is of another back end; the channel may demand one, too.
         made: when the candidate's run began (ISO 8601, UTC): an older one does not replace a newer one's release.
+        by: whom the log names (who started the run, where nobody approved); ``None``: ``approved_by``. What the
+            channel demands of an approval is asked of ``approved_by`` alone.
+        details: of the run, kept in the entry.
         signer: signs the entry; ``None``: the store's own. Its public key is trusted.
         trusted_keys: further keys that may have signed the release and the log's earlier entries; ``None``: those
             that lie beside the store's signing key.
@@ -119,10 +124,11 @@ def promote(
             kind="promote",
             release=wanted.id,
             manifest_sha256=wanted.manifest_sha256,
-            by=approved_by,
+            by=by or approved_by,
             reason=reason,
             request=request,
             made=made,
+            details=dict(details or {}),
             back=newest.since or None if newest else None,
             approvals=approvals,
         )

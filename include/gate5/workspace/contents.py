@@ -90,6 +90,7 @@ STAGES: tuple[Stage, ...] = (
             File("baseline/vecnormalize.pkl", optional=True),
             File("checkpoint.json", released=True),
             File("config.json", released=True, identity=True),
+            File("run.json", optional=True),
         ),
     ),
     Stage(

@@ -124,7 +124,7 @@ def _scenario(artifacts: Artifacts, row: ScenarioComparison) -> Markup:
 def _numbers(row: ScenarioComparison) -> Markup:
     both = (row.rl, row.baseline)
 
-    def line(name: str, *values: str) -> list[str]:
+    def line(name: str, *values: object) -> list[object]:
         return [name, *values]
 
     lines = [
@@ -138,8 +138,11 @@ def _numbers(row: ScenarioComparison) -> Markup:
     for index, tracking in enumerate(row.rl.tracking):
         pair = [r.tracking[index] if r and index < len(r.tracking) else None for r in both]
         name = f"{title(_title(row, tracking.variable))}, RMSE to set-point"
-        lines.append(line(name, *(figure(t.rmse, 3, unit(t.unit)) if t else "–" for t in pair)))
-        lines.append(line("… largest error", *(figure(t.worst, 3, unit(t.unit)) if t else "–" for t in pair)))
+        shown = [figure(t.rmse, 3, unit(t.unit)) if t else "–" for t in pair]
+        lines.append(line(name, _marked(shown[0], tracking in worse_tracking(row), _other([row])), shown[1]))
+        shown = [figure(t.worst, 3, unit(t.unit)) if t else "–" for t in pair]
+        beyond = tracking.worst is not None and any(t and (t.worst or 0.0) < tracking.worst for t in pair[1:])
+        lines.append(line("… largest error", _marked(shown[0], beyond, _other([row])), shown[1]))
         if any(t and t.response for t in pair):  # no lines where no set-point changes and holds
             lines.append(line("… overshoot, mean (worst)", *(_overshoot(t) for t in pair)))
             lines.append(line("… settling time to 2 %, mean (worst)", *(_settling(t) for t in pair)))
@@ -201,6 +204,19 @@ def _bounds(low: float | None, high: float | None, of: str) -> str:
     if low is None and high is None:
         return "–"
     return f"≥ {figure(low, 5)} {of}".rstrip() if high is None else f"≤ {figure(high, 5)} {of}".rstrip()
+
+
+def worse_tracking(row: ScenarioComparison) -> list[TrackingResult]:
+    """The set-points that the policy follows worse than the baseline does, by RMSE over the same episodes."""
+    theirs = {t.variable: t.rmse for t in row.baseline.tracking} if row.baseline else {}
+    return [
+        t for t in row.rl.tracking
+        if (other := theirs.get(t.variable)) is not None and t.rmse is not None and t.rmse > other
+    ]  # fmt: skip
+
+
+def _marked(text: str, worse: bool, other: str) -> object:
+    return tag("span", f"✗ {text}", class_="tag fail", title=f"worse than the {other}") if worse else text
 
 
 def _worst(result: ControllerResult) -> float | None:

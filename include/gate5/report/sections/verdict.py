@@ -2,36 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
+from typing import Any
 
 from gate5.gate.report import GateReport, RuleResult, shown
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, code, figure, table, tag
+from gate5.report.outcome import Outcome, outcome
+from gate5.report.sections.evaluation import worse_tracking
 from gate5.workspace import contents
 
-_WORDS = {
-    "pass": "This candidate passed Gate 5.",
-    "fail": "This candidate was refused by Gate 5.",
-    "error": "Gate 5 could not decide: a measurement is missing. Nothing is released.",
-}
+_NOT_YET = "whether it is released is not decided yet."
 _NUMERIC = ("measured", "margin")
 _SYMBOLS = {"pass": "✓ pass", "fail": "✗ fail", "missing": "? missing"}
 
 
 def banner(artifacts: Artifacts) -> Markup:
-    """Verdict, reasons and the deciding numbers; while the run goes on, what is done and what is missing."""
-    gate = artifacts.gate
-    kind, word = (gate.verdict, gate.verdict.upper()) if gate else ("wait", "IN PROGRESS")
-    text = _WORDS[gate.verdict] if gate else "Gate 5 has not judged yet."
+    """What became of the run, its reasons, the deciding numbers; while it goes on, what is done and what is missing."""
+    gate, found = artifacts.gate, outcome(artifacts.gate, artifacts.release, artifacts.rejection)
+    kind, word, text = _said(gate, found)
     parts: list[object] = [tag("h1", tag("span", word, class_="verdict"), text)]
+    reasons = _reasons(gate, artifacts.rejection)
     if gate:
-        parts.append(tag("ul", [tag("li", reason) for reason in gate.reasons]) if gate.reasons else None)
+        parts.append(tag("ul", [tag("li", reason) for reason in reasons], class_="reasons") if reasons else None)
+        parts.append(_advice(gate))
     else:
         parts.append(progress(artifacts))
-    parts.append(_released(artifacts))
+    parts.append(_origin(artifacts))
     parts.append(_tiles(artifacts))
     parts += [tag("p", problem, class_="note") for problem in artifacts.problems]
     return tag("section", parts, class_=f"banner {kind}", id="verdict")
+
+
+def _said(gate: GateReport | None, found: Outcome | None) -> tuple[str, str, object]:
+    """Colour, word and sentence; amber where all that had a say passed and advice did not."""
+    if found is not None:
+        amber = found.kind == "promoted" and gate is not None and gate.advice
+        return ("warn" if amber else found.colour), found.word, _linked(found)
+    if gate is None:
+        return "wait", "IN PROGRESS", "Gate 5 has not judged yet."
+    if gate.advice:
+        return "warn", "PASSED WITH ADVICE", f"This candidate passed Gate 5, {_count(gate)}; {_NOT_YET}"
+    return "pass", "PASSED", f"This candidate passed Gate 5; {_NOT_YET}"
+
+
+def _linked(found: Outcome) -> object:
+    """The sentence, the release's id in it as an id."""
+    if found.release is None or found.release not in found.sentence:
+        return found.sentence
+    before, _, after = found.sentence.partition(found.release)
+    return [before, code(found.release), after]
+
+
+def _reasons(gate: GateReport | None, rejection: Mapping[str, Any] | None) -> list[str]:
+    theirs = [str(reason) for reason in (rejection or {}).get("reasons") or ()]
+    return list(dict.fromkeys([*theirs, *(gate.reasons if gate else ())]))
+
+
+def _advice(gate: GateReport) -> Markup | None:
+    """The advisory rules that did not pass: they had no say, and somebody has to have read them."""
+    if not gate.advice:
+        return None
+    return tag("details", tag("summary", f"{_count(gate)[0].upper()}{_count(gate)[1:]}"),
+               tag("ul", [tag("li", text) for text in gate.advice], class_="reasons"), class_="advice")  # fmt: skip
+
+
+def _count(gate: GateReport) -> str:
+    number = len(gate.advice)
+    return f"{number} advisory {'check' if number == 1 else 'checks'} not met (they have no say)"
+
+
+def _origin(artifacts: Artifacts) -> Markup | None:
+    """Who started the run, and its page."""
+    begun = artifacts.origin
+    if begun is None:
+        return None
+    name = f"{begun.dag_id} / {begun.run_id}"
+    page = tag("a", name, href=begun.url, target="_blank", rel="noopener") if _is_page(begun.url) else code(name)
+    by = ["Started by ", tag("b", begun.started_by)] if begun.started_by else "Started by a schedule or an event"
+    return tag("p", by, f" on {begun.started_on or 'an unknown day'}, run ", page, ".", class_="soft origin")
+
+
+def _is_page(url: str | None) -> bool:
+    return bool(url) and str(url).startswith(("http://", "https://"))
 
 
 def progress(artifacts: Artifacts) -> Markup:
@@ -94,22 +148,6 @@ def _cells(rule: RuleResult, remarks: bool) -> list[Markup]:
     ]
 
 
-def _released(artifacts: Artifacts) -> Markup | None:
-    """What promote or reject did, in one sentence."""
-    release = artifacts.release
-    if not release:
-        return None
-    identity, channel = release.get("release_id") or release.get("release"), release.get("channel")
-    if not identity:
-        return None
-    by = release.get("approved_by")
-    outcome = {"already_current": "is already the current release of"}.get(
-        str(release.get("outcome")), "is released to"
-    )
-    approved = [" Approved by ", tag("b", by), "."] if by else None
-    return tag("p", "Release ", code(identity), f" {outcome} the channel ", tag("b", channel), ".", approved)
-
-
 def _tiles(artifacts: Artifacts) -> Markup:
     tiles: list[tuple[str, str, str]] = []
     if artifacts.export:
@@ -134,12 +172,23 @@ def _evaluation_tiles(artifacts: Artifacts) -> list[tuple[str, str, str]]:
     intervals = [row.difference for row in rows if row.difference is not None]
     better = sum(d.low is not None and d.low > 0 for d in intervals)
     worse = sum(d.high is not None and d.high < 0 for d in intervals)
+    behind = [(row, result) for row in rows for result in worse_tracking(row)]
+    tracked = sum(len(row.rl.tracking) for row in rows if row.baseline is not None)
+    other = next((row.baseline_name for row in rows if row.baseline is not None), "PID")
     return [
         ("violations", str(violations), f"steps, in {episodes} episodes of {len(rows)} scenarios"),
         (
-            "against the " + next((row.baseline_name for row in rows if row.baseline is not None), "PID"),
+            f"mean return per episode, against the {other}",
             f"{better} better, {worse} worse",
-            f"{len(intervals) - better - worse} undecided scenarios",
+            f"{len(intervals) - better - worse} undecided, of {len(intervals)} scenarios",
+        ),
+        (
+            f"tracking error (RMSE) above the {other}'s",
+            f"{len(behind)} of {tracked}",
+            "; ".join(f"{row.title}: {result.variable.replace('_', ' ')}" for row, result in behind[:2])
+            + ("; …" if len(behind) > 2 else "")
+            if behind
+            else "set-points, over all scenarios",
         ),
     ]
 
