@@ -83,8 +83,7 @@ def test_pages_are_not_kept_by_the_browser(site: Site, promoted: str) -> None:
         assert site.page(f"run/policy_release/{promoted}{route}").headers["cache-control"] == "no-store"
 
 
-def test_a_run_of_another_dag_says_that_it_has_no_report(site: Site) -> None:
+def test_a_run_of_another_dag_has_a_page_and_no_report(site: Site) -> None:
     site.start("no-report", dag_id="policy_rollback", reason="a run of another DAG", channel="empty")
-    answer = site.page("run/policy_rollback/no-report")
-    assert answer.status_code == 404
-    assert "not a release" in answer.text
+    assert site.page("run/policy_rollback/no-report/status").json()["has_report"] is False
+    assert site.page("run/policy_rollback/no-report/report").status_code == 404

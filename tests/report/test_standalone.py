@@ -35,7 +35,7 @@ def test_a_file_that_any_viewer_reads() -> None:
 def test_it_carries_its_colours_and_asks_no_server() -> None:
     text = sheet([chart()])
     style = ElementTree.fromstring(text).findtext(f"{SVG}style") or ""
-    for rule in ("--rl:", ".curve.rl", ".curve polyline", "g.limit rect", "prefers-color-scheme: dark"):
+    for rule in ("--rl:", ".curve.rl", ".curve polyline", "g.limit rect", "color-scheme: light dark", "light-dark("):
         assert rule in style
     assert "width: 100%" not in style, "it would stretch every panel over the sheet"
     assert text.count("http") == text.count("http://www.w3.org/")

@@ -84,7 +84,7 @@ def stress(workspace: Workspace, config: ReleaseConfig, scenario: str) -> Stress
             if baseline is not None:
                 drivers["baseline"] = baseline
             classes = [*declared, *_latency(tracker)]
-            found = matrix.drive(perturbed, drivers, scenario, classes, seeds, _told(f"stress {scenario}"))
+            found = matrix.drive(perturbed, drivers, scenario, classes, seeds, told(f"stress {scenario}"))
         tracker.write_json(f"stress/{scenario}.json", found.to_dict())
         return _stress_result(workspace, found)
 
@@ -100,7 +100,7 @@ def chance(
         return None
     found = monte_carlo.estimate(
         plant, controller, scenario, candidate_hash(tracker), count, config.evaluation.confidence,
-        _told(f"monte carlo {scenario}"),
+        told(f"monte carlo {scenario}"),
     )  # fmt: skip
     tracker.write_json(f"chance/{scenario}.json", found.to_dict())
     return found
@@ -175,7 +175,7 @@ def _worst(
     settings = config.falsification
     found = search(
         plant, controller, scenario, seed=seed, control_steps=settings.control_steps,
-        progress=_told(f"falsify {scenario}"),
+        progress=told(f"falsify {scenario}"),
     )  # fmt: skip
     candidate = candidate_hash(tracker)
 
@@ -247,7 +247,7 @@ def _stress_result(workspace: Workspace, found: matrix.Matrix) -> StressResult:
     )  # fmt: skip
 
 
-def _told(what: str, every_s: float = 5.0) -> Any:
+def told(what: str, every_s: float = 5.0) -> Any:
     """A progress function that logs now and then."""
     begun = last = time.monotonic()
 
