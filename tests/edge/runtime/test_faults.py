@@ -1,0 +1,195 @@
+"""The fault campaign: everything goes wrong in the middle of the two hardest scenarios, and no constraint is broken.
+
+Real engine processes are killed, stopped and made to misbehave; observations are spoilt between plant and supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gate5.edge.runtime.bindings.simulator import Simulator
+from gate5.edge.runtime.decision import Reading
+from gate5.edge.runtime.supervisor import PolicyRuntime
+from gate5.plant.base import Float32
+from tests.support.bench import Bench, evaluated
+
+HARD = ("load_rejection", "emergency_trip")
+#: Periods after the start at which the fault begins: in and after the event (the trip comes between 27 and 50).
+STARTS = (50, 120)
+
+
+def violations(bench: Bench, plant: Simulator) -> dict[str, int]:
+    return {f"{e.scenario}/{e.seed}": e.violations for e in plant.episodes if e.violations}
+
+
+@pytest.mark.parametrize("scenario", HARD)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_engine_process_is_killed_or_stopped(bench: Bench, scenario: str, number: signal.Signals) -> None:
+    deadline = 2000.0 if number == signal.SIGKILL else 50.0
+    runtime = bench.runtime({"hand_over.deadline_ms": deadline})
+    plant = bench.simulator(scenario)
+    hit: list[int] = []
+
+    def strike(period: int) -> None:
+        if period == 50:
+            hit.append(runtime.link.pid)
+            os.kill(runtime.link.pid, number)
+
+    tally = bench.run(runtime, plant, strike)
+    assert hit
+    assert violations(bench, plant) == {}
+    causes = set(tally.causes)
+    assert causes & ({"engine_dead"} if number == signal.SIGKILL else {"late"})
+    # The PID's action in the very period in which the engine did not answer.
+    (first,) = (i for i, d in enumerate(bench.decisions) if d.handed_over and d.cause in ("engine_dead", "late"))
+    assert first == 50
+    assert bench.decisions[first].source == "baseline"
+    if number == signal.SIGSTOP:
+        assert "engine_hung" in causes
+        state = Path(f"/proc/{hit[0]}/stat")  # ended, whether the launcher has collected it yet or not
+        assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+@pytest.mark.parametrize("scenario", HARD)
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        ("sleep", "late"),
+        ("nan", "answer_not_finite"),
+        ("outside", "answer_out_of_range"),
+        ("corner", "answer_too_fast"),
+    ],
+)
+def test_the_engine_answers_late_or_wrongly(
+    bench: Bench, scenario: str, fault: str, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "fault"
+    monkeypatch.setenv("GATE5_TEST_FAULT", str(file))
+    runtime = bench.fresh_runtime("tests.support.bad_engine", fault)
+    plant = bench.simulator(scenario)
+
+    def strike(period: int) -> None:
+        if period == 50:
+            file.write_text(fault)
+
+    tally = bench.run(runtime, plant, strike)
+    assert violations(bench, plant) == {}
+    assert tally.hand_overs[cause] >= 1
+    assert runtime.latched == (fault != "sleep"), "an engine that answers wrongly is not trusted again by itself"
+    assert tally.baseline > 0
+
+
+class Spoilt:
+    """A binding whose readings go through ``change`` while a fault lasts."""
+
+    def __init__(self, inner: Simulator, start: int, last: int, change: Callable[[Reading], Reading]) -> None:
+        self.inner, self.start, self.last, self.change = inner, start, last, change
+        self.period, self.address, self.troubles = 0, "", 0
+
+    def open(self) -> None:
+        self.inner.open()
+
+    def read(self) -> Reading:
+        reading = self.inner.read()
+        if reading.starts:
+            self.period = 0
+        if self.start <= self.period < self.last and reading.obs is not None:
+            reading = self.change(reading)
+        self.period += 1
+        return reading
+
+    def write(self, action: Float32) -> None:
+        self.inner.write(action)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def frozen() -> Callable[[Reading], Reading]:
+    kept: list[Reading] = []
+
+    def change(reading: Reading) -> Reading:
+        kept.append(reading)
+        return Reading(kept[0].obs)
+
+    return change
+
+
+def delayed() -> Callable[[Reading], Reading]:
+    line: deque[Reading] = deque(maxlen=4)
+
+    def change(reading: Reading) -> Reading:
+        line.append(reading)
+        return Reading(line[0].obs, age_s=5.0 * (len(line) - 1))
+
+    return change
+
+
+def all_nan(reading: Reading) -> Reading:
+    assert reading.obs is not None
+    return Reading(np.full_like(reading.obs, np.nan))
+
+
+def one_nan(reading: Reading) -> Reading:
+    assert reading.obs is not None
+    obs = reading.obs.copy()
+    obs[9] = np.nan
+    return Reading(obs)
+
+
+def biased(reading: Reading) -> Reading:
+    assert reading.obs is not None
+    obs = reading.obs.copy()
+    obs[9] += 3.0  # high_pressure, MPa
+    return Reading(obs)
+
+
+FAULTS: dict[str, tuple[Callable[[], Callable[[Reading], Reading]], int, str]] = {
+    # what is done to the readings, for how many periods, and the cause that has to be given
+    "all_nan": (lambda: all_nan, 3, "observation_not_finite"),
+    "one_nan": (
+        lambda: one_nan,
+        400,
+        "observation_not_finite",
+    ),
+    "frozen": (frozen, 8, "observation_frozen"),
+    "delayed": (delayed, 20, "observation_stale"),
+    "biased": (lambda: biased, 40, "outside_envelope"),
+    "gone_for_10_s": (lambda: lambda r: Reading(None, why="no connection"), 2, "observation_missing"),
+}
+
+
+@pytest.mark.parametrize("scenario", HARD)
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_observation_is_spoilt(bench: Bench, scenario: str, name: str) -> None:
+    make, lasts, cause = FAULTS[name]
+    runtime = bench.runtime()
+    for start in STARTS:
+        plant = bench.simulator(scenario)
+        tally = bench.run(runtime, Spoilt(plant, start, start + lasts, make()))
+        assert violations(bench, plant) == {}, start
+        assert tally.hand_overs[cause] >= 1, (start, tally.causes)
+
+
+def test_no_fault_no_hand_over_and_the_returns_of_evaluate(bench: Bench, home: Path) -> None:
+    plant = bench.simulator()
+    tally = bench.run(bench.runtime(), plant)
+    assert tally.hand_overs == {}
+    assert tally.policy == tally.periods
+    assert [e.scenario for e in plant.episodes] == list(bench.release.plant.scenarios)
+    for episode in plant.episodes:
+        assert episode.violations == 0
+        assert episode.reward == pytest.approx(evaluated(home, episode.scenario)[0], rel=1e-6)
+
+
+def test_the_runtime_is_the_public_one() -> None:
+    from gate5.edge import PolicyRuntime as Public
+
+    assert Public is PolicyRuntime
