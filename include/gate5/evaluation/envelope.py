@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gate5.errors import IntegrityError
+from gate5.evaluation.forecast import Forecast, identify
 from gate5.io import canonical
 from gate5.plant.base import Constraint, Controller, Float32, Float64, Plant
 
@@ -47,6 +48,7 @@ class Envelope:
         false_alarm_episodes: share of held-out episodes with at least one.
         predicted: of each constraint that is observed, the smallest margin that the last change predicted 1, 2, ...
             ``HORIZON`` periods ahead in any judged episode: what is no worse than that is no reason for alarm.
+        forecast: one step of the plant, for readings that come late; ``None``: too little was judged for one.
     """
 
     names: tuple[str, ...]
@@ -61,6 +63,7 @@ class Envelope:
     false_alarms: float = 0.0
     false_alarm_episodes: float = 0.0
     predicted: dict[str, list[float]] = field(default_factory=dict)
+    forecast: Forecast | None = None
 
     def outside(self, obs: Float64) -> str | None:
         """Why a finite observation ``[obs_dim]`` lies outside, as half a sentence; ``None``: it is inside."""
@@ -93,7 +96,7 @@ class Envelope:
         return {
             "names": list(self.names), **arrays, "observations": self.observations,
             "false_alarms": self.false_alarms, "false_alarm_episodes": self.false_alarm_episodes,
-            "predicted": self.predicted,
+            "predicted": self.predicted, "forecast": None if self.forecast is None else self.forecast.to_dict(),
         }  # fmt: skip
 
     @classmethod
@@ -111,6 +114,7 @@ class Envelope:
             steps, unchanged = np.asarray(data["action_step"], np.float64), np.asarray(data["unchanged"], np.int64)
             rest = int(data["observations"]), float(data["false_alarms"]), float(data["false_alarm_episodes"])
             predicted = {str(k): [float(v) for v in row] for k, row in dict(data["predicted"]).items()}
+            forecast = Forecast.from_dict(data.get("forecast"), vectors["low"], vectors["high"], steps.size)
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"{FILE} is damaged: {type(error).__name__} at {error}.") from None
         shapes = [v.shape for v in vectors.values()] + [unchanged.shape]
@@ -119,7 +123,7 @@ class Envelope:
             raise IntegrityError(f"{FILE} is damaged: its parts are not all of {n} components, or not finite.")
         return cls(
             names, vectors["low"], vectors["high"], directions, vectors["direction_low"], vectors["direction_high"],
-            steps, unchanged, *rest, predicted,
+            steps, unchanged, *rest, predicted, forecast,
         )  # fmt: skip
 
 
@@ -175,9 +179,10 @@ def summarise(watched: Sequence[Watched | None]) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     for fold in (0, 1):
         part = [np.moveaxis(s.obs[:, _fold(s.obs.shape[1]) == fold], 0, 1) for s in batches]  # [episodes, T, n]
-        part = [p[np.isfinite(p).all(axis=(1, 2))] for p in part]
-        whole = np.concatenate([p.reshape(-1, p.shape[-1]) for p in part]) if part else np.zeros((0, 1), np.float32)
-        arrays[f"obs{fold}"] = whole
+        action = [np.moveaxis(s.action[:, _fold(s.obs.shape[1]) == fold], 0, 1) for s in batches]
+        good = [np.isfinite(p).all(axis=(1, 2)) for p in part]
+        part, action = ([p[g] for p, g in zip(ps, good, strict=True)] for ps in (part, action))
+        arrays[f"obs{fold}"], arrays[f"action{fold}"] = _rows(part), _rows(action)
         arrays[f"episode{fold}"] = _episode_numbers(part)
     arrays["unchanged"] = np.max([_longest_run(s.obs) for s in batches], axis=0)
     steps = [np.abs(np.diff(s.action.astype(np.float64), axis=0)).max(axis=(0, 1)) for s in driver if len(s.action) > 1]
@@ -203,7 +208,8 @@ def fit(plant: Plant, scenarios: Sequence[dict[str, NDArray[Any]]]) -> Envelope:
         alarms, episodes = float(out.mean()), len(np.unique(number[out])) / len(np.unique(number))
     whole = _bounds(names, np.concatenate([rest, held]), steps, unchanged)
     predicted = _predicted(plant, scenarios)
-    found = {"false_alarms": alarms, "false_alarm_episodes": episodes, "predicted": predicted}
+    forecast = identify(scenarios, whole.low, whole.high)
+    found = {"false_alarms": alarms, "false_alarm_episodes": episodes, "predicted": predicted, "forecast": forecast}
     return Envelope(**{**vars(whole), **found})
 
 
@@ -264,6 +270,11 @@ def _predicted(plant: Plant, scenarios: Sequence[dict[str, NDArray[Any]]]) -> di
                     smallest[n] = min(smallest[n], ahead.min())
         found[c.name] = np.minimum(smallest, 1e9).tolist()
     return found
+
+
+def _rows(parts: list[Float32]) -> Float32:
+    whole = [p.reshape(-1, p.shape[-1]) for p in parts]
+    return np.concatenate(whole) if whole else np.zeros((0, 1), np.float32)
 
 
 def _fold(episodes: int) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from tests.support.bench import Bench, evaluated
 
 HARD = ("load_rejection", "emergency_trip")
 #: Periods after the start at which the fault begins: in and after the event (the trip comes between 27 and 50).
-STARTS = (50, 120)
+STARTS = (50, 60, 120)
 
 
 def violations(bench: Bench, plant: Simulator) -> dict[str, int]:
@@ -132,6 +132,11 @@ def delayed() -> Callable[[Reading], Reading]:
     return change
 
 
+def late_without_stamps() -> Callable[[Reading], Reading]:
+    inner = delayed()
+    return lambda reading: Reading(inner(reading).obs)
+
+
 def all_nan(reading: Reading) -> Reading:
     assert reading.obs is not None
     return Reading(np.full_like(reading.obs, np.nan))
@@ -154,13 +159,10 @@ def biased(reading: Reading) -> Reading:
 FAULTS: dict[str, tuple[Callable[[], Callable[[Reading], Reading]], int, str]] = {
     # what is done to the readings, for how many periods, and the cause that has to be given
     "all_nan": (lambda: all_nan, 3, "observation_not_finite"),
-    "one_nan": (
-        lambda: one_nan,
-        400,
-        "observation_not_finite",
-    ),
+    "one_nan": (lambda: one_nan, 400, "observation_not_finite"),
     "frozen": (frozen, 8, "observation_frozen"),
     "delayed": (delayed, 20, "observation_stale"),
+    "late_without_stamps": (late_without_stamps, 20, "observation_stale"),
     "biased": (lambda: biased, 40, "outside_envelope"),
     "gone_for_10_s": (lambda: lambda r: Reading(None, why="no connection"), 2, "observation_missing"),
 }
@@ -175,7 +177,10 @@ def test_the_observation_is_spoilt(bench: Bench, scenario: str, name: str) -> No
         plant = bench.simulator(scenario)
         tally = bench.run(runtime, Spoilt(plant, start, start + lasts, make()))
         assert violations(bench, plant) == {}, start
-        assert tally.hand_overs[cause] >= 1, (start, tally.causes)
+        assert tally.causes[cause] >= 1, (start, tally.causes)
+        assert tally.hand_overs.total() >= 1
+        if start + lasts < 200:
+            assert bench.decisions[-1].source == "policy", "the fault is over, and the policy drives again"
 
 
 def test_no_fault_no_hand_over_and_the_returns_of_evaluate(bench: Bench, home: Path) -> None:

@@ -5,6 +5,7 @@ It imports no engine library: the engine answers from its own process (``engine_
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from gate5.config.run import RunConfig
 from gate5.edge.runtime.decision import Decision, Reading, Trouble
 from gate5.edge.runtime.engine_link import EngineLink
+from gate5.edge.runtime.estimate import Estimator
 from gate5.edge.runtime.installed import Installed
 from gate5.edge.runtime.tracking import Follower
 from gate5.edge.runtime.watch import MarginWatch, ObservationWatch
@@ -45,9 +47,7 @@ class PolicyRuntime:
         self._low = plant.action_space.low.astype(np.float32)
         self._high = plant.action_space.high.astype(np.float32)
         self._safe = self._safe_action(config)
-        self._fastest = None if release.envelope is None else release.envelope.action_step.astype(np.float32)
-        self.observations = ObservationWatch(plant, release.envelope, config.hand_over, self.period_s)
-        self.margins = self._margin_watch(release)
+        self._watch(release)
         self.source: str = "policy" if config.mode == "control" else "baseline"
         self._hold = 0
         self._latched = False
@@ -62,6 +62,7 @@ class PolicyRuntime:
         self.link.reset()
         self.observations.reset()
         self.margins.reset()
+        self.estimator.reset()
         self._last = self._last_answer = None
         self.source = "policy" if self.config.mode == "control" and not self._latched else "baseline"
         self._hold = self._blend = 0
@@ -69,13 +70,15 @@ class PolicyRuntime:
     def use(self, release: Installed, link: EngineLink) -> None:
         """Another release of the same plant drives from the next period on."""
         self.release, self.link = release, link
-        self._fastest = None if release.envelope is None else release.envelope.action_step.astype(np.float32)
-        self.observations = ObservationWatch(release.plant, release.envelope, self.config.hand_over, self.period_s)
-        self.margins = self._margin_watch(release)
+        self._watch(release)
 
-    def _margin_watch(self, release: Installed) -> MarginWatch:
-        told = self.config.hand_over
-        return MarginWatch(release.plant, release.envelope, told.margin_periods, told.margin_confirm_periods)
+    def _watch(self, release: Installed) -> None:
+        told, bounds = self.config.hand_over, release.envelope
+        self._fastest = None if bounds is None else bounds.action_step.astype(np.float32)
+        self.observations = ObservationWatch(release.plant, bounds, told, self.period_s)
+        self.margins = MarginWatch(release.plant, bounds, told.margin_periods, told.margin_confirm_periods)
+        ahead = None if bounds is None else bounds.forecast
+        self.estimator = Estimator(ahead, self.period_s, math.floor(told.lost_age_periods))
 
     def hand_over(self, why: str) -> None:
         """A person says that the baseline is to drive, until ``give_back``."""
@@ -97,10 +100,23 @@ class PolicyRuntime:
             self.begin()
         lost = self.observations.lost(reading)
         if lost is not None or reading.obs is None:
-            cause, text = lost or ("observation_missing", "")
-            return self._finish(self._without(cause, text), start)
+            self.estimator.miss()
+            return self._finish(self._blind(lost or ("observation_missing", "")), start)
         obs = reading.obs
-        trouble = self.observations.suspicious(obs, reading.age_s)
+        age = self.observations.age(reading)
+        trouble = self.observations.suspicious(obs, age)
+        if np.isfinite(obs).all():
+            repeated = self.observations.stands_still
+            self.estimator.take(obs, age, stamped=reading.age_s > 0.0, repeated=repeated)
+            if trouble is None and self.estimator.late and age <= 0.0:
+                trouble = (
+                    "observation_stale",
+                    f"it goes on from where it stood still: {self.estimator.late} periods late",
+                )
+            if trouble is not None and self.estimator.late:
+                return self._finish(self._blind(trouble), start)
+        else:
+            self.estimator.miss()
         near = self.margins.check(obs)
         asked = self.link.ask(obs) if np.isfinite(obs).all() else ("observation_not_finite", "")
         until = time.perf_counter() + self.deadline_s
@@ -166,6 +182,13 @@ class PolicyRuntime:
         self._blend -= 1
         return np.asarray(share * baseline + (1 - share) * policy, np.float32)
 
+    def _blind(self, trouble: Trouble) -> Decision:
+        """No reading of this period: the baseline, by the forecast from the last one; else the safe action."""
+        self.link.reset()
+        obs = self.estimator.now()
+        baseline = None if obs is None else self.follower.propose(obs)
+        return self._without(*trouble) if baseline is None else self._choose(baseline, None, trouble)
+
     def _without(self, cause: str, text: str) -> Decision:
         """No observation, or no baseline: the safe action."""
         was, self.source, self._last_answer = self.source, "safe", None
@@ -180,6 +203,7 @@ class PolicyRuntime:
     def _finish(self, decision: Decision, start: int) -> Decision:
         decision.action = np.minimum(np.maximum(decision.action, self._low), self._high)
         self._last = decision.action
+        self.estimator.applied(decision.action)
         self.follower.track(decision.action, driving=decision.source == "baseline")
         decision.overhead_ns = time.perf_counter_ns() - start - decision.waited_ns
         return decision

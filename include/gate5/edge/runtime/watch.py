@@ -35,16 +35,17 @@ class ObservationWatch:
         self._allowed = allowed
         self._last: Float32 = np.full(size, np.nan, np.float32)
         self._same = np.zeros(size, np.int64)
-        self._whole = 0
+        self._period_s = period_s
+        self._least = int(allowed.max()) if envelope is None else int(envelope.unchanged.min())
+        self.repeats = 0
         self._outside = 0
         self.last_outside = ""
-        self._last_stamp: float | None = None
 
     def reset(self) -> None:
         """An episode starts."""
         self._last[:] = np.nan
         self._same[:] = 0
-        self._whole = self._outside = 0
+        self.repeats = self._outside = 0
 
     def lost(self, reading: Reading) -> Trouble | None:
         """Why there is no observation that even the baseline could use."""
@@ -59,16 +60,31 @@ class ObservationWatch:
             return "observation_not_finite", "no component is a number"
         return None
 
+    def age(self, reading: Reading) -> float:
+        """Seconds since an observation was taken: what the binding says, or for how long nothing in it has moved.
+
+        Only repeats beyond the longest that was ever judged count: a plant may stand still.
+        """
+        equal = reading.obs == self._last
+        self._last[:] = reading.obs
+        self._same = np.where(equal, self._same + 1, 0)
+        self.repeats = int(self._same.min())
+        return max(reading.age_s, self.repeats * self._period_s if self.stands_still else 0.0)
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether the whole observation has not moved for longer than was ever judged."""
+        return self.repeats > self._least
+
     def suspicious(self, obs: Float32, age_s: float = 0.0) -> Trouble | None:
         """Why the policy should not be asked with an observation that is there; the baseline still may."""
+        if self.stands_still:
+            return "observation_frozen", f"no reading has moved for {self.repeats} periods"
         if age_s > self._max_age_s:
             return "observation_stale", f"it is {age_s:.3g} s old, allowed are {self._max_age_s:.3g} s"
         finite = np.isfinite(obs)
         if not finite.all():
             return "observation_not_finite", f"{self._names[int(np.argmin(finite))]} is {obs[int(np.argmin(finite))]}"
-        equal = obs == self._last
-        self._last[:] = obs
-        self._same = np.where(equal, self._same + 1, 0)
         frozen = self._same > self._allowed
         if frozen.any():
             i = int(np.argmax(frozen))
