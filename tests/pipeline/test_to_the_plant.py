@@ -17,10 +17,9 @@ import yaml
 from gate5 import engine, store
 from gate5.cli.main import main
 from gate5.config.models import ReleaseConfig
-from gate5.edge.golden import TOLERANCE
+from gate5.edge.golden import GOLDEN_INPUTS, TOLERANCE
 from gate5.edge.pull import PullResult, pull
 from gate5.errors import IntegrityError
-from gate5.pipeline.promote import GOLDEN_INPUTS
 
 ROOT = Path(__file__).parents[2]
 GOOD = ROOT / "examples/checkpoints/good"
@@ -63,7 +62,9 @@ def arrived(home: Path, dest: str, shift: float = 0.0) -> PullResult:
     return pull(opened, "production", home / dest, keys, load_engine=load)
 
 
-def test_what_is_promoted_is_what_a_plant_pulls(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_promoted_is_what_a_plant_pulls_and_promoting_needs_no_device(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert main(["release", str(GOOD), "--config", "release.yaml", "--workspace", "w"]) == 0, capsys.readouterr().out
     capsys.readouterr()
     assert main(["pull", "plant", "--config", "release.yaml", "--trust", "var/keys/release.pub", "--json"]) == 0
@@ -72,6 +73,12 @@ def test_what_is_promoted_is_what_a_plant_pulls(home: Path, capsys: pytest.Captu
     assert done["max_abs_error"] < 1e-6
     for name in ("engine/policy.engine", "policy.onnx", "gate.json", "report.html"):
         assert (home / "plant/current/files" / name).read_bytes() == (home / "w" / name).read_bytes()
+
+    # A release for a GPU is promoted by a worker that has none: the golden inputs are the builder's.
+    shutil.rmtree(home / "var/store")
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "load", lambda *_, **__: pytest.fail("promotion has opened the engine"))
+        assert main(["promote", "--config", "release.yaml", "--workspace", "w"]) == 0, capsys.readouterr().out
 
     # One tolerance, the one that was signed: an engine within it is taken, one beyond it is not.
     assert arrived(home, "near", 0.5 * TOLERANCE).max_abs_error == pytest.approx(0.5 * TOLERANCE, rel=1e-3)

@@ -18,6 +18,7 @@ from gate5.errors import IntegrityError
 GOLDEN = "golden.npz"
 #: How far the plant's engine may be from the recorded actions: what Gate 5's own rule allows an FP16 engine.
 TOLERANCE = 1e-2
+GOLDEN_INPUTS = 64
 
 Float32 = NDArray[np.float32]
 
@@ -36,6 +37,21 @@ def pack_golden(obs: Float32, action: Float32, scale: Float32 | None = None) -> 
     widths = np.ones(np.shape(action)[1:], np.float32) if scale is None else np.asarray(scale, np.float32)
     np.savez_compressed(buffer, obs=np.asarray(obs, np.float32), action=np.asarray(action, np.float32), scale=widths)
     return buffer.getvalue()
+
+
+def record_golden(engine: Any, every: Float32, signature: Signature | None) -> bytes:
+    """What an engine answers to some of the observations, one at a time, as ``golden.npz``.
+
+    Made on the machine that the engine was built for: the one that releases it may have no such device.
+
+    Args:
+        engine: open, ``infer(obs)``.
+        every: float32 ``[N, obs_dim]``, N >= 1; up to ``GOLDEN_INPUTS`` are taken, evenly spread.
+        signature: of the graph; ``None``: one observation in, one action out.
+    """
+    obs = np.ascontiguousarray(every[:: max(1, len(every) // GOLDEN_INPUTS)][:GOLDEN_INPUTS])
+    action = np.concatenate([engine.infer(obs[at : at + 1]) for at in range(len(obs))])
+    return pack_golden(obs, action, row_scale(signature, action))
 
 
 def row_scale(signature: Signature | None, action: Float32) -> Float32:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from gate5 import engine, provenance, store
+from gate5 import provenance, store
 from gate5.config.channel import ChannelConfig
 from gate5.config.models import ReleaseConfig
 from gate5.config.quick import refusal
 from gate5.edge import golden
-from gate5.engine.rows import signature_of_graph
 from gate5.errors import InputError
 from gate5.gate.judge import judged_by
 from gate5.gate.report import GateReport
@@ -24,13 +20,11 @@ from gate5.workspace import contents, origin
 from gate5.workspace.artifacts import Workspace
 from gate5.workspace.records import Tracker, read_record, run_stage
 
-#: What of a run goes into its release, beside the golden inputs.
+#: What of a run goes into its release.
 FILES = tuple(file.name for file in contents.files(contents.STAGES) if file.released)
 
 #: The files that make a candidate the same candidate, whatever was measured on it this time.
 IDENTITY = tuple(file.name for file in contents.files() if file.identity)
-
-GOLDEN_INPUTS = 64
 
 
 def check_store(config: ReleaseConfig) -> None:
@@ -83,7 +77,6 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
         )
     recorded = {file.name for entry in contents.STAGES if entry.recorded for file in entry.writes}
     files = {name: tracker.read(name) if name in recorded else workspace.read(name) for name in FILES}
-    files[golden.GOLDEN] = _golden(tracker, config)
     opened = store.open_store(config.store)
     _check_demands(opened, config)
     begun = origin.read(workspace)
@@ -152,19 +145,6 @@ def reject(
         return result
 
     return run_stage(workspace, config, "reject", RejectResult, body, [list(reasons), cause, by])
-
-
-def _golden(tracker: Tracker, config: ReleaseConfig) -> bytes:
-    """Observations and what the released engine answers; an edge replays them before it trusts an engine."""
-    metadata = tracker.read_json("engine/engine.json")
-    with np.load(io.BytesIO(tracker.read("observations.npz")), allow_pickle=False) as data:
-        every = data["obs"]
-    obs = np.ascontiguousarray(every[:: max(1, len(every) // GOLDEN_INPUTS)][:GOLDEN_INPUTS])
-    blob = tracker.read("engine/policy.engine")
-    with engine.load(blob, metadata, threads=config.engine.threads) as loaded:
-        action = np.concatenate([loaded.infer(obs[i : i + 1]) for i in range(len(obs))])
-    signature = signature_of_graph(tracker.read("policy.onnx"))
-    return golden.pack_golden(obs, action, golden.row_scale(signature, action))
 
 
 def _provenance(

@@ -18,6 +18,8 @@ from gate5.checkpoint import fetch
 from gate5.checkpoint.controller import TorchController
 from gate5.config.models import ReleaseConfig
 from gate5.control.policy import check_fits
+from gate5.edge.golden import GOLDEN, record_golden
+from gate5.engine.rows import signature_of_graph
 from gate5.errors import ConfigError, PlantError, WorkspaceError
 from gate5.evaluation import EvaluationReport, EvaluationReporter, ScenarioComparison, envelope
 from gate5.evaluation.explain import violation_notes
@@ -183,16 +185,12 @@ def verify(workspace: Workspace, config: ReleaseConfig) -> VerifyResult:
     def body(tracker: Tracker) -> VerifyResult:
         plant = open_plant(config.plant)
         space = plant.observation_space
+        onnx, seen = tracker.read("policy.onnx"), _observations(tracker)
         with controllers.built_engine(tracker, config) as built:
-            report = compare_engine(
-                built,
-                tracker.read("policy.onnx"),
-                _observations(tracker),
-                space.low,
-                space.high,
-                config.parity,
-            )
+            report = compare_engine(built, onnx, seen, space.low, space.high, config.parity)
+            answers = record_golden(built, seen, signature_of_graph(onnx))
         tracker.write_json("parity.json", report.to_dict())
+        tracker.write(GOLDEN, answers)
         return VerifyResult(workspace.uri, report.max_abs_error, report.nonfinite, report.compared)
 
     return run_stage(workspace, config, "verify", VerifyResult, body)

@@ -116,7 +116,7 @@ STAGES: tuple[Stage, ...] = (
         "verify",
         "compare the engine with the ONNX graph",
         reads=("policy.onnx", "observations.npz", *_ENGINE),
-        writes=(File("parity.json", released=True),),
+        writes=(File("parity.json", released=True), File("golden.npz", released=True)),
     ),
     Stage(
         "benchmark",
@@ -182,7 +182,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "promote",
         "publish a candidate that passed",
-        reads=("gate.json", "observations.npz"),
+        reads=("gate.json",),
         writes=(File("release.json"),),
         function="gate5.pipeline.promote:promote",
         recorded=False,
