@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.policy_arrays import extract
+from gate5 import engine
 from gate5.config.models import ReleaseConfig
+from gate5.engine.backends import backend
 from gate5.pipeline import line, stages
 from gate5.workspace import contents
 from gate5.workspace.artifacts import Workspace, open_workspace
@@ -39,7 +41,17 @@ def prepare(folder: Path, checkpoint: str, config: ReleaseConfig, machine: dict[
     arrays = {name: value for name, value in extract(workspace.read("policy.onnx")).items() if value is not None}
     np.savez(buffer, **arrays)
     workspace.write(ARRAYS, buffer.getvalue())
+    _tensorrt_rtx(workspace, config)
     workspace.write_json("prepared.json", {"checkpoint": checkpoint, "machine": machine})
+
+
+def _tensorrt_rtx(workspace: Workspace, config: ReleaseConfig) -> None:
+    """An engine of TensorRT-RTX in ``rtx``, where that is installed: what the GPU's machine says of it is a result."""
+    if backend("tensorrt_rtx").lacking_to_build() is None:
+        settings = config.engine.model_copy(update={"backend": "tensorrt_rtx"})
+        built = engine.build(workspace.read("policy.onnx"), settings)
+        workspace.write("rtx/policy.engine", built.blob)
+        workspace.write_json("rtx/engine.json", built.metadata)
 
 
 def run_stages(workspace: Workspace, config: ReleaseConfig, guard: Guard) -> None:

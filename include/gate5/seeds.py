@@ -11,11 +11,20 @@ from typing import Literal
 from gate5.errors import ConfigError
 
 Purpose = Literal[
-    "training", "imitation", "search", "validation", "tuning", "report", "monte_carlo", "falsification", "stress"
+    "training",
+    "imitation",
+    "search",
+    "validation",
+    "tuning",
+    "report",
+    "monte_carlo",
+    "falsification",
+    "stress",
+    "proof",
 ]
 PURPOSES: tuple[Purpose, ...] = (
     "training", "imitation", "search", "validation", "tuning", "report", "monte_carlo", "falsification",
-    "stress",
+    "stress", "proof",
 )  # fmt: skip
 
 PERSONAL = 10**6  # seeds below this are a person's to choose

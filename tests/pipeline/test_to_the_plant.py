@@ -86,6 +86,17 @@ def test_what_is_promoted_is_what_a_plant_pulls_and_promoting_needs_no_device(
         arrived(home, "far", 1.5 * TOLERANCE)
     assert not (home / "far/current").exists()
 
+    # And what the bench does on a GPU, command by command, with the engine that is there.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "include")))}
+    command = [sys.executable, "-m", "benchmarks.gpu.prove", "w", "--out", "proof.json", "--episodes", "1"]
+    ran = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    result = json.loads((home / "proof.json").read_text())
+    refused = [step["title"] for step in result["steps"] if step.get("expected") == 3]
+    assert len(refused) == 10, refused
+    assert result["ok"]
+    assert result["proof"]["payloadType"] == "application/vnd.gate5.proof+json"
+
 
 #: A backend that is none of ours: ONNX's own evaluator in NumPy.
 NUMPY = """

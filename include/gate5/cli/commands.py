@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from gate5.cli import plant, rebuild
+from gate5.cli import plant, prove, rebuild
 from gate5.cli.results import Judged, NewKey, Outcome, Several, Trained
 from gate5.config.models import ReleaseConfig
 from gate5.config.quick import QUICK
@@ -177,8 +177,18 @@ def _pull(arguments: argparse.Namespace) -> Done:
     from gate5.cli import store
 
     return store.pull(
-        load_config(arguments), arguments.channel, Path(arguments.dest), arguments.trust, arguments.limits
+        load_config(arguments),
+        arguments.channel,
+        Path(arguments.dest),
+        arguments.trust,
+        arguments.limits,
+        require_proof=arguments.require_proof,
     ), 0
+
+
+def _prove(arguments: argparse.Namespace) -> Done:
+    result = prove.run(load_config(arguments), arguments)
+    return result, result.exit_code
 
 
 def _inspect(arguments: argparse.Namespace) -> Done:
@@ -288,6 +298,7 @@ def _add_pull(parser: argparse.ArgumentParser) -> None:
         "--trust", action="append", required=True, metavar="KEY.pub", help="public key file; repeatable"
     )
     parser.add_argument("--limits", metavar="FILE", help="what this machine takes (pull.yaml, see docs/store.md)")
+    parser.add_argument("--require-proof", action="store_true", help="only what `gate5 prove` proved on such a device")
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -340,6 +351,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("rebuild", "make a release's graph and engine again: the same?", _rebuild, rebuild.configure, CONFIG),
     Command("rollback", "put an earlier release back", _rollback, _add_rollback, CONFIG),
     Command("pull", "fetch, check and switch to a channel's release (edge)", _pull, _add_pull, CONFIG),
+    Command("prove", "measure the pulled engine on this device and sign it (edge)", _prove, prove.configure, CONFIG),
     Command(
         "inspect", "what a checkpoint is, and whether and how it can be released", _inspect, _add_checkpoint, CONFIG
     ),

@@ -44,10 +44,17 @@ def rollback(config: ReleaseConfig, channel: str | None, *, to: str | None, by: 
 
 
 def pull(
-    config: ReleaseConfig, channel: str | None, dest: Path, trust: Sequence[str], limits: str | None = None
+    config: ReleaseConfig,
+    channel: str | None,
+    dest: Path,
+    trust: Sequence[str],
+    limits: str | None = None,
+    *,
+    require_proof: bool = False,
 ) -> PullResult:
     """Fetch, verify and switch to a channel's current release; ``limits``: the plant's own, a YAML file."""
     opened = store.open_store(config.store)
     keys = store.load_public_keys(trust)
     allowed = Limits() if limits is None else Limits.load(limits)
-    return fetch_release(opened, channel or config.release.channel, dest, keys, load_engine=engine.load, limits=allowed)
+    name = channel or config.release.channel
+    return fetch_release(opened, name, dest, keys, load_engine=engine.load, limits=allowed, require_proof=require_proof)

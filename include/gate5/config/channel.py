@@ -46,4 +46,7 @@ class ChannelConfig(Section):
     scenarios: tuple[str, ...] | None = Field(None, min_length=1, description="scenarios that every run covers")
     episodes: int | None = Field(None, ge=1, description="the least number of episodes of each scenario")
     quick: bool = Field(False, description="whether a run with --quick, which proves less, may be promoted")
+    require_proof: bool = Field(
+        False, description="a plant's machine runs an engine only where `gate5 prove` proved it on such a device"
+    )
     freeze: str | None = Field(None, min_length=1, description="why nothing is promoted at present; null: not frozen")

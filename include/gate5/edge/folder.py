@@ -3,6 +3,7 @@
 DEST/.gate5-plant                               the mark: gate5 made this folder, and may remove old releases in it
 DEST/current -> releases/SCO2-0123456789ab.x1y2z3   what runs; replaced in one step, or not at all
 DEST/previous -> ...                            what ran before, for ``fall_back``
+DEST/candidate -> ...                           what waits for its proof (``gate5 prove DEST``) and does not run
 DEST/releases/*/manifest.json, entry.json, files/…
 DEST/state.json                                 the newest entry seen, and a release that is held back
 """
@@ -23,6 +24,7 @@ from gate5.io.files import locked, replace_link, sha256, write_atomically
 from gate5.store import ArtifactStore, ChannelEntry
 
 MARK = ".gate5-plant"
+CANDIDATE = "candidate"
 _STATE = "state.json"
 _RELEASE_FOLDER = re.compile(r"[a-z0-9][a-z0-9-]{0,62}-[0-9a-f]{12}\.[0-9a-f]{6}")
 
@@ -62,15 +64,33 @@ def switch(root: Path, folder: Path, keep_previous: bool) -> None:
     if (root / "current").is_dir() and not keep_previous:
         replace_link(root / "previous", os.readlink(root / "current"))
     replace_link(root / "current", os.path.relpath(folder, root))
+    (root / CANDIDATE).unlink(missing_ok=True)
+
+
+def hold(root: Path, folder: Path) -> None:
+    """Let ``candidate`` point to ``folder``, which waits for its proof; what runs runs on."""
+    replace_link(root / CANDIDATE, os.path.relpath(folder, root))
+
+
+def waiting(root: Path, manifest_sha256: str) -> Path | None:
+    """The folder of a release that waits for its proof, if it is the one with this manifest."""
+    try:
+        folder = (root / CANDIDATE).resolve(strict=True)
+        return folder if sha256((folder / "manifest.json").read_bytes()) == manifest_sha256 else None
+    except OSError:
+        return None
 
 
 def prune(root: Path) -> None:
-    """Remove what neither runs nor ran before, and what killed pulls left; only what has a release folder's name."""
-    keep = {(root / name).resolve() for name in ("current", "previous")}
+    """Remove what neither runs, nor ran before, nor waits for its proof, and what killed pulls left.
+
+    Only what has a release folder's name is ever removed.
+    """
+    keep = {(root / name).resolve() for name in ("current", "previous", CANDIDATE)}
     for folder in (root / "releases").glob("*"):
         if _RELEASE_FOLDER.fullmatch(folder.name) and not folder.is_symlink() and folder.resolve() not in keep:
             shutil.rmtree(folder, ignore_errors=True)
-    for name in (".current.*", ".previous.*"):
+    for name in (".current.*", ".previous.*", f".{CANDIDATE}.*"):
         for leftover in root.glob(name):
             if leftover.is_symlink():
                 leftover.unlink(missing_ok=True)

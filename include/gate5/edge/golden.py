@@ -111,16 +111,24 @@ class Golden:
             IntegrityError: it is above the tolerance or not finite, or the actions have another shape.
         """
         with contextlib.closing(engine):
-            # One at a time, as the plant asks.
-            found = np.concatenate([engine.infer(self.obs[at : at + 1]) for at in range(len(self.obs))])
-        if found.shape != self.action.shape:
-            raise IntegrityError(
-                f"The engine of {self.release} gives actions of shape {found.shape}, not {self.action.shape}."
-            )
-        error = float(np.max(np.abs(found.astype(np.float64) - self.action) / self.scale))
+            error = self.error(engine)
         if not error <= self.tolerance:  # written so that NaN is not within any tolerance
             raise IntegrityError(
                 f"The engine of {self.release} is another function on this machine: golden actions differ by "
                 f"{error:.3g}, allowed are {self.tolerance:.3g}."
             )
         return error
+
+    def error(self, engine: Any) -> float:
+        """The largest difference, whatever the tolerance; NaN where an action is not finite.
+
+        Raises:
+            IntegrityError: the actions have another shape.
+        """
+        # One at a time, as the plant asks.
+        found = np.concatenate([engine.infer(self.obs[at : at + 1]) for at in range(len(self.obs))])
+        if found.shape != self.action.shape:
+            raise IntegrityError(
+                f"The engine of {self.release} gives actions of shape {found.shape}, not {self.action.shape}."
+            )
+        return float(np.max(np.abs(found.astype(np.float64) - self.action) / self.scale))

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from gate5.config.verdicts import AWAITING, RELEASED
 from gate5.errors import EngineError, IntegrityError, StoreInputError
 from gate5.store import Release
 
@@ -27,6 +28,7 @@ class Limits:
         backends: back ends that this machine takes; ``None``: any.
         plants: the plants (``sco2``) whose policies may run here; ``None``: any.
         max_bytes: of all files of a release together.
+        require_proof: whether an engine runs only where it, or one like it on such a device, was proved.
     """
 
     max_tolerance: float = 0.05
@@ -34,6 +36,7 @@ class Limits:
     backends: tuple[str, ...] | None = None
     plants: tuple[str, ...] | None = None
     max_bytes: int = 2 * GIB
+    require_proof: bool = False
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Limits:
@@ -68,10 +71,10 @@ class Limits:
             IntegrityError: no passed verdict, or golden inputs that prove too little.
             EngineError: an engine or a policy for another machine.
         """
-        if release.verdict != "pass":
+        if release.verdict not in RELEASED:
             raise IntegrityError(
                 f"The release {release.id} is signed, but Gate 5's verdict on it is {release.verdict!r}: only `pass` "
-                "runs here."
+                f"runs here, or `{AWAITING}` with the proof."
             )
         if not tolerance <= self.max_tolerance or golden < self.min_golden:
             raise IntegrityError(
@@ -97,12 +100,15 @@ _WANTED = {
     "max_bytes": "give a whole number of 1 or more",
     "backends": "give a list such as [tensorrt]",
     "plants": "give a list such as [sco2]",
+    "require_proof": "give true or false",
 }
 
 
 def _fits(name: str, value: Any) -> bool:
     if name == "max_tolerance":
         return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+    if name == "require_proof":
+        return isinstance(value, bool)
     if name in ("min_golden", "max_bytes"):
         return type(value) is int and value >= 1
     return value is None or (isinstance(value, list) and all(isinstance(item, str) for item in value))

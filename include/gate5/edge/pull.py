@@ -10,20 +10,23 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gate5.edge.folder import check_time, plant_folder, prune, read_state, running, switch, write_state
+from gate5.config.verdicts import AWAITING
+from gate5.edge import proved
+from gate5.edge.folder import check_time, hold, plant_folder, prune, read_state, running, switch, waiting, write_state
 from gate5.edge.golden import GOLDEN, Golden, pack_golden
 from gate5.edge.limits import Limits
+from gate5.edge.proved import ENGINE, PROOF, Device
 from gate5.errors import EngineError, Gate5Error, IntegrityError, StoreInputError
 from gate5.io import canonical
 from gate5.io.files import make_directory, replace_link, sha256, write_atomically, write_pieces
 from gate5.store import ArtifactStore, ChannelEntry, Release
 from gate5.store.channel import Log
+from gate5.store.keyring import KeyRing
 from gate5.store.manifest import manifest_name, read_manifest
 from gate5.store.signing import PublicKey
 
-__all__ = ["Limits", "PullResult", "fall_back", "pack_golden", "pull"]
+__all__ = ["ENGINE", "Limits", "PullResult", "fall_back", "pack_golden", "pull"]
 
-ENGINE = "engine/policy.engine"
 METADATA = "engine/engine.json"
 
 LoadEngine = Callable[[bytes, dict[str, Any]], Any]
@@ -76,22 +79,27 @@ def pull(
     load_engine: LoadEngine,
     backends: Sequence[str] | None = None,
     limits: Limits | None = None,
+    require_proof: bool = False,
 ) -> PullResult:
     """Bring this machine to the channel's current release.
 
     In this order: the entry's and the manifest's signatures; every file's hash; the plant's own limits; then
-    ``load_engine``, which has to compare the hardware before it deserialises; then the golden inputs. Only then the
-    newest entry is remembered, the link ``current`` is replaced, and what is no longer needed is removed. Where
-    anything is wrong an error says what, and what ran before runs on.
+    ``load_engine``, which has to compare the hardware before it deserialises; then the golden inputs; then the proof,
+    where one is asked for. Only then the newest entry is remembered, the link ``current`` is replaced, and what is no
+    longer needed is removed. Where anything is wrong an error says what, and what ran before runs on. What lacks
+    nothing but its proof waits behind the link ``candidate``, where ``gate5 prove`` finds it.
 
     Args:
         load_engine: ``(blob, metadata) -> Engine``, ``gate5.engine.load`` for one.
         backends: back ends that this machine takes; ``None``: what ``limits`` say.
         limits: the plant's own; ``None``: the default ones.
+        require_proof: ask for a proof that the engine was measured on such a device; the limits, what the channel
+            demands, and a release that Gate 5 says is awaiting proof ask for one, too.
 
     Raises:
         StoreInputError: nothing was ever promoted on the channel, or ``dest`` cannot be used.
-        IntegrityError: a signature, a hash or a golden action is wrong, or the channel's log went back in time.
+        IntegrityError: a signature, a hash or a golden action is wrong, the channel's log went back in time, or there
+            is no proof that counts.
         EngineError: the engine is not for this machine or cannot be loaded.
         StoreError: the store failed, or another pull is running.
     """
@@ -116,17 +124,22 @@ def pull(
             write_state(root, state, entry)
             sentence = f"{entry.release} is held back here ({held['reason']}); nothing was changed."
             return _result("held", entry, root, now, sentence)
+        demands = ring.demands(channel) if isinstance(ring, KeyRing) else {}
+        asked = require_proof or allowed.require_proof or bool(demands.get("require_proof"))
+        place = _Place(store, root, entry, ring, load_engine, allowed, asked)
         if now and now[1] == entry.manifest_sha256 and _intact(root / "current", now[0], ring):
+            place.still_proved((root / "current").resolve())
             write_state(root, state, entry)
             prune(root)
             return _result("already_current", entry, root, now, f"{entry.release} runs here already.")
-        folder = root / "releases" / f"{entry.release}.{secrets.token_hex(3)}"
-        compared, error = _fetch_and_prove(store, entry, ring, folder, load_engine, allowed)
+        folder, compared, error = place.fetch()
+        place.admit(folder, lambda: write_state(root, state, entry))
         write_state(root, {name: value for name, value in state.items() if name != "held"}, entry)
         switch(root, folder, keep_previous=now is not None and now[1] == entry.manifest_sha256)
         prune(root)
         instead = f" in place of {now[0]}" if now else ""
-        sentence = f"{entry.release} runs here now{instead}; {compared} golden inputs agree within {error:.3g}."
+        shown = "; proved on such a device" if place.proof_shown else ""
+        sentence = f"{entry.release} runs here now{instead}; {compared} golden inputs agree within {error:.3g}{shown}."
         return _result("installed", entry, root, now, sentence, compared, error)
 
 
@@ -149,20 +162,95 @@ def fall_back(dest: str | os.PathLike[str], reason: str) -> str:
         return now[0] if now else ""
 
 
-def _fetch_and_prove(
-    store: ArtifactStore,
-    entry: ChannelEntry,
-    keys: Sequence[PublicKey],
-    folder: Path,
-    load_engine: LoadEngine,
-    limits: Limits,
-) -> tuple[int, float]:
-    try:
-        _download(store, entry, keys, folder, limits)
-        return _prove(folder, entry, keys, load_engine, limits)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)  # a pull that fails every minute must not fill the disk
-        raise
+@dataclass
+class _Place:
+    """One pull: what is to come where, and who may say so."""
+
+    store: ArtifactStore
+    root: Path
+    entry: ChannelEntry
+    keys: Sequence[PublicKey]
+    load_engine: LoadEngine
+    limits: Limits
+    asked: bool
+    proof_shown: bool = False
+    device: Device | None = None
+
+    def fetch(self) -> tuple[Path, int, float]:
+        """The release's folder, its golden inputs replayed: how many, and the largest difference."""
+        folder = waiting(self.root, self.entry.manifest_sha256)
+        there = folder is not None and _intact(folder, self.entry.release, self.keys)
+        if folder is None or not there:
+            folder = self.root / "releases" / f"{self.entry.release}.{secrets.token_hex(3)}"
+        try:
+            if not there:
+                _download(self.store, self.entry, self.keys, folder, self.limits)
+            return (folder, *self._replay(folder))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)  # a pull that fails every minute must not fill the disk
+            raise
+
+    def still_proved(self, folder: Path) -> None:
+        """Ask what runs already for its proof, where one is asked for."""
+        release = self._release(folder)
+        if self._needs_proof(release):
+            self.device = proved.device_here(release.backend)  # to load an engine would disturb the one that drives
+            if self.device is None:
+                self._replay(folder)
+            self._proof(folder, release)
+
+    def admit(self, folder: Path, remember: Callable[[], None]) -> None:
+        """Ask a release that is to run for its proof; without one it waits as the candidate.
+
+        Raises:
+            IntegrityError: there is none that counts.
+        """
+        release = self._release(folder)
+        if not self._needs_proof(release):
+            return
+        try:
+            self._proof(folder, release)
+        except IntegrityError:
+            remember()
+            hold(self.root, folder)
+            prune(self.root)
+            raise
+
+    def _needs_proof(self, release: Release) -> bool:
+        return self.asked or release.verdict == AWAITING
+
+    def _proof(self, folder: Path, release: Release) -> None:
+        if self.device is None:
+            raise IntegrityError(f"The engine of {release.id} does not say what it runs on, so no proof can be its.")
+        found = proved.search(self.store, folder, release, self.keys, self.entry.channel, self.device)
+        if found.proof is None:
+            raise IntegrityError(found.sentence(release.id, self.device, self.root))
+        if found.fetched:
+            write_atomically(folder / PROOF, found.proof)
+        self.proof_shown = True
+
+    def _release(self, folder: Path) -> Release:
+        return read_manifest((folder / "manifest.json").read_bytes(), self.entry.release, self.keys)
+
+    def _replay(self, folder: Path) -> tuple[int, float]:
+        """Load the engine from the files on this disk and replay the golden inputs."""
+        release = self._release(folder)
+        missing = [name for name in (ENGINE, METADATA, GOLDEN) if name not in release.files]
+        if missing:
+            raise IntegrityError(f"The release {release.id} has no {missing[0]}, so that it cannot be proved here.")
+        blob, metadata, data = (_checked_file(folder, release, name) for name in (ENGINE, METADATA, GOLDEN))
+        golden = Golden.read(data, release.provenance, release.id)
+        self.limits.check(release, len(golden.obs), golden.tolerance)
+        try:
+            engine = self.load_engine(blob, dict(canonical.loads(metadata)))
+            info = getattr(engine, "info", None)
+            self.device = None if info is None else Device(str(info.device), dict(info.versions))
+            return len(golden.obs), golden.replay(engine)
+        except Gate5Error:
+            raise
+        except Exception as error:
+            # A runtime library may raise anything; whatever it is, what runs must run on.
+            raise EngineError(f"The engine of {release.id} does not run on this machine: {error}.") from error
 
 
 def _download(
@@ -182,30 +270,6 @@ def _download(
         left -= write_pieces(target, store.stream_blob(digest, left))
     write_atomically(folder / "entry.json", canonical.dumps(entry.to_dict()))
     write_atomically(folder / "manifest.json", data)
-
-
-def _prove(
-    folder: Path,
-    entry: ChannelEntry,
-    keys: Sequence[PublicKey],
-    load_engine: LoadEngine,
-    limits: Limits,
-) -> tuple[int, float]:
-    """Load the engine from the files on this disk and replay the golden inputs; (how many, largest difference)."""
-    release = read_manifest((folder / "manifest.json").read_bytes(), entry.release, keys)
-    missing = [name for name in (ENGINE, METADATA, GOLDEN) if name not in release.files]
-    if missing:
-        raise IntegrityError(f"The release {release.id} has no {missing[0]}, so that it cannot be proved here.")
-    blob, metadata, data = (_checked_file(folder, release, name) for name in (ENGINE, METADATA, GOLDEN))
-    golden = Golden.read(data, release.provenance, release.id)
-    limits.check(release, len(golden.obs), golden.tolerance)
-    try:
-        return len(golden.obs), golden.replay(load_engine(blob, dict(canonical.loads(metadata))))
-    except Gate5Error:
-        raise
-    except Exception as error:
-        # A runtime library may raise anything; whatever it is, what runs must run on.
-        raise EngineError(f"The engine of {release.id} does not run on this machine: {error}.") from error
 
 
 def _checked_file(folder: Path, release: Release, name: str) -> bytes:

@@ -88,6 +88,13 @@ class Backend(ABC):
     def load(self, blob: bytes, metadata: dict[str, Any], *, threads: int = 1) -> Engine:
         """Open a built engine in this thread; see ``gate5.engine.load``."""
 
+    def runs_on(self) -> tuple[str, dict[str, str]] | None:
+        """The device's name and the library's version, as a loaded engine would say them; nothing is loaded for it.
+
+        ``None``: only a loaded engine can say.
+        """
+        return None
+
     def timing_place(self) -> str | None:
         """The hardware and version whose timing caches a build here can use; ``None``: there is no such thing."""
         return None

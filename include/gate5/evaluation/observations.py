@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from gate5.checkpoint.controller import TorchController
+from gate5.checkpoint.signature import StatefulRows
 from gate5.errors import EvaluationError
 from gate5.plant.base import Controller, Float32, Plant
 
-__all__ = ["TorchController", "collect_observations"]
+__all__ = ["Rowed", "TorchController", "collect_observations"]
+
+
+class Rowed(Controller, Protocol):
+    """A policy or its engine: what it was given is in ``rows``, where it has a state or several inputs."""
+
+    rows: StatefulRows | None
 
 
 def collect_observations(
@@ -20,7 +28,7 @@ def collect_observations(
     *,
     episodes: int = 2,
     seed: int = 7_000,
-    policy: TorchController | None = None,
+    policy: Rowed | None = None,
 ) -> Float32:
     """Closed-loop observations, the same number from every scenario and controller, evenly spread over the episodes.
 
@@ -53,7 +61,7 @@ def collect_observations(
 
 
 def _episode_observations(
-    plant: Plant, controller: Controller, scenario: str, seeds: list[int], policy: TorchController | None
+    plant: Plant, controller: Controller, scenario: str, seeds: list[int], policy: Rowed | None
 ) -> Float32:
     obs = plant.reset(scenario, seeds)
     controller.reset(len(seeds))

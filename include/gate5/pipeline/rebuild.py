@@ -10,7 +10,8 @@ from gate5 import __version__, engine, provenance
 from gate5.checkpoint import Checkpoint, fetch, read
 from gate5.config.backends import BACKENDS
 from gate5.config.models import ReleaseConfig
-from gate5.edge.pull import ENGINE, METADATA
+from gate5.edge.proved import ENGINE
+from gate5.edge.pull import METADATA
 from gate5.edge.release_files import ReleaseFiles
 from gate5.engine.backends import backend
 from gate5.engine.precision import lower_body

@@ -176,6 +176,12 @@ class ONNXRuntime(Backend):
     def build(self, onnx: bytes, config: EngineConfig, *, timing_cache: bytes | None = None) -> BuiltEngine:
         return build(onnx, config)
 
+    def runs_on(self) -> tuple[str, dict[str, str]] | None:
+        try:
+            return cpu_name(), _versions()
+        except ImportError:
+            return None
+
     def load(self, blob: bytes, metadata: dict[str, Any], *, threads: int = 1) -> Engine:
         return ONNXRuntimeEngine(blob, metadata, threads)
 

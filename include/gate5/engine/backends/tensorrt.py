@@ -36,6 +36,16 @@ class TensorRT(Backend):
 
         return TensorRTExporter(config).build(onnx, timing_cache=timing_cache)
 
+    def runs_on(self) -> tuple[str, dict[str, str]] | None:
+        from gate5.engine.tensorrt import gpu
+
+        try:
+            import tensorrt
+        except ImportError:
+            return None
+        device = gpu.name()
+        return None if device is None else (device, {self.name: str(tensorrt.__version__)})
+
     def load(self, blob: bytes, metadata: dict[str, Any], *, threads: int = 1) -> Engine:
         from gate5.engine.tensorrt.runtime import TensorRTEngine
 

@@ -33,7 +33,7 @@ class TensorRTRTX(Backend):
     def elsewhere(self, metadata: dict[str, Any]) -> str | None:
         """That there is no GPU, or another one than the engine's targets."""
         from gate5.engine.tensorrt.gpu import Gpu
-        from gate5.engine.tensorrt_rtx.runtime import check_target
+        from gate5.engine.tensorrt_rtx.runtime import check_target, check_version
 
         try:
             gpu = Gpu()
@@ -41,9 +41,10 @@ class TensorRTRTX(Backend):
             targets = ", ".join(metadata.get("hardware", {}).get("targets", []))
             return f"The engine was built for {targets}, and this machine has no GPU ({error})"
         try:
+            check_target(metadata, gpu.identity())
             import tensorrt_rtx
 
-            check_target(metadata, gpu.identity(), str(tensorrt_rtx.__version__))
+            check_version(metadata, str(tensorrt_rtx.__version__))
         except (EngineError, ImportError) as error:
             return str(error)
         finally:
@@ -58,6 +59,16 @@ class TensorRTRTX(Backend):
         from gate5.engine.tensorrt_rtx.builder import build
 
         return build(onnx, config)
+
+    def runs_on(self) -> tuple[str, dict[str, str]] | None:
+        from gate5.engine.tensorrt import gpu
+
+        try:
+            import tensorrt_rtx
+        except ImportError:
+            return None
+        device = gpu.name()
+        return None if device is None else (device, {self.name: str(tensorrt_rtx.__version__)})
 
     def load(self, blob: bytes, metadata: dict[str, Any], *, threads: int = 1) -> Engine:
         from gate5.engine.tensorrt_rtx.runtime import TensorRTRTXEngine

@@ -63,6 +63,19 @@ class Gpu:
         }
 
 
+def name(ordinal: int = 0) -> str | None:
+    """The GPU's name, for which no context is made; ``None`` where there is no PyCUDA or no GPU."""
+    try:
+        import pycuda.driver as cuda
+    except ImportError:
+        return None
+    try:
+        cuda.init()
+        return str(cuda.Device(ordinal).name())
+    except cuda.Error:
+        return None
+
+
 def driver_version() -> str:
     """The NVIDIA driver's version; ``unknown`` where the system does not say (Jetson)."""
     try:
@@ -74,6 +87,12 @@ def driver_version() -> str:
         return found.group(1)
     rows = _query(("driver_version",))
     return rows["driver_version"] if rows else "unknown"
+
+
+def uuid() -> str | None:
+    """The first GPU's own id; ``None`` where the system does not say it (Jetson)."""
+    rows = _query(("uuid",))
+    return rows["uuid"] if rows else None
 
 
 def state() -> dict[str, Any]:

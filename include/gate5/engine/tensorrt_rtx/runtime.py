@@ -11,7 +11,7 @@ from typing import Any
 from gate5.engine.tensorrt import compat
 from gate5.engine.tensorrt.gpu import Gpu
 from gate5.engine.tensorrt.runtime import TensorRTEngine
-from gate5.engine.tensorrt_rtx.targets import named
+from gate5.engine.tensorrt_rtx.targets import KNOWN, named
 from gate5.errors import EngineError
 
 
@@ -32,13 +32,10 @@ class TensorRTRTXEngine(TensorRTEngine):
             EngineError: there is no GPU, it is none of the engine's targets, or TensorRT-RTX is another version or
                 finds the engine invalid here.
         """
-        try:
-            import tensorrt_rtx as trt
-        except ImportError as error:
-            raise EngineError(f"The engine needs TensorRT-RTX, which is not there ({error}).") from None
         gpu = Gpu()
         try:
-            check_target(metadata, gpu.identity(), str(trt.__version__))
+            check_target(metadata, gpu.identity())
+            trt = _library(metadata)
             with gpu:
                 _check_header(trt, blob)
                 return cls(trt, gpu, blob, metadata, path)
@@ -47,8 +44,8 @@ class TensorRTRTXEngine(TensorRTEngine):
             raise
 
 
-def check_target(metadata: dict[str, Any], here: dict[str, Any], version: str) -> None:
-    """Refuse an engine that was built for other GPUs or by another TensorRT-RTX.
+def check_target(metadata: dict[str, Any], here: dict[str, Any]) -> None:
+    """Refuse an engine that was built for other GPUs; the library is not asked, so it need not be there.
 
     Raises:
         EngineError: names both sides.
@@ -56,13 +53,31 @@ def check_target(metadata: dict[str, Any], here: dict[str, Any], version: str) -
     targets = list(metadata.get("hardware", {}).get("targets", []))
     own = named(str(here["compute_capability"]))
     if own not in targets:
+        remedy = f"build it with engine.targets: [{own}]" if own in KNOWN else "TensorRT-RTX does not support this GPU"
         raise EngineError(
             f"The engine was built for {', '.join(targets) or 'no GPU at all'}, but this is {here['gpu']} ({own}): "
-            f"build it with engine.targets: [{own}] if TensorRT-RTX supports that."
+            f"{remedy}."
         )
+
+
+def check_version(metadata: dict[str, Any], version: str) -> None:
+    """Refuse an engine that another TensorRT-RTX built.
+
+    Raises:
+        EngineError: names both sides.
+    """
     built = metadata.get("versions", {}).get("tensorrt_rtx")
     if built != version:
         raise EngineError(f"The engine was built by TensorRT-RTX {built}, here is {version}: build it again.")
+
+
+def _library(metadata: dict[str, Any]) -> Any:
+    try:
+        import tensorrt_rtx as trt
+    except ImportError as error:
+        raise EngineError(f"The engine needs TensorRT-RTX, which is not there ({error}).") from None
+    check_version(metadata, str(trt.__version__))
+    return trt
 
 
 def _check_header(trt: Any, blob: bytes) -> None:
