@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import secrets
 
-from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity
 from airflow.api_fastapi.common.db.common import SessionDep
-from airflow.api_fastapi.core_api.security import requires_access_dag, requires_access_view
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from gate5.errors import Gate5Error
 from gate5.workspace.address import find_run_workspace
 from gate5_plugin.pages import message_page, run_page, status_json
+from gate5_plugin.releases.routes import router
 from gate5_plugin.run import RunStatus
+from gate5_plugin.security import HEADERS, REPORT_POLICY, may_see_plugins, may_see_run, page_policy
 from gate5_plugin.status import OTHERS, find_run, report_in_store, run_status
 
-# The report runs its charts' scripts, but with an origin of its own (`sandbox` without `allow-same-origin`) and without
-# any network: nothing in it can act on Airflow with the reader's login.
-REPORT_POLICY = (
-    "sandbox allow-scripts allow-downloads; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-)
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
-
-app = FastAPI(
-    title="gate5",
-    docs_url=None,
-    redoc_url=None,
-    openapi_url=None,
-    dependencies=[Depends(requires_access_view(AccessView.PLUGINS))],
-)
-MAY_READ = [Depends(requires_access_dag("GET", DagAccessEntity.XCOM))]
+app = FastAPI(title="gate5", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(may_see_plugins)])
+app.include_router(router)
+MAY_READ = [Depends(may_see_run)]
 
 
 @app.get("/run/{dag_id}/{run_id}", dependencies=MAY_READ)
@@ -41,10 +28,7 @@ def run(request: Request, dag_id: str, run_id: str, session: SessionDep) -> HTML
     if isinstance(found, HTMLResponse):
         return found
     nonce = secrets.token_urlsafe(16)
-    policy = (
-        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
-        "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-    )
+    policy = page_policy(nonce)
     page = run_page(dag_id, run_id, found, _base(request), nonce)
     return HTMLResponse(page, headers={**HEADERS, "Content-Security-Policy": policy})
 

@@ -1,0 +1,1 @@
+"""The pages "Releases" in Airflow's navigation: channels, their history, releases, candidates."""

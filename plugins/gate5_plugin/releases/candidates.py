@@ -1,0 +1,63 @@
+"""The last runs of policy_release, and what became of each candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow.models.dagrun import DagRun
+from sqlalchemy import select
+
+from gate5.errors import Gate5Error
+from gate5_plugin.pages import headline
+from gate5_plugin.run import RunStatus
+from gate5_plugin.status import find_run, run_status
+
+DAG = "policy_release"
+LAST = 12
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A run and what became of it."""
+
+    dag_id: str
+    run_id: str
+    at: str | None
+    candidate: str | None
+    by: str | None
+    word: str
+    colour: str
+    reason: str | None
+
+
+def candidates(session: Any, limit: int = LAST) -> list[Candidate]:
+    """The last runs, newest first; one that cannot be read says so."""
+    asked = select(DagRun).where(DagRun.dag_id == DAG).order_by(DagRun.run_after.desc(), DagRun.id.desc()).limit(limit)
+    return [_candidate(session, run) for run in session.scalars(asked).all()]
+
+
+def _candidate(session: Any, run: Any) -> Candidate:
+    at = run.start_date.strftime("%Y-%m-%dT%H:%M:%SZ") if run.start_date else None
+    source, problem = (run.conf or {}).get("checkpoint"), None
+    status: RunStatus | None = None
+    try:
+        found = find_run(session, DAG, run.run_id)
+        resolved = found.value("resolve") if found else None
+        if isinstance(resolved, Mapping):
+            source = f"{resolved.get('source')} ({str(resolved.get('policy_sha256'))[:12]})"
+        status = run_status(session, DAG, run.run_id)
+    except Gate5Error as error:
+        problem = str(error)
+    word, colour, reason = _became(status, str(run.state))
+    text = None if source is None else str(source)
+    return Candidate(DAG, run.run_id, at, text, run.triggering_user_name, word, colour, problem or reason)
+
+
+def _became(status: RunStatus | None, state: str) -> tuple[str, str, str | None]:
+    if status is None or (status.outcome is None and not status.waits):
+        return state.upper(), "wait", None if status is None else headline(status)
+    if status.outcome is None:
+        return "WAITS FOR AN ANSWER", "warn", None
+    return status.outcome.word, status.outcome.colour, status.outcome.sentence

@@ -1,0 +1,95 @@
+"""Channels as the pages show them: their names, what is current, and one page of their history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gate5.config.models import ReleaseConfig
+from gate5.errors import Gate5Error
+from gate5.store.artifact_store import ArtifactStore
+from gate5.store.channel import MOVES, Log
+from gate5.store.entry import ChannelEntry, is_entry_name
+from gate5_plugin.sources import log_of
+
+#: Entries on one page of a channel's history.
+PAGE = 25
+
+
+@dataclass(frozen=True)
+class Line:
+    """A channel in the list: its newest entry, and the entry that made the current release the current one."""
+
+    name: str
+    newest: ChannelEntry | None = None
+    since: ChannelEntry | None = None
+    verified: bool = True
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class History:
+    """One page of a channel's log, newest first; ``older``: the number to ask for the next page with."""
+
+    line: Line
+    entries: Sequence[ChannelEntry]
+    older: int | None
+    newer: int | None
+
+
+def names(store: ArtifactStore, config: ReleaseConfig) -> list[str]:
+    """The configuration's own channel, then every other that has an entry or is named there.
+
+    Raises:
+        Gate5Error: the store cannot be read.
+    """
+    found = {name.split("/")[1] for name in store.backend.list("channels/") if is_entry_name(name)}
+    first = config.release.channel
+    return [first, *sorted({*found, *config.channels} - {first})]
+
+
+def lines(store: ArtifactStore, config: ReleaseConfig) -> list[Line]:
+    """All channels; one whose log cannot be read or trusted says so, and the others stand."""
+    return [line(store, name) for name in names(store, config)]
+
+
+def line(store: ArtifactStore, name: str) -> Line:
+    """One channel."""
+    try:
+        log = log_of(store, name)
+        return _line(log, name)
+    except Gate5Error as error:
+        return Line(name, problem=str(error))
+
+
+def _line(log: Log, name: str) -> Line:
+    newest = log.newest()
+    since = log.at(newest.since) if newest is not None and newest.since else None
+    return Line(name, newest, since, log.ring is not None)
+
+
+def history(store: ArtifactStore, name: str, before: int | None = None) -> History:
+    """A page of a channel's history: the newest entries, or those before a number.
+
+    Raises:
+        Gate5Error: the log cannot be read or trusted.
+    """
+    log = log_of(store, name)
+    found = _line(log, name)
+    if found.newest is None:
+        return History(found, (), None, None)
+    top = found.newest.sequence if before is None else max(0, min(found.newest.sequence, before - 1))
+    bottom = max(1, top - PAGE + 1)
+    entries = [log.at(number) for number in range(top, bottom - 1, -1)]
+    newer = None if top >= found.newest.sequence else min(found.newest.sequence, top + PAGE) + 1
+    return History(found, entries, bottom if bottom > 1 else None, newer)
+
+
+def moves(entries: Sequence[ChannelEntry]) -> list[ChannelEntry]:
+    """The entries that put a release there."""
+    return [entry for entry in entries if entry.kind in MOVES]
+
+
+def before(store: ArtifactStore, name: str, entry: ChannelEntry) -> str | None:
+    """The release that was current before an entry; ``None``: it was the first."""
+    return log_of(store, name).at(entry.sequence - 1).release or None if entry.sequence > 1 else None

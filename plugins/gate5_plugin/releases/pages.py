@@ -1,0 +1,145 @@
+"""The list of channels, and a channel's page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gate5.report.html import Markup, code, table, tag
+from gate5.store.entry import ChannelEntry
+from gate5_plugin.releases.candidates import Candidate
+from gate5_plugin.releases.channels import History, Line, moves
+from gate5_plugin.releases.facts import Facts
+from gate5_plugin.releases.layout import Site, buttons, day, outer, page, problem, release_link, run_link, tiles
+from gate5_plugin.releases.trends import charts
+
+#: What an entry's kind is called.
+KINDS: Mapping[str, str] = {
+    "promote": "promoted", "rollback": "rolled back to", "hold": "held", "lift": "hold lifted", "keys": "keys changed",
+}  # fmt: skip
+#: The same of the entry that put the current release there, in a sentence.
+_PUT = {"promote": "released by ", "rollback": "put back (rollback) by "}
+_UNVERIFIED = (
+    "The signatures of this log are not verified here: this machine has no public key (*.pub) beside store.signing_key."
+)
+
+
+def index(
+    site: Site,
+    where: str,
+    lines: Sequence[Line],
+    known: Mapping[str, Facts],
+    candidates: Sequence[Candidate],
+    trouble: Sequence[str],
+    nonce: str,
+) -> str:
+    """The first page: every channel with what is current, then the last candidates.
+
+    Args:
+        where: the store's address.
+        trouble: what could not be read, one sentence each.
+    """
+    body: list[object] = [tag("p", "Channels of the store ", code(where), class_="soft")] if where else []
+    body += [problem(text) for text in trouble]
+    body += [_channel(site, line, known) for line in lines]
+    body.append(_candidates(site, candidates))
+    return page(site, "Releases", [("Releases", None)], body, nonce)
+
+
+def channel(site: Site, name: str, found: History, known: Mapping[str, Facts], nonce: str) -> str:
+    """A channel: what is current and why, its history, and how the numbers went."""
+    line = found.line
+    body: list[object] = [_current(site, line, known)]
+    if line.newest is not None:
+        history = [tag("h2", "History"), _history(site, name, found), _pager(site, name, found)]
+        body.append(tag("section", history, id="history"))
+        drawn = charts(moves(found.entries), known)
+        told = "Over the releases of the history above; one that came back is there twice."
+        inner = drawn or tag("p", "With two releases and more their numbers are drawn here.", class_="soft")
+        body.append(tag("section", tag("h2", "Trends"), tag("p", told, class_="soft") if drawn else "", inner))
+    return page(site, f"Channel {name}", [("Releases", site.releases()), (name, None)], body, nonce)
+
+
+def _channel(site: Site, line: Line, known: Mapping[str, Facts]) -> Markup:
+    heading = tag("h2", tag("a", line.name, href=site.releases(line.name)))
+    return tag("section", heading, _what(site, line, known), class_="channel")
+
+
+def _current(site: Site, line: Line, known: Mapping[str, Facts]) -> Markup:
+    release = line.newest.release if line.newest else ""
+    acts = buttons(site, line.name, release, ("rollback", "promote", "hold"), current=True) if release else None
+    return tag("section", tag("h2", "In charge now"), _what(site, line, known), acts, id="current")
+
+
+def _what(site: Site, line: Line, known: Mapping[str, Facts]) -> list[object]:
+    """Release, since when, by whom, why, and the key numbers."""
+    if line.problem:
+        return [tag("p", line.problem, class_="note", role="alert")]
+    if line.newest is None or not line.newest.release:
+        return [tag("p", "Nothing was released here yet.", class_="soft")]
+    entry = line.since or line.newest
+    why = [" Reason: ", tag("b", entry.reason), "."] if entry.reason else []
+    run = run_link(site, entry)
+    return [
+        tag("p", release_link(site, line.name, line.newest.release), ", ", _PUT.get(entry.kind, f"{entry.kind} by "), tag("b", entry.by), " on ", day(entry.at), ".", why, [" Run: ", run, "."] if run != "–" else ""),
+        tiles(known.get(line.newest.release)),
+        None if line.verified else tag("p", _UNVERIFIED, class_="note"),
+    ]  # fmt: skip
+
+
+def _history(site: Site, name: str, found: History) -> Markup:
+    header = ("entry", "when", "what", "release", "by", "reason", "run")
+    since = found.line.newest.since if found.line.newest else 0
+    return _table(header, [(_entry(site, name, entry), entry.sequence == since) for entry in found.entries])
+
+
+def _entry(site: Site, name: str, entry: ChannelEntry) -> list[object]:
+    kind = tag("span", KINDS.get(entry.kind, entry.kind), class_=f"kind {_class(entry.kind)}")
+    return [
+        str(entry.sequence),
+        day(entry.at),
+        kind,
+        release_link(site, name, entry.release),
+        entry.by,
+        entry.reason or "–",
+        run_link(site, entry),
+    ]
+
+
+def _table(header: Sequence[str], rows: Sequence[tuple[Sequence[object], bool]]) -> Markup:
+    """A table whose marked row is what is in charge now."""
+    head = tag("tr", [tag("th", cell, scope="col") for cell in header])
+    body = [tag("tr", [tag("td", cell) for cell in row], class_="now" if now else None) for row, now in rows]
+    inner = tag("table", tag("thead", head), tag("tbody", body))
+    return tag("div", inner, class_="scroll", tabindex=0, role="region", aria_label="History")
+
+
+def _pager(site: Site, name: str, found: History) -> Markup | None:
+    steps = []
+    if found.newer is not None:
+        steps.append(tag("a", "Newer", href=site.releases(name, before=found.newer), rel="prev"))
+    if found.older is not None:
+        steps.append(tag("a", "Older", href=site.releases(name, before=found.older), rel="next"))
+    return tag("p", steps, class_="pager") if steps else None
+
+
+def _candidates(site: Site, candidates: Sequence[Candidate]) -> Markup:
+    if not candidates:
+        inner = tag("p", "No run of policy_release yet.", class_="soft")
+    else:
+        rows = [
+            [
+                outer(one.run_id, site.run(one.dag_id, one.run_id)),
+                day(one.at),
+                one.candidate or "–",
+                one.by or "–",
+                tag("span", one.word, class_=f"tag {one.colour}"),
+                one.reason or "–",
+            ]
+            for one in candidates
+        ]
+        inner = table(("run", "started", "candidate", "started by", "what became of it", "first reason"), rows)
+    return tag("section", tag("h2", "Last candidates"), inner, id="candidates")
+
+
+def _class(kind: str) -> str:
+    return kind if kind in KINDS else "other"
