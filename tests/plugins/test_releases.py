@@ -1,4 +1,4 @@
-"""The pages "Releases" on a real store: what is in charge, why, what was before; nothing acts, nothing becomes markup."""
+"""The pages "Releases" on a real store: what is in charge, why, what was before; no GET acts, no name is markup."""
 
 from __future__ import annotations
 

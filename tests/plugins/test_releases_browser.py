@@ -132,7 +132,7 @@ def test_every_page_fits_and_axe_finds_no_serious_fault(
 def test_from_the_first_page_to_a_rollback_with_the_keyboard_alone(
     browser: Any, address: str, stock: Any, api: Api
 ) -> None:
-    page, trouble = opened(browser, 1280, "light")
+    page, _ = opened(browser, 1280, "light")
     page.goto(f"{address}/gate5/releases")
 
     def tab_to(name: str) -> None:
@@ -188,7 +188,7 @@ def test_within_airflow_the_page_follows_its_theme_and_links_leave_the_frame(
     browser: Any, address: str, tmp_path: Path
 ) -> None:
     """Airflow shows the page in a frame that may not navigate its parent; the theme is a class of the parent's root."""
-    page, trouble = opened(browser, 1280, "light")
+    page, _ = opened(browser, 1280, "light")
     page.goto(f"{address}/gate5/releases")
     frame = "<iframe sandbox='allow-scripts allow-same-origin allow-forms allow-downloads' src='/gate5/releases' " \
             "style='width:100%;height:800px' title='Releases'></iframe>"  # fmt: skip

@@ -99,7 +99,7 @@ def application(
     from gate5_plugin.sources import opened
 
     app = plugin.app
-    answers = {
+    answers: dict[Any, Any] = {
         security.may_see_plugins: lambda: None,
         security.may_see_releases: lambda: None,
         security.acts: lambda: dict(may or {}),

@@ -80,7 +80,8 @@ def _what(site: Site, line: Line, known: Mapping[str, Facts]) -> list[object]:
     why = [" Reason: ", tag("b", entry.reason), "."] if entry.reason else []
     run = run_link(site, entry)
     return [
-        tag("p", release_link(site, line.name, line.newest.release), ", ", _PUT.get(entry.kind, f"{entry.kind} by "), tag("b", entry.by), " on ", day(entry.at), ".", why, [" Run: ", run, "."] if run != "–" else ""),
+        tag("p", release_link(site, line.name, line.newest.release), ", ", _PUT.get(entry.kind, f"{entry.kind} by "),
+            tag("b", entry.by), " on ", day(entry.at), ".", why, [" Run: ", run, "."] if run != "–" else ""),
         tiles(known.get(line.newest.release)),
         None if line.verified else tag("p", _UNVERIFIED, class_="note"),
     ]  # fmt: skip

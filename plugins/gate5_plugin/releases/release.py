@@ -34,7 +34,8 @@ def release(
     verbs = ("rollback", "promote", "hold", "lift")
     body: list[object] = [
         tag("section", _standing(channel, shown.id, standing), _why(site, put), tiles(shown),
-            buttons(site, channel, shown.id, verbs, current=current), class_=f"banner {_colour(standing)}", id="standing"),
+            buttons(site, channel, shown.id, verbs, current=current), class_=f"banner {_colour(standing)}",
+            id="standing"),
         _notes("Advisory checks not met", shown.advice),
         _notes("Checks that passed with less than 10 % to spare", shown.close),
         _difference(site, channel, shown, before),

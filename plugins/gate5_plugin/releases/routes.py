@@ -15,6 +15,8 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from gate5.config.models import ReleaseConfig
 from gate5.errors import Gate5Error, StoreInputError
 from gate5.store.artifact_store import ArtifactStore
+from gate5.store.channel import MOVES
+from gate5.store.entry import ChannelEntry
 from gate5.store.manifest import manifest_name
 from gate5.store.standing import Standing, standing
 from gate5_plugin.releases import act, channels, pages, release
@@ -157,8 +159,8 @@ def _standing(store: ArtifactStore, channel: str, release_id: str) -> Standing |
     return standing(log, release_id, first or 1)
 
 
-def _puts(entry: channels.ChannelEntry, release_id: str) -> bool:
-    return entry.release == release_id and entry.kind in channels.MOVES
+def _puts(entry: ChannelEntry, release_id: str) -> bool:
+    return entry.release == release_id and entry.kind in MOVES
 
 
 def _pieces(found: Source, release_id: str, name: str) -> Iterator[bytes]:
