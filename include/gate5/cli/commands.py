@@ -356,6 +356,7 @@ COMMANDS: tuple[Command, ...] = (
         "inspect", "what a checkpoint is, and whether and how it can be released", _inspect, _add_checkpoint, CONFIG
     ),
     Command("run", "put the pulled release in charge of a plant (edge)", plant.run, plant.add_run, NOTHING),
+    Command("flight", "make a page of a flight recorder file (edge)", plant.flight, plant.add_flight, NOTHING),
     Command("doctor", "what this machine has, what it lacks and how to get it", _doctor, needs=CONFIG),
     Command("keygen", "make a signing key", _keygen, _add_keygen, CONFIG),
     Command("keys", "which keys may sign, until when and where; what a channel demands", _keys, _add_keys, CONFIG),

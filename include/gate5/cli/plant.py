@@ -30,6 +30,45 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     orders.add_argument("--give-back", metavar="WHY", help="tell the running one: the policy may drive again")
 
 
+def add_flight(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``gate5 flight``."""
+    parser.add_argument("file", metavar="FILE", help="flight-*.mcap of a plant's folder")
+    parser.add_argument("--out", metavar="PAGE.html", help="default: FILE with .html")
+    parser.add_argument("--last", type=float, metavar="MINUTES", help="only the end of it")
+
+
+def flight(arguments: argparse.Namespace) -> tuple[Outcome, int]:
+    """``gate5 flight``: a page of what the flight recorder kept."""
+    from gate5.edge.runtime.record.reader import read_flight
+    from gate5.io.files import write_atomically
+    from gate5.report.flight import render
+
+    source = Path(arguments.file).absolute()
+    if arguments.last is not None and not arguments.last > 0:
+        raise ConfigError(f"--last {arguments.last:g} must be above 0 minutes.")
+    found = read_flight(source)
+    target = Path(arguments.out).absolute() if arguments.out else source.with_suffix(".html")
+    if not target.parent.is_dir():
+        raise ConfigError(f"--out {target}: there is no folder {target.parent}; make it first.")
+    write_atomically(target, render(found, arguments.last).encode())
+    return Page(str(target), len(found.periods), found.hello.release, found.whole), 0
+
+
+class Page:
+    """A page that was written."""
+
+    def __init__(self, path: str, periods: int, release: str, whole: bool) -> None:
+        self.path, self.periods, self.release, self.whole = path, periods, release, whole
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    def line(self) -> str:
+        """For a person."""
+        end = "" if self.whole else "; the file was not closed"
+        return f"{self.path}: {self.periods} periods of {self.release}{end}"
+
+
 def run(arguments: argparse.Namespace) -> tuple[Outcome, int]:
     """``gate5 run``: control until the plant ends or a signal says stop."""
     from gate5.config.run import RunConfig

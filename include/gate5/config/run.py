@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from gate5.config.evaluation import BaselineConfig
 from gate5.config.section import Section
@@ -50,6 +50,28 @@ class EngineProcessConfig(Section):
     hung_periods: int = Field(5, ge=1, description="answers missed in a row before it counts as hung and is ended")
 
 
+class FlightConfig(Section):
+    """The flight recorder."""
+
+    record: bool | None = Field(None, description="null: where mcap is installed")
+    folder: str | None = Field(None, description="null: flight in the plant's folder")
+    file_mb: int = Field(64, ge=1, description="size of a file, in MB")
+    total_mb: int = Field(1024, ge=2, description="of all files together; the oldest are removed")
+
+    @model_validator(mode="after")
+    def _room(self) -> FlightConfig:
+        if self.total_mb < 2 * self.file_mb:
+            raise ValueError(f"total_mb {self.total_mb} must hold two files of file_mb {self.file_mb}")
+        return self
+
+
+class MetricsConfig(Section):
+    """Prometheus metrics and /healthz over HTTP."""
+
+    address: str = Field("127.0.0.1", description="where to listen")
+    port: int | None = Field(None, ge=1, le=65535, description="null: nowhere")
+
+
 class RunConfig(Section):
     """All of it."""
 
@@ -63,6 +85,8 @@ class RunConfig(Section):
     hand_over: HandOverConfig = Field(default_factory=HandOverConfig)
     binding: BindingConfig = Field(default_factory=BindingConfig)
     engine: EngineProcessConfig = Field(default_factory=EngineProcessConfig)
+    flight: FlightConfig = Field(default_factory=FlightConfig)
+    metrics: MetricsConfig = Field(default_factory=MetricsConfig)
 
     @classmethod
     def load(cls, path: str | Path | None, overrides: dict[str, Any] | None = None) -> RunConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 
@@ -52,13 +53,18 @@ def render(workspace: Workspace) -> str:
     # Last, so that it can name every artifact that a section found unreadable.
     body = [assessment.section(artifacts), verdict.banner(artifacts), *sections]
     links = tag("nav", tag("div", [tag("a", text, href=f"#{name}") for name, text in _CONTENTS]), aria_label="Contents")
-    page = tag("html", _head(artifacts), tag("body", links, tag("main", body), _script()), lang="en")
+    policy = str((artifacts.checkpoint or {}).get("policy_sha256") or "")[:12]
+    title = " · ".join(part for part in ("Gate 5", verdict.verdict_title(artifacts.gate), policy) if part)
+    return document(title, body, links)
+
+
+def document(title: str, body: Sequence[Markup], links: Markup | None = None) -> str:
+    """A whole page around a body, with styles and script inside it."""
+    page = tag("html", _head(title), tag("body", links, tag("main", list(body)), _script()), lang="en")
     return f"<!DOCTYPE html>\n{page}\n"
 
 
-def _head(artifacts: Artifacts) -> Markup:
-    policy = str((artifacts.checkpoint or {}).get("policy_sha256") or "")[:12]
-    title = " · ".join(part for part in ("Gate 5", verdict.verdict_title(artifacts.gate), policy) if part)
+def _head(title: str) -> Markup:
     return tag(
         "head",
         tag("meta", charset="utf-8"),

@@ -66,6 +66,7 @@ class Decision:
         inference_ns: in the engine process.
         overhead_ns: everything but the wait for the engine.
         waited_ns: for the engine's answer.
+        missed: the period began late.
     """
 
     action: Float32
@@ -79,3 +80,4 @@ class Decision:
     inference_ns: int = 0
     overhead_ns: int = 0
     waited_ns: int = 0
+    missed: bool = False

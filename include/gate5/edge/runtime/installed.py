@@ -28,6 +28,7 @@ class Installed:
 
     Attributes:
         id: of the release.
+        channel: that it was pulled from.
         folder: ``.../releases/ID.xxxxxx`` (not the link ``current``, which may move).
         files: name to SHA-256, as signed.
         provenance: as signed.
@@ -38,6 +39,7 @@ class Installed:
     """
 
     id: str
+    channel: str
     folder: Path
     files: Mapping[str, str]
     provenance: Mapping[str, Any]
@@ -90,7 +92,8 @@ def read_installed(root: Path, keys: Sequence[PublicKey], link: str = "current")
         raise IntegrityError(f"The release {release.id} has no {ENGINE}: pull another.")
     config = ReleaseConfig.parse(plain, f"the configuration of {release.id}")
     plant = open_plant(config.plant)
-    found = Installed(release.id, folder, release.files, release.provenance, config, plant, bounds, *sizes)
+    channel = str(entry.get("channel", ""))
+    found = Installed(release.id, channel, folder, release.files, release.provenance, config, plant, bounds, *sizes)
     _check_sizes(found)
     return found
 

@@ -110,13 +110,14 @@ def drive(
     """
     tally = Tally()
     period = runtime.period_s / speed
-    due = time.monotonic()
+    due, late = time.monotonic(), False
     while (periods is None or tally.periods < periods) and not stop():
         reading = binding.read()
         if reading.ends:
             break
         decision = runtime.step(reading)
         binding.write(decision.action)
+        decision.missed, late = late, False
         tally.add(decision, runtime.margins.margins)
         for observer in observers:
             with contextlib.suppress(Exception):  # whatever watches must not end the control of a plant
@@ -130,6 +131,7 @@ def drive(
             time.sleep(left)
         elif left < -period or period < -left:
             tally.missed += 1
+            late = True
             due = time.monotonic()  # the plant's clock goes on: do not catch up with a burst
         else:
             tally.missed += 1

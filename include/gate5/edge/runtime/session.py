@@ -21,7 +21,9 @@ from gate5.edge.runtime.engine_link import EngineLink
 from gate5.edge.runtime.installed import read_installed
 from gate5.edge.runtime.launcher import Launcher
 from gate5.edge.runtime.loop import Observer, Tally, drive
+from gate5.edge.runtime.notify import Notifier
 from gate5.edge.runtime.orders import Orders
+from gate5.edge.runtime.record.link import RecordLink, recording_order
 from gate5.edge.runtime.supervisor import PolicyRuntime
 from gate5.errors import ConfigError, EngineError, StoreError
 from gate5.io.paths import resolve_path
@@ -93,6 +95,13 @@ class Session:
             self.runtime = PolicyRuntime(self.release, self.link, config)
             self.orders = Orders(root)
             self._open.callback(self.orders.close)
+            self.notifier = Notifier()
+            self._open.callback(self.notifier.close)
+            told = recording_order(config, root, say)
+            self.records = None
+            if told is not None:
+                self.records = RecordLink(told, self.launcher, self.runtime, self.release.channel, say)
+                self._open.callback(self.records.close)
         except BaseException:
             self._open.close()
             raise
@@ -128,7 +137,8 @@ class Session:
         """Control the plant until it ends or ``stop`` says so."""
         tally = drive(
             self.runtime, self.binding, speed=speed, periods=periods, stop=stop,
-            observers=(self._tell, *observers), between=self._between,
+            observers=(self._tell, *([self.records] if self.records else []), self.notifier, *observers),
+            between=self._between,
         )  # fmt: skip
         return self.result(tally)
 
@@ -138,6 +148,8 @@ class Session:
         return RunResult(self.runtime.release.id, self.config.mode, tally.to_dict(self.runtime.margins.names), episodes)
 
     def _between(self) -> None:
+        if self.records is not None:
+            self.records.listen()
         for order in self.orders.take():
             if order.kind == "hand_over":
                 self.runtime.hand_over(order.text)
