@@ -38,6 +38,7 @@ def resolve(inlet_events: Any = None) -> dict[str, Any]:
     store that cannot be used ends the run here, and not after an hour of evaluation.
     """
     from gate5.pipeline import promote, stages
+    from gate5.pipeline.candidate import refuse_held_run
     from gate5_dag.candidate import find_candidate
     from gate5_dag.credentials import store_credentials
     from gate5_dag.origin import note_origin
@@ -52,6 +53,8 @@ def resolve(inlet_events: Any = None) -> dict[str, Any]:
         note_origin(run_workspace())
         result = stages.resolve(run_workspace(), config, candidate.source)
         candidate.check(result.policy_sha256, result.vecnormalize_sha256)
+        with store_credentials(config):
+            refuse_held_run(run_workspace(), config)
     log.info("%s", result.line())
     return result.to_dict()
 
@@ -199,9 +202,10 @@ def promote() -> dict[str, Any]:
 def reject() -> None:
     """Record why the candidate is not released, and fail: a refusal is never a green run."""
     from gate5.pipeline import promote
+    from gate5_dag.credentials import at_the_store
     from gate5_dag.tasks import perform, refresh_report, refusal
 
-    reasons = perform(promote.reject, **refusal())["reasons"]
+    reasons = perform(at_the_store(promote.reject), **refusal())["reasons"]
     refresh_report()
     get_current_context()["ti"].xcom_push(key="reasons", value=reasons)
     raise AirflowFailException("Not released: " + "; ".join(reasons))

@@ -2,7 +2,8 @@
 
 ``Gate5Error`` is the root. An ``InputError`` is the caller's to put right (exit code 2): its text is one sentence that
 names the value and the way out. An ``OperationError`` is something that broke while gate5 worked (exit code 3):
-there is no verdict. A policy that fails Gate 5 is not an error but a verdict (exit code 1) and has no exception.
+there is no verdict. A policy that fails Gate 5 is not an error but a verdict (exit code 1) and has no exception. A
+``RefusedError`` is a channel's no (exit code 1 too): the policy is held, or the channel is frozen.
 """
 
 from __future__ import annotations
@@ -18,6 +19,12 @@ class InputError(Gate5Error):
     """What the caller gave is wrong; the text says what, with the value, and how to put it right."""
 
     exit_code = 2
+
+
+class RefusedError(Gate5Error):
+    """A channel does not take this policy, or nothing at present; the text says who decided that, and why."""
+
+    exit_code = 1
 
 
 class ConfigError(InputError):

@@ -17,7 +17,8 @@ def test_rejected_by_a_person_is_a_failed_run_with_the_name(site: Site, refused:
     outcome = site.outcome(refused)
     assert outcome.code == 1
     assert any("ada answered Reject" in line for line in outcome.lines)
-    assert site.channel(refused) == []
+    (entry,) = site.channel(refused)
+    assert (entry["kind"], entry["by"], entry["release"]) == ("hold", "ada", ""), "held until a person lifts it"
 
 
 def test_silence_is_a_rejection(site: Site, runs: Runs) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gate5.errors import Gate5Error, IntegrityError, StoreInputError
+from gate5.errors import Gate5Error, IntegrityError, RefusedError, StoreInputError
 from gate5.store import ArtifactStore, current, history, keygen, load_public_keys, promote, publish, rollback
 from gate5.store.approvals import approve
 from gate5.store.channel import Log, next_entry
@@ -158,8 +158,9 @@ def test_two_of_three(site: Site) -> None:
 def test_a_frozen_channel(site: Site) -> None:
     site.promote(site.old, 1)
     demand(site.old, "production", {"freeze": "outage of unit 2"}, by="me", reason="outage")
-    with pytest.raises(StoreInputError, match=r"frozen \(outage of unit 2\)"):
+    with pytest.raises(RefusedError, match=r"frozen \(outage of unit 2\)") as refused:
         site.promote(site.old, 2)
+    assert refused.value.exit_code == 1
     demand(site.old, "production", {}, by="me", reason="over")
     site.promote(site.old, 2)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gate5.checkpoint.archive import open_archive
 from gate5.checkpoint.fetch import CheckpointFiles, fetch
+from gate5.checkpoint.identity import function_sha256
 from gate5.checkpoint.layout import understand
 from gate5.checkpoint.looks import looks_normalised
 from gate5.checkpoint.module import build_module, frame_shape, signature_of
@@ -57,6 +58,11 @@ class Checkpoint:
     def signature(self) -> Signature:
         """What ``module`` takes and gives."""
         return signature_of(self.policy)
+
+    @cached_property
+    def function_sha256(self) -> str:
+        """What it computes, as one hash."""
+        return function_sha256(self.policy, self.normaliser)
 
     @cached_property
     def network(self) -> Any:
@@ -134,6 +140,7 @@ class Checkpoint:
             "action_high": [number(value) for value in policy.high],
             "policy_sha256": self.policy_sha256,
             "vecnormalize_sha256": self.vecnormalize_sha256,
+            "function_sha256": self.function_sha256,
             "statistics": self.statistics,
             "normaliser": None
             if normaliser is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from gate5.cli import plant, prove, rebuild
+from gate5.cli import holds, plant, prove, rebuild
 from gate5.cli.results import Judged, NewKey, Outcome, Several, Trained
 from gate5.config.models import ReleaseConfig
 from gate5.config.quick import QUICK
@@ -111,10 +112,19 @@ def _gate(arguments: argparse.Namespace) -> Done:
 
 
 def _promote(arguments: argparse.Namespace) -> Done:
-    from gate5.pipeline import promote
+    from gate5.pipeline import approval, promote
 
     workspace = open_workspace(from_here(arguments.workspace))
-    return promote.promote(workspace, _run_config(workspace, arguments), approved_by=arguments.approved_by), 0
+    config = _run_config(workspace, arguments)
+    if arguments.approved_by:
+        approval.record(workspace, **_approval(arguments))
+    return promote.promote(workspace, config, approved_by=arguments.approved_by), 0
+
+
+def _approval(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Who approves, who started this and what they say; on a command line the login has started it."""
+    starter = arguments.started_by or getpass.getuser()
+    return {"approved_by": arguments.approved_by, "started_by": starter, "comment": arguments.comment}
 
 
 def _release(arguments: argparse.Namespace) -> Done:
@@ -125,7 +135,7 @@ def _release(arguments: argparse.Namespace) -> Done:
         from_here(arguments.checkpoint),
         load_config(arguments, QUICK if arguments.quick else None),
         workspace=arguments.workspace and from_here(arguments.workspace),
-        approved_by=arguments.approved_by,
+        **_approval(arguments),
         progress=progress,
     )
     return result, result.exit_code
@@ -168,9 +178,16 @@ def _rebuild(arguments: argparse.Namespace) -> Done:
 def _rollback(arguments: argparse.Namespace) -> Done:
     from gate5.cli import store
 
-    return store.rollback(
-        load_config(arguments), arguments.channel, to=arguments.to, by=arguments.by, reason=arguments.reason
-    ), 0
+    said = {"by": arguments.by, "reason": arguments.reason, "hold": not arguments.no_hold}
+    return store.rollback(load_config(arguments), arguments.channel, to=arguments.to, **said), 0
+
+
+def _hold(arguments: argparse.Namespace) -> Done:
+    return holds.hold(load_config(arguments), arguments), 0
+
+
+def _release_hold(arguments: argparse.Namespace) -> Done:
+    return holds.release_hold(load_config(arguments), arguments), 0
 
 
 def _pull(arguments: argparse.Namespace) -> Done:
@@ -268,6 +285,8 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 
 def _add_approval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--approved-by", metavar="NAME", help="who approves, where release.approval is required")
+    parser.add_argument("--started-by", metavar="NAME", help="who started this (default: the login)")
+    parser.add_argument("--comment", metavar="TEXT", help="the approver's, kept in the signed entry")
 
 
 def _add_scenario(parser: argparse.ArgumentParser) -> None:
@@ -287,8 +306,8 @@ def _add_history(parser: argparse.ArgumentParser) -> None:
 def _add_rollback(parser: argparse.ArgumentParser) -> None:
     _add_channel(parser)
     parser.add_argument("--to", metavar="RELEASE", help="release id (default: the one before the current)")
-    parser.add_argument("--by", required=True, metavar="NAME", help="who rolls back")
-    parser.add_argument("--reason", required=True, help="why")
+    holds.add_who_and_why(parser)
+    parser.add_argument("--no-hold", action="store_true", help="what is taken out may come back by itself")
 
 
 def _add_pull(parser: argparse.ArgumentParser) -> None:
@@ -350,6 +369,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("history", "a channel's releases, newest first", _history, _add_history, CONFIG),
     Command("rebuild", "make a release's graph and engine again: the same?", _rebuild, rebuild.configure, CONFIG),
     Command("rollback", "put an earlier release back", _rollback, _add_rollback, CONFIG),
+    Command("hold", "keep a policy off a channel; without a NAME: what is held", _hold, holds.add_hold, CONFIG),
+    Command("release-hold", "let a held policy in again", _release_hold, holds.add_release_hold, CONFIG),
     Command("pull", "fetch, check and switch to a channel's release (edge)", _pull, _add_pull, CONFIG),
     Command("prove", "measure the pulled engine on this device and sign it (edge)", _prove, prove.configure, CONFIG),
     Command(

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 from gate5.gate.report import GateReport
 from gate5.pipeline.results import StageResult
-from gate5.store import ChannelEntry
+from gate5.store import ChannelEntry, Hold
+
+UNVERIFIED = "NOT VERIFIED: no key was given, so that anybody may have written this; give --trust KEY.pub."
 
 
 class Outcome(Protocol):
@@ -70,8 +72,27 @@ class History:
             return f"Nothing was ever promoted on the channel {self.channel} of {self.store}."
         lines = [f"{e.sequence:>4}  {e.at}  {e.kind:<8}  {e.release}  by {e.by}" for e in self.entries]
         if not self.verified:
-            lines.append("NOT VERIFIED: no key was given, so that anybody may have written this; give --trust KEY.pub.")
+            lines.append(UNVERIFIED)
         return "\n".join([*lines, *(f"no entry, and read by nobody: {name}" for name in self.strays)])
+
+
+@dataclass(frozen=True)
+class Holds:
+    """What a channel does not take until a person lifts it."""
+
+    channel: str
+    store: str
+    holds: Sequence[Hold]
+    verified: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        found = {"channel": self.channel, "store": self.store, "holds": [hold.to_dict() for hold in self.holds]}
+        return {**found, "verified": self.verified, "text": self.line()}
+
+    def line(self) -> str:
+        lines = [f"{hold.identities[0][:16]}  {hold.sentence()}" for hold in self.holds]
+        lines = lines or [f"Nothing is held on the channel {self.channel} of {self.store}."]
+        return "\n".join([*lines, *([] if self.verified else [UNVERIFIED])])
 
 
 @dataclass(frozen=True)

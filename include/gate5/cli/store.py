@@ -37,10 +37,12 @@ def history(
     return History(name, opened.uri, entries, keys is not None, strays(opened, name) if verify else ())
 
 
-def rollback(config: ReleaseConfig, channel: str | None, *, to: str | None, by: str, reason: str) -> store.Promotion:
-    """Put an earlier release back; ``to=None``: the one before the current."""
+def rollback(
+    config: ReleaseConfig, channel: str | None, *, to: str | None, by: str, reason: str, hold: bool = True
+) -> store.Promotion:
+    """Put an earlier release back, and hold what it takes out; ``to=None``: the one before the current."""
     opened = store.open_store(config.store)
-    return store.rollback(opened, channel or config.release.channel, to, by=by, reason=reason)
+    return store.rollback(opened, channel or config.release.channel, to, by=by, reason=reason, hold=hold)
 
 
 def pull(

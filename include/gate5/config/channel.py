@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from gate5.config.backends import BackendName
 from gate5.config.gate import RuleConfig
@@ -34,6 +36,13 @@ class ReleaseSection(Section):
     approval_timeout_hours: float = Field(24.0, gt=0, description="after this long without an answer: rejected")
 
 
+class FreezeConfig(Section):
+    """A time in which nothing is promoted on a channel."""
+
+    reason: str = Field(min_length=1, description="why; it is shown to whoever promotes")
+    until: AwareDatetime | None = Field(None, description="2027-01-31T00:00:00+00:00; null: until this is taken out")
+
+
 class ChannelConfig(Section):
     """What a channel demands of every release, whatever a run, its form or its own `release` and `gate` say."""
 
@@ -49,4 +58,49 @@ class ChannelConfig(Section):
     require_proof: bool = Field(
         False, description="a plant's machine runs an engine only where `gate5 prove` proved it on such a device"
     )
-    freeze: str | None = Field(None, min_length=1, description="why nothing is promoted at present; null: not frozen")
+    two_person: bool = Field(False, description="whoever started a run cannot approve it")
+    freeze: Annotated[str, Field(min_length=1)] | FreezeConfig | None = Field(
+        None, description="nothing is promoted: a reason, or `reason` and `until`; null: not frozen"
+    )
+
+
+def frozen(freeze: Any, at: datetime | None = None) -> str | None:
+    """Why a channel takes nothing at a time; ``None``: it is not frozen then.
+
+    Args:
+        freeze: ``channels.NAME.freeze`` as plain JSON types: ``None``, a reason, or a mapping of ``reason``, ``until``.
+        at: the time; ``None``: now.
+    """
+    if not freeze:
+        return None
+    if not isinstance(freeze, Mapping):
+        return str(freeze)
+    until = freeze.get("until")
+    if until is None:
+        return str(freeze["reason"])
+    # What was signed as JSON has no dates; Python 3.10 does not read the Z that stands for UTC.
+    end = datetime.fromisoformat(str(until).replace("Z", "+00:00"))
+    return None if (at or datetime.now(timezone.utc)) >= end else f"{freeze['reason']}, until {end.isoformat()}"
+
+
+def refused_person(demands: Mapping[str, Any], approved_by: str, approval: Mapping[str, Any] | None) -> str | None:
+    """What a channel's demands say against an approval, as half a sentence; ``None``: nothing.
+
+    Args:
+        demands: ``channels.NAME`` as plain JSON types.
+        approved_by: who approved; ``gate5``: no person did.
+        approval: the record of it (``started_by``), where there is one.
+    """
+    people, person = demands.get("approvers"), approved_by not in ("", "gate5")
+    if people and approved_by not in people:
+        return f"asks for an approval by {' or '.join(people)}, and {approved_by!r} is none of them"
+    if (demands.get("approval") == "required" or demands.get("two_person")) and not person:
+        return f"asks for an approval by a person, and {approved_by!r} is none of them"
+    if not demands.get("two_person"):
+        return None
+    if approval is None or "started_by" not in approval:
+        return f"asks for two people, and who started the run that {approved_by!r} approved is not recorded"
+    starter = str(approval["started_by"] or "").strip().casefold()
+    if starter and starter == approved_by.strip().casefold():
+        return f"asks for two people: {approved_by!r} started the run and cannot approve it"
+    return None

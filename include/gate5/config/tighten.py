@@ -18,7 +18,7 @@ def tighten(config: Mapping[str, Any], demands: Mapping[str, Any]) -> dict[str, 
     """
     found: dict[str, Any] = copy.deepcopy(dict(config))
     release, gate, evaluation = found["release"], found["gate"], found["evaluation"]
-    if demands.get("approval") == "required":
+    if demands.get("approval") == "required" or demands.get("two_person") or demands.get("approvers"):
         release["approval"] = "required"
     if demands.get("require_backend") is not None:
         release["require_backend"] = demands["require_backend"]

@@ -20,7 +20,9 @@ from gate5.errors import EngineError, Gate5Error, IntegrityError, StoreInputErro
 from gate5.io import canonical
 from gate5.io.files import make_directory, replace_link, sha256, write_atomically, write_pieces
 from gate5.store import ArtifactStore, ChannelEntry, Release
+from gate5.store.candidate import identities
 from gate5.store.channel import Log
+from gate5.store.held import refuse_held, state_of
 from gate5.store.keyring import KeyRing
 from gate5.store.manifest import manifest_name, read_manifest
 from gate5.store.signing import PublicKey
@@ -101,6 +103,7 @@ def pull(
         IntegrityError: a signature, a hash or a golden action is wrong, the channel's log went back in time, or there
             is no proof that counts.
         EngineError: the engine is not for this machine or cannot be loaded.
+        RefusedError: the channel names a release that it holds.
         StoreError: the store failed, or another pull is running.
     """
     if not trusted_keys:
@@ -262,6 +265,8 @@ def _download(
     if sha256(data) != entry.manifest_sha256:
         raise IntegrityError(f"The manifest of {entry.release} is not the one that was promoted.")
     release = read_manifest(data, entry.release, keys)
+    # No gate5 that knows of holds signs such an entry; an older one, or a stolen key, could.
+    refuse_held(entry.channel, state_of(store, entry), identities(release))
     make_directory(folder / "files")
     left = limits.max_bytes
     for name, digest in release.files.items():

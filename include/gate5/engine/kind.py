@@ -95,6 +95,14 @@ class Backend(ABC):
         """
         return None
 
+    def target(self, config: EngineConfig) -> str:
+        """What an engine of a configuration is for, whatever machine builds it."""
+        return self.name
+
+    def precision(self, config: EngineConfig) -> str:
+        """The precision that a configuration asks for."""
+        return config.precision
+
     def timing_place(self) -> str | None:
         """The hardware and version whose timing caches a build here can use; ``None``: there is no such thing."""
         return None

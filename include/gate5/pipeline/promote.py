@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gate5 import provenance, store
-from gate5.config.channel import ChannelConfig
+from gate5.config.channel import ChannelConfig, refused_person
 from gate5.config.models import ReleaseConfig
 from gate5.config.quick import refusal
 from gate5.edge import golden
-from gate5.errors import InputError
+from gate5.errors import InputError, StoreInputError
 from gate5.gate.judge import judged_by
 from gate5.gate.report import GateReport
 from gate5.io import canonical
-from gate5.pipeline import stages
+from gate5.pipeline import approval, candidate, stages
 from gate5.pipeline.results import PromoteResult, RejectResult
+from gate5.store.demanded import refuse_frozen
 from gate5.workspace import contents, origin
 from gate5.workspace.artifacts import Workspace
 from gate5.workspace.records import Tracker, read_record, run_stage
@@ -54,13 +55,18 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     Args:
         workspace: of a run whose gate said pass.
         config: of the run.
-        approved_by: the person who approved; needed where ``release.approval`` is ``required``.
+        approved_by: the person who approved; ``None``: whoever the run's record of an approval names
+            (``gate5.pipeline.approval``). One is needed where ``release.approval`` is ``required``, and the record
+            where the channel demands two people.
 
     Raises:
-        InputError: the gate has not said pass, or not under this configuration, nobody approved, or the channel
+        InputError: the gate has not said pass, or not under this configuration, nobody approved who may, or the channel
             demands another backend.
+        RefusedError: the policy is held on the channel, or the channel is frozen.
         OperationError: the store failed or is not safe.
     """
+    said = approval.of(workspace, approved_by)
+    approved_by = approved_by if said is None else said.approved_by
     if config.release.approval == "required" and not approved_by:
         raise InputError("release.approval is `required`, but nobody has approved: give --approved-by NAME.")
     if config.evaluation.quick and not takes_quick(config):
@@ -78,6 +84,8 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     recorded = {file.name for entry in contents.STAGES if entry.recorded for file in entry.writes}
     files = {name: tracker.read(name) if name in recorded else workspace.read(name) for name in FILES}
     opened = store.open_store(config.store)
+    kept = None if said is None else said.to_dict()
+    check_channel(config, config.release.channel, approved_by, kept)
     _check_demands(opened, config)
     begun = origin.read(workspace)
     described = _provenance(tracker, config, verdict, approved_by, begun)
@@ -91,6 +99,8 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
         reason=f"Gate 5 passed in {begun.run_id if begun else workspace.uri}",
         by=approved_by or (begun.started_by if begun else None),
         details=begun.to_dict() if begun else None,
+        made=tracker.read_json("checkpoint.json").get("begun"),
+        approval=kept,
     )
     result = PromoteResult(
         workspace=workspace.uri,
@@ -104,6 +114,23 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     )
     workspace.write_json("release.json", result.to_dict())
     return result
+
+
+def check_channel(config: ReleaseConfig, channel: str, approved_by: str | None, said: Mapping[str, Any] | None) -> None:
+    """Hold a promotion to what the configuration says of its channel: frozen or not, who approves.
+
+    Args:
+        said: the record of the approval, where there is one.
+
+    Raises:
+        RefusedError: the channel is frozen.
+        InputError: the approval is not what the channel demands.
+    """
+    demands = config.channels.get(channel, ChannelConfig()).model_dump(mode="json")
+    refuse_frozen(channel, demands["freeze"])
+    why = refused_person(demands, approved_by or "gate5", said)
+    if why is not None:
+        raise InputError(f"The channel {channel} {why}.")
 
 
 def _check_demands(opened: store.ArtifactStore, config: ReleaseConfig) -> None:
@@ -126,25 +153,45 @@ def reject(
     *,
     cause: str = "channel",
     by: str | None = None,
+    comment: str | None = None,
 ) -> RejectResult:
-    """Record why the candidate is not released; the store is not touched.
+    """Record why the candidate is not released. A person's no holds the policy on the channel until a person lifts it;
+    a verdict's does not touch the store, because the same policy gets the same verdict again.
 
     Args:
         workspace: of a run whose gate has spoken.
         config: of the run.
         reasons: further ones, such as a person's refusal.
         cause: what refused a candidate that passed: ``person``, ``silence`` or ``channel``.
-        by: the person who answered no.
+        by: the person who answered no; ``None``: nobody did.
+        comment: what they said.
+
+    Raises:
+        StoreError: the hold could not be put into the channel's log; nothing is recorded.
     """
 
     def body(tracker: Tracker) -> RejectResult:
         verdict = GateReport.from_dict(tracker.read_json("gate.json"))
+        said = [] if by is None else [_hold(tracker, config, by, comment or "; ".join(reasons) or "rejected")]
         why = cause if verdict.passed else "gate"
-        result = RejectResult(workspace.uri, verdict.verdict, [*reasons, *verdict.reasons], why, by)
+        result = RejectResult(workspace.uri, verdict.verdict, [*reasons, *said, *verdict.reasons], why, by)
         tracker.write_json("rejection.json", result.to_dict())
         return result
 
-    return run_stage(workspace, config, "reject", RejectResult, body, [list(reasons), cause, by])
+    return run_stage(workspace, config, "reject", RejectResult, body, [list(reasons), cause, by, comment])
+
+
+def _hold(tracker: Tracker, config: ReleaseConfig, by: str, reason: str) -> str:
+    """Hold what a person rejected; says so in a sentence. A second try finds the hold that is there."""
+    checkpoint, metadata = (tracker.read_json(name) for name in ("checkpoint.json", "engine/engine.json"))
+    found = candidate.built(checkpoint, metadata, config)
+    if found is None:
+        return "no hold was put on the policy: the run began under an older gate5"
+    opened = store.open_store(config.store)
+    try:
+        return store.hold(opened, config.release.channel, found, by=by, reason=reason, kind="reject").sentence
+    except StoreInputError as error:
+        return f"no hold was put on the policy: {error}"
 
 
 def _provenance(
@@ -153,8 +200,9 @@ def _provenance(
     checkpoint = tracker.read_json("checkpoint.json")
     resolved = (read_record(tracker.workspace, "resolve") or {})["result"]
     metadata = tracker.read_json("engine/engine.json")
+    policy = candidate.built(checkpoint, metadata, config)
     return {
-        "plant": config.plant.id.rpartition(":")[2],
+        "plant": candidate.plant_name(config),
         "checkpoint": {
             "uri": resolved["source"],
             "policy_sha256": resolved["policy_sha256"],
@@ -162,6 +210,7 @@ def _provenance(
             "algorithm": checkpoint.get("algorithm"),
         },
         "engine": metadata,
+        "candidate": None if policy is None else policy.to_dict(),
         "gate": {"verdict": verdict.verdict, "sha256": canonical.digest(verdict.to_dict())},
         "golden": golden.golden_provenance(),
         "config": config.plain(),
@@ -169,7 +218,7 @@ def _provenance(
         "built_with": provenance.describe(),
         "run": {
             "id": (begun.url if begun else None) or tracker.workspace.uri,
-            "started_on": begun.started_on if begun else None,
+            "started_on": begun.started_on if begun else checkpoint.get("begun"),
             "finished_on": provenance.now(),
         },
         **({"origin": begun.to_dict()} if begun else {}),

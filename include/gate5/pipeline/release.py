@@ -10,7 +10,7 @@ from typing import Any
 from gate5.config.models import ReleaseConfig
 from gate5.config.quick import refusal
 from gate5.errors import InputError
-from gate5.pipeline import line, promote, stages
+from gate5.pipeline import approval, candidate, line, promote, stages
 from gate5.pipeline.results import PromoteResult, RejectResult, StageResult
 from gate5.workspace import contents
 from gate5.workspace.artifacts import Workspace, open_workspace
@@ -50,6 +50,8 @@ def release(
     *,
     workspace: str | None = None,
     approved_by: str | None = None,
+    started_by: str | None = None,
+    comment: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ReleaseOutcome:
     """Run every stage on ``checkpoint`` and promote it if Gate 5 passes.
@@ -59,10 +61,13 @@ def release(
         config: the whole configuration.
         workspace: where the artifacts go; ``None``: a new folder under ``var/workspaces``.
         approved_by: the approver, needed where ``release.approval`` is ``required``.
+        started_by: who started this release, needed where the channel demands two people.
+        comment: the approver's, kept in the signed entry.
         progress: called with one line per finished stage.
 
     Raises:
         InputError: bad input; nothing is in the store.
+        RefusedError: the policy is held on the channel, or the channel is frozen; nothing is in the store.
         OperationError: something broke; nothing is in the store.
     """
     say = progress or (lambda _: None)
@@ -71,6 +76,7 @@ def release(
             "release.approval is `required`, but nobody approves: give --approved-by NAME, or release through the DAG."
         )
     promote.check_store(config)
+    promote.check_channel(config, config.release.channel, approved_by, {"started_by": started_by})
     space = open_workspace(workspace or time.strftime("var/workspaces/cli-%Y%m%d-%H%M%S"))
 
     for entry in contents.measuring():
@@ -78,6 +84,8 @@ def release(
         for name in names:
             begun = time.monotonic()
             result = _carried_out(entry, space, config, checkpoint, name)
+            if entry.name == "resolve":
+                candidate.refuse_held_run(space, config)
             say(f"{entry.name:<10} {time.monotonic() - begun:6.1f} s  {result.line()}")
     verdict = stages.gate(space, config)
     say(stages.gate_report(space).table())
@@ -86,6 +94,8 @@ def release(
         rejected = promote.reject(space, config, [refusal(config.release.channel)])
         return ReleaseOutcome(space.uri, report.path, "pass", 1, None, rejected)
     if verdict.verdict == "pass":
+        if approved_by:
+            approval.record(space, approved_by=approved_by, started_by=started_by, comment=comment)
         promoted = promote.promote(space, config, approved_by=approved_by)
         return ReleaseOutcome(space.uri, report.path, "pass", 0, promoted, None)
     rejected = promote.reject(space, config)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gate5 import engine
+from gate5 import engine, provenance
 from gate5.checkpoint import fetch
 from gate5.checkpoint.controller import TorchController
 from gate5.config.models import ReleaseConfig
@@ -105,7 +105,8 @@ def resolve(workspace: Workspace, config: ReleaseConfig, source: str) -> Resolve
         if other is not None:
             controllers.keep(tracker, "baseline", other)
         description = checkpoint.describe()
-        tracker.write_json("checkpoint.json", {**description, "source": files.uri})
+        begun = _begun(workspace, checkpoint.function_sha256)
+        tracker.write_json("checkpoint.json", {**description, "source": files.uri, "begun": begun})
         tracker.write_json("config.json", config.plain())
         return ResolveResult(
             workspace=workspace.uri,
@@ -125,6 +126,14 @@ def resolve(workspace: Workspace, config: ReleaseConfig, source: str) -> Resolve
         "baseline": None if other is None else [sha256(part or b"") for part in (other.policy, other.vecnormalize)],
     }
     return run_stage(workspace, config, "resolve", ResolveResult, body, given)
+
+
+def _begun(workspace: Workspace, function: str) -> str:
+    """When this workspace first had this policy: of two runs that end out of order it says which is the older one."""
+    data = workspace.find("checkpoint.json")
+    before = {} if data is None else canonical.loads(data)
+    same = before.get("function_sha256") == function and isinstance(before.get("begun"), str)
+    return str(before["begun"]) if same else provenance.now()
 
 
 def export(workspace: Workspace, config: ReleaseConfig) -> ExportResult:

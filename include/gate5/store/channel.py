@@ -87,6 +87,12 @@ class Log:
     def _read_ring(self) -> KeyRing | None:
         return None if self.trusted_keys is None else keyring(self.store, self.trusted_keys, self._known)
 
+    @property
+    def keyring(self) -> KeyRing:
+        """The keyring of a log that was opened with keys."""
+        assert self.ring is not None, "a log that is written to was opened with keys"
+        return self.ring
+
     def newest(self) -> ChannelEntry | None:
         """The newest entry now: one small listing and one object."""
         prefix = f"channels/{self.channel}/"

@@ -1,4 +1,4 @@
-"""``promote`` and ``rollback``: one create-if-absent each; of two racing callers one wins, one decides again."""
+"""``promote``: one create-if-absent; of two racing callers one wins, the other reads again and decides again."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from gate5.errors import IntegrityError, StoreError, StoreInputError
-from gate5.provenance import now
 from gate5.store import claims
-from gate5.store.approvals import approvals_of
 from gate5.store.artifact_store import ArtifactStore
+from gate5.store.candidate import identities
 from gate5.store.channel import Log, checked_channel, next_entry
+from gate5.store.demanded import allowed, check_backend
 from gate5.store.entry import ChannelEntry
-from gate5.store.keyring import KeyRing, signer_may
-from gate5.store.legacy import backs_of
+from gate5.store.held import kept, refuse_held, state_of
 from gate5.store.manifest import Release
 from gate5.store.releases import verify_release
 from gate5.store.signing import PublicKey, Signer
@@ -73,6 +72,7 @@ def promote(
     made: str | None = None,
     by: str | None = None,
     details: Mapping[str, Any] | None = None,
+    approval: Mapping[str, Any] | None = None,
     signer: Signer | None = None,
     trusted_keys: Sequence[PublicKey] | None = None,
 ) -> Promotion:
@@ -80,7 +80,8 @@ def promote(
 
     A release is promoted on a channel once; to put an earlier one back there is ``rollback``. That is what makes a
     promotion safe to run again: after a kill it is either already there, or is made now, or was made and has been
-    replaced by a newer one, which an old promotion's second run must not undo.
+    replaced by a newer one, which an old promotion's second run must not undo. What a person's lifted hold let in again
+    may be promoted once more. A policy that is held is refused, whatever the bytes of its engine.
 
     Args:
         approved_by: who says so: a person's name, or what decided (``gate5``).
@@ -89,6 +90,7 @@ def promote(
         by: whom the log names (who started the run, where nobody approved); ``None``: ``approved_by``. What the
             channel demands of an approval is asked of ``approved_by`` alone.
         details: of the run, kept in the entry.
+        approval: the record of the approval (who started the run, who approved, the comment), kept in the signed entry.
         signer: signs the entry; ``None``: the store's own. Its public key is trusted.
         trusted_keys: further keys that may have signed the release and the log's earlier entries; ``None``: those
             that lie beside the store's signing key.
@@ -96,6 +98,7 @@ def promote(
     Raises:
         StoreInputError: there is no such release, it or the approval is not what the channel demands, the key may not
             sign there, or the channel's name is none.
+        RefusedError: the policy is held on the channel, or the channel is frozen.
         IntegrityError: the release or the channel's log is damaged or not signed by a trusted key.
         StoreError: the store failed or is not safe to use.
     """
@@ -105,19 +108,29 @@ def promote(
     if not approved_by:
         raise StoreInputError("Nobody is named as the one who approves: give approved_by.")
     log, request, after = Log(store, channel, keys), secrets.token_hex(8), None
-    wanted = _checked_release(store, release, _ring(log), require_backend)
+    wanted = _checked_release(store, release, log.keyring, require_backend)
+    names = identities(wanted)
+    kept_details = {**(details or {}), "identities": list(names)}
+    if approval is not None:
+        kept_details["approval"] = dict(approval)
     store.ensure_safe()
     for attempt in range(ATTEMPTS):
         newest = log.newest()
         number = newest.sequence if newest else 0
         if newest and newest.format == 1:
             claims.adopt(log)
+        if newest and newest.release == wanted.id:
+            return already_there(log, newest)
+        state = state_of(store, newest)
+        refuse_held(channel, state, names)
+        returns = state.may_return(names)
         after = claims.claim(log, wanted.id, number) if after is None else after
-        done = _promoted_before(log, newest, wanted.id, after) or _newer_is_there(log, newest, wanted.id, made)
-        if done is not None:
-            return done
+        before = None if returns else _promoted_before(log, newest, wanted.id, after)
+        stop = before or _newer_is_there(log, newest, wanted.id, made)
+        if stop is not None:
+            return stop
         after = number
-        approvals = _allowed(log, wanted, signer, approved_by)
+        changed: dict[str, Any] = {"state": kept(store, state.returned(names))} if returns else {}
         entry = next_entry(
             log,
             newest,
@@ -128,92 +141,15 @@ def promote(
             reason=reason,
             request=request,
             made=made,
-            details=dict(details or {}),
+            details=kept_details,
             back=newest.since or None if newest else None,
-            approvals=approvals,
+            approvals=allowed(log, wanted, signer, approved_by, approval),
+            **changed,
         )
         if log.append(entry, signer) is not None:
-            return _done("promoted", entry, newest)
-        _wait(attempt)
-    raise _too_contended(store, channel)
-
-
-def rollback(
-    store: ArtifactStore,
-    channel: str,
-    to: str | None = None,
-    *,
-    by: str,
-    reason: str,
-    request: str | None = None,
-    signer: Signer | None = None,
-    trusted_keys: Sequence[PublicKey] | None = None,
-) -> Promotion:
-    """Put an earlier release of a channel back.
-
-    Args:
-        to: its id; ``None``: the one before the current one (rolling back twice goes back two). After a rollback to a
-            named release, the one before it is what it had replaced when it was promoted.
-        by, reason: who and why; both are kept in the log.
-        request: a name for this wish (a DAG run's id): the same one again does nothing more. ``None``: a new wish.
-
-    Raises:
-        StoreInputError: the channel has no such earlier release, or ``by`` or ``reason`` is empty.
-        StoreError: somebody changed the channel at the same time and ``to`` is not given; or the store failed.
-        IntegrityError: the release or the log is damaged or not signed by a trusted key.
-    """
-    checked_channel(channel)
-    if not by.strip() or not reason.strip():
-        raise StoreInputError(
-            "A rollback needs a name and a reason: give both, they are kept in the channel's history."
-        )
-    signer = signer or store.signer
-    keys = [signer.public_key, *(store.trusted_keys if trusted_keys is None else trusted_keys)]
-    store.ensure_safe()
-    log, seen, after = Log(store, channel, keys), None, None
-    wish = secrets.token_hex(8) if request is None else request
-    for attempt in range(ATTEMPTS):
-        newest = log.newest()
-        if newest is None or not newest.release:
-            raise StoreInputError(
-                f"Nothing was ever promoted on the channel {channel}; there is nothing to go back to."
-            )
-        if newest.format == 1:
-            claims.adopt(log)
-        if request is not None:
-            after = claims.claim(log, f"request {request}", newest.sequence) if after is None else after
-            made = claims.find(log, after, newest.sequence, lambda entry: entry.request == wish)
-            if made is not None:
-                return _done("rolled_back", made, log.at(made.sequence - 1))
-        if to is None and seen is not None and newest.sha256 != seen:
-            raise _channel_changed(newest)
-        target = _target(log, newest, to)
-        if target.release == newest.release:
-            return _already(log, newest)
-        signer_may(_ring(log), signer, channel, now())
-        _check_promoted(store, target, _ring(log))
-        entry = next_entry(
-            log,
-            newest,
-            kind="rollback",
-            release=target.release,
-            manifest_sha256=target.manifest_sha256,
-            by=by,
-            reason=reason,
-            request=wish,
-            made=target.made,
-            back=backs_of(log, target),
-        )
-        if log.append(entry, signer) is not None:
-            return _done("rolled_back", entry, newest)
-        seen = newest.sha256
-        _wait(attempt)
-    raise _too_contended(store, channel)
-
-
-def _ring(log: Log) -> KeyRing:
-    assert log.ring is not None, "a log that is written to was opened with keys"
-    return log.ring
+            return done("promoted", entry, newest)
+        wait(attempt)
+    raise too_contended(store, channel)
 
 
 def _checked_release(
@@ -225,53 +161,13 @@ def _checked_release(
         raise IntegrityError(
             f"The release {given} in the store {store.uri} is not the one that was given; look at both."
         )
-    _check_backend(found, require_backend)
+    check_backend(found, require_backend)
     return found
-
-
-def _check_backend(release: Release, require_backend: str | None) -> None:
-    if require_backend is not None and release.backend != require_backend:
-        raise StoreInputError(
-            f"The release {release.id} has an engine of {release.backend}, but this channel takes {require_backend} "
-            "only: build it there, or change release.require_backend or what the channel demands."
-        )
-
-
-def _allowed(log: Log, release: Release, signer: Signer, approved_by: str) -> tuple[Mapping[str, Any], ...]:
-    """Refuse what the channel's signed demands do not admit; the further signatures that it asks for."""
-    ring, channel = _ring(log), log.channel
-    signer_may(ring, signer, channel, now())
-    reasons = [ring.may_sign(key_id, channel, now()) for key_id in release.signed_by]
-    if all(reasons):
-        raise StoreInputError(f"The release {release.id} cannot be promoted on {channel} any more: {reasons[0]}.")
-    demands = ring.demands(channel)
-    if demands.get("freeze"):
-        raise StoreInputError(f"The channel {channel} is frozen ({demands['freeze']}): nothing is promoted on it.")
-    _check_backend(release, demands.get("require_backend"))
-    people = demands.get("approvers")
-    if (people and approved_by not in people) or (demands.get("approval") == "required" and approved_by == "gate5"):
-        raise StoreInputError(
-            f"The channel {channel} asks for an approval by {' or '.join(people) if people else 'a person'}, and "
-            f"{approved_by!r} is none of them."
-        )
-    needed = int(demands.get("signatures", 1))
-    if needed == 1:
-        return ()
-    found = approvals_of(log.store, channel, release.manifest_sha256)
-    good = ring.approved_by(channel, release.manifest_sha256, found) | {signer.public_key.keyid}
-    if len(good) < needed:
-        raise StoreInputError(
-            f"The channel {channel} asks for {needed} signatures and {release.id} has {len(good)}: let another key "
-            f"sign with `gate5 keys approve {release.id} --channel {channel}`, then promote again."
-        )
-    return tuple(found)
 
 
 def _promoted_before(log: Log, newest: ChannelEntry | None, release: str, after: int) -> Promotion | None:
     if newest is None:
         return None
-    if newest.release == release:
-        return _already(log, newest)
     found = claims.find(log, after, newest.sequence, claims.of_release(release))
     if found is None:
         return None
@@ -279,7 +175,7 @@ def _promoted_before(log: Log, newest: ChannelEntry | None, release: str, after:
         f"{release} was promoted on {log.channel} before (entry {found.sequence}, {found.at}) and {newest.release} has "
         f"replaced it: nothing was changed; `gate5 rollback --to {release}` puts it back."
     )
-    return Promotion("superseded", log.channel, release, found.sequence, _before(log, found), sentence)
+    return Promotion("superseded", log.channel, release, found.sequence, release_before(log, found), sentence)
 
 
 def _newer_is_there(log: Log, newest: ChannelEntry | None, release: str, made: str | None) -> Promotion | None:
@@ -293,17 +189,22 @@ def _newer_is_there(log: Log, newest: ChannelEntry | None, release: str, made: s
     return Promotion("superseded", log.channel, release, newest.since, newest.release, sentence)
 
 
-def _already(log: Log, newest: ChannelEntry) -> Promotion:
+def already_there(log: Log, newest: ChannelEntry) -> Promotion:
+    """Nothing to do: the release is the current one."""
     entry = newest if newest.since == newest.sequence else log.at(newest.since)
     sentence = f"{entry.release} is already in {entry.channel} (entry {entry.sequence}, since {entry.at})."
-    return Promotion("already_current", entry.channel, entry.release, entry.sequence, _before(log, entry), sentence)
+    return Promotion(
+        "already_current", entry.channel, entry.release, entry.sequence, release_before(log, entry), sentence
+    )
 
 
-def _before(log: Log, entry: ChannelEntry) -> str | None:
+def release_before(log: Log, entry: ChannelEntry) -> str | None:
+    """The release that was current before an entry."""
     return log.at(entry.sequence - 1).release or None if entry.sequence > 1 else None
 
 
-def _done(outcome: Literal["promoted", "rolled_back"], entry: ChannelEntry, before: ChannelEntry | None) -> Promotion:
+def done(outcome: Literal["promoted", "rolled_back"], entry: ChannelEntry, before: ChannelEntry | None) -> Promotion:
+    """What a new entry did."""
     replaced = before.release or None if before else None
     verb = "is now" if outcome == "promoted" else "is again"
     instead = f" in place of {replaced}" if replaced else ""
@@ -311,46 +212,13 @@ def _done(outcome: Literal["promoted", "rolled_back"], entry: ChannelEntry, befo
     return Promotion(outcome, entry.channel, entry.release, entry.sequence, replaced, sentence)
 
 
-def _target(log: Log, newest: ChannelEntry, to: str | None) -> ChannelEntry:
-    """The entry that made the wanted release the current one."""
-    if to is not None:
-        after = claims.claimed(log, to) if to == to.strip("/") and "/" not in to and " " not in to else None
-        found = None if after is None else claims.find(log, after, newest.sequence, claims.of_release(to))
-        if found is None:
-            known = list(dict.fromkeys(entry.release for entry in log.entries()))
-            raise StoreInputError(
-                f"{to!r} was never on the channel {log.channel}; these were: {', '.join(known[:10])}."
-            )
-        return found
-    now_there = log.at(newest.since)
-    back = backs_of(log, now_there)
-    if back is None:
-        raise StoreInputError(
-            f"{now_there.release} is the first release of the channel {log.channel}; there is none before it."
-        )
-    return log.at(back)
-
-
-def _check_promoted(store: ArtifactStore, target: ChannelEntry, keys: Sequence[PublicKey]) -> None:
-    """The release is whole, and its manifest the one that was promoted then."""
-    if verify_release(store, target.release, keys).manifest_sha256 != target.manifest_sha256:
-        raise IntegrityError(
-            f"The manifest of {target.release} is not the one that was promoted; restore it from a backup."
-        )
-
-
-def _channel_changed(newest: ChannelEntry) -> StoreError:
-    return StoreError(
-        f"The channel {newest.channel} was changed at the same time: its current release is now {newest.release}; look "
-        "at `gate5 history` and say with --to which one you want."
-    )
-
-
-def _wait(attempt: int) -> None:
+def wait(attempt: int) -> None:
+    """Let the others of a race go first, for a time that is drawn."""
     time.sleep(random.uniform(0, min(1.0, 0.01 * 2**attempt)))  # noqa: S311 (only spreads the losers of a race)
 
 
-def _too_contended(store: ArtifactStore, channel: str) -> StoreError:
+def too_contended(store: ArtifactStore, channel: str) -> StoreError:
+    """The error of a caller who lost every time."""
     return StoreError(
         f"The channel {channel} in {store.uri} was changed by others {ATTEMPTS} times in a row; try again later."
     )

@@ -140,7 +140,7 @@ def train_candidate(config: ReleaseConfig, uri: str, seed: int, progress: Callab
         uri=uri,
         policy_sha256=found.policy_sha256,
         vecnormalize_sha256=found.vecnormalize_sha256,
-        identity=identity(found),
+        identity=found.function_sha256,
         seed=seed,
         steps=int(record["steps"]),
         resumed_at=[int(step) for step in record["resumed_at"]],
@@ -203,12 +203,17 @@ def known(candidate: Trained, announced: Iterable[Mapping[str, Any]]) -> str | N
 
 
 def released(config: ReleaseConfig, candidate: Trained) -> str | None:
-    """The release that was made of these files on the configuration's channel: a sentence, or ``None``.
+    """Why there is no use in announcing: the release that was made of these files, or the channel's hold on this
+    policy: a sentence, or ``None``.
 
     Raises:
         StoreError: the store cannot be read.
     """
     opened = store.open_store(config.store)
+    policy = {"function": candidate.identity, "plant": config.plant.id.rpartition(":")[2]}
+    for hold in store.holds(opened, config.release.channel):
+        if policy.items() <= hold.candidate.items():
+            return f"It is held: {hold.sentence()}."
     for name in dict.fromkeys(entry.release for entry in store.history(opened, config.release.channel)):
         release = store.find_release(opened, name)
         made_of = {} if release is None else dict(release.provenance.get("checkpoint") or {})
@@ -218,25 +223,6 @@ def released(config: ReleaseConfig, candidate: Trained) -> str | None:
         ):
             return f"It was released before, as {name}."
     return None
-
-
-def identity(checkpoint: Checkpoint) -> str:
-    """A hash of what a policy computes: layers, action space, normaliser; not of the file, which holds the time."""
-    policy, normaliser = checkpoint.policy, checkpoint.normaliser
-    digest = hashlib.sha256()
-    arrays = [policy.low, policy.high]
-    facts: list[Any] = [policy.squash, policy.clip_mean]
-    for layer in policy.layers:
-        arrays += [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
-        facts.append([layer.activation, layer.bias is None])
-    if normaliser is not None:
-        facts.append([normaliser.epsilon, normaliser.clip])
-        digest.update(normaliser.mean.tobytes() + normaliser.var.tobytes())
-    for array in arrays:
-        facts.append(list(array.shape))
-        digest.update(array.tobytes())
-    digest.update(canonical.dumps(facts))
-    return digest.hexdigest()
 
 
 def _read(config: ReleaseConfig, uri: str) -> Checkpoint:

@@ -189,8 +189,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "reject",
-        "record why the candidate is not released",
-        reads=("gate.json",),
+        "record why the candidate is not released; hold what a person rejected",
+        reads=("gate.json", "checkpoint.json", "engine/engine.json"),
         writes=(File("rejection.json"),),
         function="gate5.pipeline.promote:reject",
         command=False,

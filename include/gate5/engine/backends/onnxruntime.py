@@ -173,6 +173,9 @@ class ONNXRuntime(Backend):
         """Nothing, as far as a configuration goes: where onnxruntime is not installed, the build says so."""
         return None
 
+    def precision(self, config: EngineConfig) -> str:
+        return "fp32"
+
     def build(self, onnx: bytes, config: EngineConfig, *, timing_cache: bytes | None = None) -> BuiltEngine:
         return build(onnx, config)
 

@@ -55,6 +55,9 @@ class TensorRTRTX(Backend):
         remedy = "pip install 'gate5[rtx]' (Linux, x86-64 or aarch64)"
         return (Part(self.title, lambda: installed(self.package), remedy),)
 
+    def target(self, config: EngineConfig) -> str:
+        return " ".join([self.name, *sorted(config.targets)])
+
     def build(self, onnx: bytes, config: EngineConfig, *, timing_cache: bytes | None = None) -> BuiltEngine:
         from gate5.engine.tensorrt_rtx.builder import build
 
