@@ -39,7 +39,7 @@ def resolve(inlet_events: Any = None) -> dict[str, Any]:
     """
     from gate5.pipeline import promote, stages
     from gate5.pipeline.candidate import refuse_held_run
-    from gate5_dag.candidate import find_candidate
+    from gate5_dag.candidate import find_candidate, unattended
     from gate5_dag.credentials import store_credentials
     from gate5_dag.origin import note_origin
     from gate5_dag.tasks import load_config, log, run_workspace, stage_errors
@@ -50,8 +50,8 @@ def resolve(inlet_events: Any = None) -> dict[str, Any]:
         config = load_config(context["params"])
         with store_credentials(config):
             promote.check_store(config)
-        note_origin(run_workspace())
-        result = stages.resolve(run_workspace(), config, candidate.source)
+            note_origin(run_workspace())
+            result = stages.resolve(run_workspace(), config, candidate.source, unattended=unattended(context))
         candidate.check(result.policy_sha256, result.vecnormalize_sha256)
         with store_credentials(config):
             refuse_held_run(run_workspace(), config)

@@ -112,10 +112,17 @@ def _values(model: type[BaseModel], value: BaseModel, indent: str) -> Iterator[s
             yield f"{indent}{key}: {_yaml(current)}  # {field.description}"
 
 
+#: What a rule need not say.
+_DEFAULTS: tuple[tuple[str, Any], ...] = (("veto", True), ("by_scenario", {}))
+
+
 def _rule(rule: RuleConfig, indent: str) -> Iterator[str]:
-    plain = {key: value for key, value in rule.model_dump(mode="json").items() if key != "veto" or not value}
+    plain = {key: value for key, value in rule.model_dump(mode="json").items() if (key, value) not in _DEFAULTS}
     for index, (key, value) in enumerate(plain.items()):
         yield f"{indent}{'- ' if index == 0 else '  '}{key}: {_yaml(value)}"
+
+
+_VETO: dict[bool | str, str] = {True: "yes", False: "advisory", "unattended": "in runs that nobody starts by hand"}
 
 
 def _default_rules() -> Iterator[str]:
@@ -123,7 +130,7 @@ def _default_rules() -> Iterator[str]:
     for rule in ReleaseConfig().gate.rules:
         holds = f"`{rule.metric} {rule.op} {rule.threshold:g}`" if not isinstance(rule.threshold, str) else None
         holds = holds or f"`{rule.metric} {rule.op} gate.{rule.threshold}`"
-        yield f"| {rule.name} | {holds} | {'yes' if rule.veto else 'advisory'} | {_cell(rule.why)} |"
+        yield f"| {rule.name} | {holds} | {_VETO[rule.veto]} | {_cell(rule.why)} |"
     yield ""
 
 

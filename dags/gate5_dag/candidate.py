@@ -45,12 +45,21 @@ def find_candidate(context: Mapping[str, Any], announced: Any) -> Candidate:
     Raises:
         CheckpointError: the asset's event does not say where the candidate is.
     """
-    run_type = str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
+    run_type = _run_type(context)
     if run_type == "asset_triggered":
         return _from_event(_newest(context["triggering_asset_events"]))
     if run_type == "scheduled" and len(announced) > 0:
         return _from_event(announced[-1])
     return Candidate(_address(str(context["params"]["checkpoint"])))
+
+
+def unattended(context: Mapping[str, Any]) -> bool:
+    """Whether nobody started the run by hand: every kind of run but a manual one."""
+    return _run_type(context) != "manual"
+
+
+def _run_type(context: Mapping[str, Any]) -> str:
+    return str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
 
 
 def _newest(events: Mapping[Any, Any]) -> Any:

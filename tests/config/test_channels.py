@@ -15,6 +15,7 @@ from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError
 
 RULE = {"name": "no_violations", "metric": "evaluation.*.rl.violations", "op": "==", "threshold": 0}
+VETOES = (False, "unattended", True)
 FAST = {"name": "fast", "metric": "latency.p99_upper_ms", "op": "<", "threshold": 0.5}
 
 
@@ -93,12 +94,13 @@ rules = st.lists(
     st.fixed_dictionaries(
         {
             "name": st.sampled_from("abc"),
-            "metric": st.sampled_from(["latency.p99_upper_ms", "parity.engine.max_abs_error"]),
+            "metric": st.sampled_from(["latency.p99_upper_ms", "evaluation.*.rl.return_mean"]),
             "op": st.sampled_from(["<", "<=", ">", ">=", "=="]),
             "threshold": st.one_of(st.just("sla_p99_ms"), st.floats(-5, 5)),
-            "veto": st.booleans(),
+            "by_scenario": st.dictionaries(st.sampled_from(["easy", "hard"]), st.floats(-5, 5)),
+            "veto": st.sampled_from(VETOES),
         }
-    ),
+    ).map(lambda rule: {**rule, "by_scenario": rule["by_scenario"] if "*" in rule["metric"] else {}}),
     min_size=1,
     max_size=3,
     unique_by=lambda rule: rule["name"],
@@ -117,7 +119,7 @@ def test_the_law_of_tightening(said: Any, demanded: Any, slas: Any, episodes: An
     data = {"gate": {"rules": said, "sla_p99_ms": slas[0]}, "evaluation": {"episodes": episodes[0]}}
     demands = ChannelConfig(rules=demanded, sla_p99_ms=slas[1], episodes=episodes[1])
     run = ReleaseConfig.parse(data)
-    if not any(rule["veto"] for rule in [*demanded, *[rule for rule in said if rule["name"] not in "abc"]]):
+    if not any(rule["veto"] is True for rule in [*demanded, *[rule for rule in said if rule["name"] not in "abc"]]):
         demanded[0]["veto"] = True
         demands = ChannelConfig(rules=demanded, sla_p99_ms=slas[1], episodes=episodes[1])
     done = run.tightened(demands)
@@ -128,6 +130,10 @@ def test_the_law_of_tightening(said: Any, demanded: Any, slas: Any, episodes: An
     for demand in demands.rules:
         rule = found[demand.name]
         assert (rule.metric, rule.op) == (demand.metric, demand.op)
-        assert rule.veto >= demand.veto
+        assert VETOES.index(rule.veto) >= VETOES.index(demand.veto)
+        for name in {*rule.by_scenario, *demand.by_scenario}:
+            ours, asked = (r.by_scenario.get(name, r.threshold) for r in (rule, demand))
+            mine, theirs = (done.gate.sla_p99_ms if isinstance(t, str) else t for t in (ours, asked))
+            assert mine <= theirs if "<" in rule.op else mine >= theirs if ">" in rule.op else mine == theirs
         mine, theirs = (done.gate.sla_p99_ms if isinstance(t, str) else t for t in (rule.threshold, demand.threshold))
         assert mine <= theirs if "<" in rule.op else mine >= theirs if ">" in rule.op else mine == theirs

@@ -100,3 +100,10 @@ def test_another_normaliser_than_the_announced_one_is_refused() -> None:
     for other in ("d" * 64, None):
         with pytest.raises(CheckpointError, match="VecNormalize statistics"):
             found.check(GOOD, other)
+
+
+@pytest.mark.parametrize("run_type", ["scheduled", "asset_triggered", "backfill", "operator_triggered", "manual"])
+def test_only_a_manual_run_was_started_by_a_person(run_type: str) -> None:
+    from gate5_dag.candidate import unattended
+
+    assert unattended(Context(run_type).mapping()) is (run_type != "manual")

@@ -49,6 +49,7 @@ def good_metrics() -> dict[str, float | None]:
         metrics[f"evaluation.{name}.rl.engine_episodes"] = 50.0
         metrics[f"evaluation.{name}.baseline.episodes"] = 50.0
         metrics[f"evaluation.{name}.difference.low_percent"] = 0.1
+        metrics[f"evaluation.{name}.current.difference.low_percent"] = 0.0
         metrics[f"evaluation.{name}.term.essential_inferior"] = 0.0
         metrics[f"evaluation.{name}.term.other_inferior"] = 0.0
         metrics[f"evaluation.{name}.rl.violation_probability_upper"] = 0.0009
@@ -260,6 +261,63 @@ class TestJudgedBy:
         assert not judged_by(judged(good_metrics(), sla=5.0), rules, SCENARIOS, 1.0)
 
 
+class TestUnattended:
+    CURRENT = "evaluation.*.current.difference.low_percent"
+
+    def current(self, value: float | None, **other: Any) -> GateReport:
+        asked = [rule(), rule(">=", -0.05, name="current", metric=self.CURRENT, veto="unattended")]
+        metrics = {"m": 0.0, "evaluation.a.current.difference.low_percent": value}
+        return judge(asked, metrics, ["a"], 1.0, **other)
+
+    def test_a_rule_may_have_a_veto_only_in_runs_that_nobody_starts(self) -> None:
+        by_hand, by_itself = (self.current(-1.0, unattended=unattended) for unattended in (False, True))
+        assert (by_hand.verdict, by_itself.verdict) == ("pass", "fail")
+        assert len(by_hand.advice) == 1
+        assert "current.difference.low_percent is -1" in by_itself.reasons[0]
+
+    def test_what_was_not_measured_is_never_passed_over_there(self) -> None:
+        why = {"evaluation.a.current.difference.low_percent": "it cannot drive"}
+        assert self.current(None, notes=why).verdict == "pass"
+        report = self.current(None, unattended=True, notes=why)
+        assert report.verdict == "error"
+        assert "it cannot drive" in report.reasons[0]
+
+    def test_nothing_to_compare_with_is_said_and_is_neither_pass_nor_missing(self) -> None:
+        why = {"evaluation.a.current.difference.low_percent": "first release of the channel"}
+        for unattended in (False, True):
+            report = self.current(None, unattended=unattended, inapplicable=why)
+            assert (report.verdict, report.rules[1].outcome, report.advice) == ("pass", "not_applicable", ())
+            assert report.rules[1].note == "not applicable, first release of the channel"
+            assert "not applicable, first release" in report.table()
+            assert GateReport.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+
+    def test_a_number_that_is_there_is_judged_whatever_is_said_of_it(self) -> None:
+        why = {"evaluation.a.current.difference.low_percent": "first release of the channel"}
+        assert self.current(-1.0, unattended=True, inapplicable=why).verdict == "fail"
+
+    def test_a_metric_that_nobody_knows_is_missing_and_not_inapplicable(self) -> None:
+        report = judge([rule(metric="misspelt")], {}, [], 1.0, inapplicable={"misspelt": "first release"})
+        assert report.verdict == "error"
+
+    def test_vetoes_that_do_not_apply_decide_nothing_by_themselves(self) -> None:
+        report = judge([rule()], {"m": None}, [], 1.0, inapplicable={"m": "first release of the channel"})
+        assert report.verdict == "error"
+
+    def test_a_verdict_for_a_run_by_hand_is_none_for_one_by_itself(self) -> None:
+        asked = [rule(), rule(">=", -0.05, name="current", metric=self.CURRENT, veto="unattended")]
+        assert judged_by(self.current(0.0), asked, ["a"], 1.0)
+        assert not judged_by(self.current(0.0), asked, ["a"], 1.0, unattended=True)
+        assert judged_by(self.current(0.0, unattended=True), asked, ["a"], 1.0, unattended=True)
+
+
+def test_a_scenario_may_have_its_own_threshold() -> None:
+    asked = rule(">=", -0.05, metric="x.*.m", by_scenario={"b": -1.0})
+    report = judge([asked], {"x.a.m": -0.5, "x.b.m": -0.5}, ["a", "b"], 1.0)
+    assert [(r.scenario, r.threshold, r.outcome) for r in report.rules] == [("a", -0.05, "fail"), ("b", -1.0, "pass")]
+    other = [rule(">=", -0.05, metric="x.*.m", by_scenario={"b": -2.0})]
+    assert not judged_by(report, other, ["a", "b"], 1.0)
+
+
 class TestReport:
     @given(st.dictionaries(st.sampled_from(sorted(good_metrics())), measurements))
     def test_json_gives_an_equal_report(self, changes: dict[str, float | None]) -> None:
@@ -279,7 +337,7 @@ class TestReport:
             "evaluation.steady_state.difference.low_percent": -1.0,
         }
         assert judged(good_metrics() | changes).metrics() == {
-            "gate.rules": 9.0 + 9 * 7,
+            "gate.rules": 9.0 + 10 * 7,
             "gate.vetoes_failed": 1.0,
             "gate.vetoes_missing": 1.0,
             "gate.advisories_not_passed": 1.0,

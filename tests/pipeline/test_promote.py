@@ -10,7 +10,7 @@ import pytest
 from gate5.config.models import ReleaseConfig
 from gate5.errors import InputError
 from gate5.gate.judge import judge
-from gate5.pipeline import promote
+from gate5.pipeline import current, promote
 from gate5.pipeline.results import GateResult
 from gate5.workspace.artifacts import DirectoryWorkspace, Workspace
 from gate5.workspace.records import Tracker, run_stage
@@ -36,6 +36,11 @@ def judged(path: Path, config: ReleaseConfig, scenarios: tuple[str, ...] = SCENA
         tracker.write_json("gate.json", report.to_dict())
         return GateResult(workspace.uri, report.verdict, [])
 
+    def resolved(tracker: Tracker) -> GateResult:
+        current.keep(tracker, current.Found(current.Current("production", "s", "first")))
+        return GateResult(workspace.uri, "", [])
+
+    run_stage(workspace, config, "resolve", GateResult, resolved)
     run_stage(workspace, config, "gate", GateResult, body)
     return workspace
 
@@ -61,5 +66,5 @@ def test_nor_one_that_left_a_scenario_out(tmp_path: Path) -> None:
 def test_under_its_own_rules_it_gets_past_the_verdict(tmp_path: Path) -> None:
     workspace = judged(tmp_path / "w", of(tmp_path))
     # This workspace holds nothing but a verdict, so that the next thing is missing: proof that the verdict was taken.
-    with pytest.raises(InputError, match=r"has no .* yet: run"):
+    with pytest.raises(InputError, match=r"wrote no checkpoint.json"):
         promote.promote(workspace, of(tmp_path))

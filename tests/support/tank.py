@@ -13,17 +13,23 @@ from gate5.plant.base import Box, Constraint, Float32, Scenario, Step, Variable
 class Tank:
     """Implements the Plant protocol: levels in metres, Torricelli outflow, the pump as the only actuator.
 
-    ``ignore_scenario`` makes it the broken plant of an earlier evaluation, which ran the same phase seven times.
+    ``ignore_scenario`` makes it the broken plant of an earlier evaluation, which ran the same phase seven times;
+    ``observed`` is what a policy sees, in this order; ``outlet`` is the size of the second tank's.
     """
 
     name = "tank"
     dt_s = 2.0
 
-    def __init__(self, *, ignore_scenario: bool = False) -> None:
-        self.ignore_scenario = ignore_scenario
-        self.observation_space = Box(
-            np.zeros(3, dtype=np.float32), np.full(3, 10.0, dtype=np.float32), ("upper", "level", "level_setpoint")
-        )
+    def __init__(
+        self,
+        *,
+        ignore_scenario: bool = False,
+        observed: Sequence[str] = ("upper", "level", "level_setpoint"),
+        outlet: float = 0.2,
+    ) -> None:
+        self.ignore_scenario, self.observed, self.outlet = ignore_scenario, tuple(observed), outlet
+        n = len(self.observed)
+        self.observation_space = Box(np.zeros(n, dtype=np.float32), np.full(n, 10.0, dtype=np.float32), self.observed)
         self.action_space = Box(np.array([-1.0], dtype=np.float32), np.array([1.0], dtype=np.float32), ("pump",))
         self.scenarios = {
             "hold": Scenario("hold", 0, 120, "Hold", "A constant set-point."),
@@ -75,7 +81,7 @@ class Tank:
     def step(self, action: Float32) -> Step:
         live = ~self.ended
         pump = 0.25 * (np.clip(np.asarray(action, dtype=np.float64)[:, 0], -1, 1) + 1.0)
-        between, out = 0.2 * np.sqrt(self.upper), 0.2 * np.sqrt(self.level)
+        between, out = 0.2 * np.sqrt(self.upper), self.outlet * np.sqrt(self.level)
         leak = np.where(self.leaks & (self.time >= 50), 0.05, 0.0)
         upper = np.maximum(self.upper + self.dt_s * 0.5 * (pump - between), 0.0)
         level = np.maximum(self.level + self.dt_s * 0.5 * (between - out - leak), 0.0)
@@ -94,7 +100,8 @@ class Tank:
         return np.where(self.steps_up & (self.time >= 40), 2.0, 1.5)
 
     def _obs(self) -> Float32:
-        return np.stack([self.upper, self.level, self._setpoint()], axis=1).astype(np.float32)
+        seen = self._variables()
+        return np.stack([seen[name] for name in self.observed], axis=1).astype(np.float32)
 
     def _variables(self) -> dict[str, Any]:
         return {

@@ -80,7 +80,8 @@ def _resolve(arguments: argparse.Namespace) -> Done:
     from gate5.pipeline import stages
 
     workspace = open_workspace(from_here(arguments.workspace))
-    return stages.resolve(workspace, load_config(arguments), from_here(arguments.checkpoint)), 0
+    config, source = load_config(arguments), from_here(arguments.checkpoint)
+    return stages.resolve(workspace, config, source, unattended=arguments.unattended), 0
 
 
 def _stage(stage: contents.Stage) -> Callable[[argparse.Namespace], Done]:
@@ -137,6 +138,7 @@ def _release(arguments: argparse.Namespace) -> Done:
         workspace=arguments.workspace and from_here(arguments.workspace),
         **_approval(arguments),
         progress=progress,
+        unattended=arguments.unattended,
     )
     return result, result.exit_code
 
@@ -271,8 +273,15 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a directory, a .zip or an s3:// URI")
 
 
-def _add_release(parser: argparse.ArgumentParser) -> None:
+def _add_resolve(parser: argparse.ArgumentParser) -> None:
     _add_checkpoint(parser)
+    parser.add_argument(
+        "--unattended", action="store_true", help="nobody starts this by hand (cron): rules about that become vetoes"
+    )
+
+
+def _add_release(parser: argparse.ArgumentParser) -> None:
+    _add_resolve(parser)
     parser.add_argument("--workspace", metavar="DIR", help="where the artifacts go (default: var/workspaces/cli-TIME)")
     parser.add_argument("--quick", action="store_true", help="small budgets: proves less, and says so")
     _add_approval(parser)
@@ -348,7 +357,7 @@ def _add_candidate(parser: argparse.ArgumentParser) -> None:
 
 #: Stages whose command does more than to carry them out: what it calls, and its arguments.
 _SPECIAL = {
-    "resolve": (_resolve, _add_checkpoint),
+    "resolve": (_resolve, _add_resolve),
     "gate": (_gate, _nothing),
     "promote": (_promote, _add_approval),
 }

@@ -24,6 +24,11 @@ class EvaluationConfig(Section):
     sensors: bool = Field(
         False, description="the plant's declared instruments (lag, noise, class) lie between plant and policy"
     )
+    current: bool = Field(
+        True,
+        description="the channel's current release drives the same episodes; false: it does not, and rules about it "
+        "have no measurement",
+    )
     accept_undeclared: bool = Field(
         False, description="judge a plant that declares no instruments or disturbances as it is; the report says so"
     )

@@ -20,8 +20,25 @@ class RuleConfig(Section):
     metric: str = Field(min_length=1, description="what is judged (docs/gate5.md lists all metrics)")
     op: OperatorName = Field(description="the comparison; in YAML write it in quotes")
     threshold: float | Literal["sla_p99_ms"] = Field(description="a number, or `sla_p99_ms` for the SLA above")
-    veto: bool = Field(True, description="false: advisory, shown but without a say")
+    by_scenario: dict[str, float] = Field(
+        default_factory=dict, description="by scenario, where a metric has a `*`: another threshold than that"
+    )
+    veto: bool | Literal["unattended"] = Field(
+        True,
+        description="false: advisory, shown but without a say; `unattended`: a veto only in a run that nobody started "
+        "by hand",
+    )
     why: str = Field("", description="one sentence for the reader of the verdict")
+
+    @model_validator(mode="after")
+    def _scenarios_go_with_a_star(self) -> RuleConfig:
+        if self.by_scenario and "*" not in self.metric:
+            raise ValueError(f"by_scenario is given, but the metric {self.metric!r} has no *: remove one of the two")
+        return self
+
+    def vetoes(self, unattended: bool) -> bool:
+        """Whether it has a say in a run that nobody started by hand, or in one that somebody did."""
+        return unattended if self.veto == "unattended" else bool(self.veto)
 
 
 def _default_rules() -> tuple[RuleConfig, ...]:
@@ -60,6 +77,10 @@ def _default_rules() -> tuple[RuleConfig, ...]:
              why="The emergency trip was driven by the engine that is to be released."),
         rule(name="not_worse_than_pid", metric="evaluation.*.difference.low_percent", op=">=", threshold=-0.05,
              veto=False, why="The whole interval of (policy - PID) lies above -0.05 % of the PID's return."),
+        rule(name="not_worse_than_current", metric="evaluation.*.current.difference.low_percent", op=">=",
+             threshold=-0.05, veto="unattended",
+             why="Nothing better is replaced by something worse: the whole interval of (policy - the channel's current "
+             "release) lies above -0.05 % of that one's return."),
         rule(name="no_term_worse_than_pid", metric="evaluation.*.term.essential_inferior", op="==", threshold=0,
              veto=False, why="Power, turbine inlet, heat and casing: none beyond its margin worse than the PID's."),
         rule(name="no_other_term_worse", metric="evaluation.*.term.other_inferior", op="==", threshold=0, veto=False,
@@ -81,6 +102,6 @@ class GateConfig(Section):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two rules have the name {twice[0]!r}: give each its own")
-        if not any(rule.veto for rule in self.rules):
+        if not any(rule.veto is True for rule in self.rules):
             raise ValueError("no rule has a veto, so that everything would pass: set `veto: true` on at least one")
         return self

@@ -93,7 +93,8 @@ def _problem(item: Any, location: tuple[int | str, ...], model: type[BaseModel])
     if item["type"] == "extra_forbidden":
         return _unknown_key(location, where, model)
     if any(_branch(part) for part in location):
-        return f"{where}: it must be a finite number or 'sla_p99_ms' (got {item['input']!r})"
+        either = "true, false or 'unattended'" if where.endswith(".veto") else "a finite number or 'sla_p99_ms'"
+        return f"{where}: it must be {either} (got {item['input']!r})"
     if item["type"] in ("model_type", "model_attributes_type"):
         what = "empty" if item["input"] is None else f"{item['input']!r}"
         return f"{where or 'the whole'} is {what}, but it is a section: give it keys, or remove the line"
@@ -106,7 +107,7 @@ def _problem(item: Any, location: tuple[int | str, ...], model: type[BaseModel])
 
 def _branch(part: int | str) -> bool:
     """Whether a part of a location is not a key, but pydantic's name for one branch of ``float | Literal``."""
-    return isinstance(part, str) and (part == "float" or part.startswith(_LITERAL))
+    return isinstance(part, str) and (part in ("float", "bool") or part.startswith(_LITERAL))
 
 
 def _unknown_key(location: tuple[int | str, ...], where: str, model: type[BaseModel]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _SLA = "sla_p99_ms"
+#: From the weakest on.
+_VETOES = (False, "unattended", True)
 
 
 def tighten(config: Mapping[str, Any], demands: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,9 +46,22 @@ def _rules(said: Sequence[Mapping[str, Any]], demanded: Sequence[Mapping[str, An
 
 
 def _as_strict(rule: Mapping[str, Any], demand: Mapping[str, Any], sla: float) -> bool:
-    if (rule["metric"], rule["op"]) != (demand["metric"], demand["op"]) or (demand["veto"] and not rule["veto"]):
+    if (rule["metric"], rule["op"]) != (demand["metric"], demand["op"]):
         return False
-    mine, theirs = (sla if each["threshold"] == _SLA else each["threshold"] for each in (rule, demand))
-    if rule["op"] in ("<", "<="):
-        return bool(mine <= theirs)
-    return bool(mine >= theirs if rule["op"] in (">", ">=") else mine == theirs)
+    if _VETOES.index(rule["veto"]) < _VETOES.index(demand["veto"]):
+        return False
+    named = {*(rule.get("by_scenario") or ()), *(demand.get("by_scenario") or ())}
+    return all(
+        _at_least(rule["op"], *(_threshold(each, name, sla) for each in (rule, demand))) for name in (None, *named)
+    )
+
+
+def _threshold(rule: Mapping[str, Any], scenario: str | None, sla: float) -> float:
+    said = sla if rule["threshold"] == _SLA else rule["threshold"]
+    return float((rule.get("by_scenario") or {}).get(scenario, said))
+
+
+def _at_least(op: str, mine: float, theirs: float) -> bool:
+    if op in ("<", "<="):
+        return mine <= theirs
+    return mine >= theirs if op in (">", ">=") else mine == theirs

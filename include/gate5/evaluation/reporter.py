@@ -5,21 +5,28 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gate5.config.evaluation import EvaluationConfig
-from gate5.errors import EvaluationError, PlantError
+from gate5.errors import EvaluationError, Gate5Error, PlantError
+from gate5.evaluation.current import CurrentRelease, same_plant
 from gate5.evaluation.engine_effect import Reference, engine_effect
 from gate5.evaluation.evaluator import Evaluator
 from gate5.evaluation.recording import Progress, Recording
 from gate5.evaluation.report import EvaluationReport
-from gate5.evaluation.results import ControllerResult, Difference, EngineEffect, ScenarioComparison
+from gate5.evaluation.results import (
+    ControllerResult,
+    CurrentComparison,
+    Difference,
+    EngineEffect,
+    ScenarioComparison,
+)
 from gate5.evaluation.statistics import effect_size, mean, paired_bootstrap
-from gate5.evaluation.terms import compare_terms, per_episode
+from gate5.evaluation.terms import TermResult, compare_terms, per_episode
 from gate5.plant.base import Controller, Plant, objective
 from gate5.plant.declared import closest
 
@@ -70,18 +77,20 @@ class EvaluationReporter:
         baseline: Controller | None,
         progress: Progress | None = None,
         reference: Reference | None = None,
+        current: CurrentRelease | str | None = None,
     ) -> ScenarioComparison:
-        """Run both controllers through one scenario.
+        """Run the controllers through one scenario, all on the same seeds.
 
         Args:
             name: the scenario; the plant is told it.
             policy, baseline: who drives; ``None``: no comparison.
             progress: called as ``progress(done_steps, total_steps)``, all controllers counted.
             reference: another form of the same policy that drives the same episodes, to see what the engine changes.
+            current: the channel's current release, or why it does not drive; either stands in the row.
         """
         self._check(name)
         steps = self.plant.scenarios[name].steps
-        total = steps * (1 + (baseline is not None) + (reference is not None))
+        total = steps * (1 + (baseline is not None) + (reference is not None) + isinstance(current, CurrentRelease))
 
         def part(start: int) -> Progress | None:
             return None if progress is None else lambda done, _: progress(start + done, total)
@@ -95,9 +104,12 @@ class EvaluationReporter:
         row = self._comparison(name, rl, tape, other, second)
         effect = None
         if reference is not None:
-            effect = self._effect(name, (rl, tape), reference, part(total - steps))
+            effect = self._effect(name, (rl, tape), reference, part(steps * (1 + (baseline is not None))))
+        now = CurrentComparison(why_not=current) if isinstance(current, str) else None
+        if isinstance(current, CurrentRelease):
+            now = self._current(name, (rl, tape), current, part(total - steps))
         called = "" if baseline is None else str(getattr(baseline, "name", "PID"))
-        return dataclasses.replace(row, baseline_name=called, reference=effect)
+        return dataclasses.replace(row, baseline_name=called, reference=effect, current=now)
 
     def run(
         self, policy: Controller, baseline: Controller | None, progress: Callable[[str, int, int], None] | None = None
@@ -120,8 +132,8 @@ class EvaluationReporter:
     def trajectories(self, name: str) -> dict[str, NDArray[Any]]:
         """The first seed's episode of a scenario that ``scenario`` has run, for ``evaluation/<name>.npz``.
 
-        ``t_s`` and, for ``rl`` and ``baseline``, ``rl/<variable>``, ``rl/reward``, ``rl/action/<i>``, each ``[steps]``
-        with NaN after the episode's end.
+        ``t_s`` and, for ``rl``, ``baseline`` and ``current``, ``rl/<variable>``, ``rl/reward``, ``rl/action/<i>``, each
+        ``[steps]`` with NaN after the episode's end.
 
         Raises:
             EvaluationError: it has not been run.
@@ -153,14 +165,8 @@ class EvaluationReporter:
             baseline=other,
             difference=None if other is None else self._difference(rl, other),
             trace=trace(tape if second is None else second),
-            terms=compare_terms(
-                self.plant,
-                per_episode(self.plant, tape),
-                None if second is None else per_episode(self.plant, second),
-                self.config.margins,
-                confidence=self.config.confidence,
-                resamples=self.config.bootstrap,
-                seed=self.config.seed,
+            terms=self._terms(
+                per_episode(self.plant, tape), None if second is None else per_episode(self.plant, second)
             ),
         )
 
@@ -170,6 +176,38 @@ class EvaluationReporter:
         driven = self.evaluator.run(reference.controller, name, self.seeds, progress)
         first = self.config.seed
         return engine_effect(reference.name, engine, driven, tuple(self.plant.variables), first, self.plant.dt_s)
+
+    def _current(
+        self, name: str, policy: tuple[ControllerResult, Recording], current: CurrentRelease, progress: Progress | None
+    ) -> CurrentComparison:
+        rl, tape = policy
+        try:
+            same_plant(self.plant, current.plant, name, self.seeds, tape)
+            evaluator = self.evaluator if current.plant is self.plant else self._evaluator_of(current.plant)
+            result, other = evaluator.run(current.controller, name, self.seeds, progress)
+        except Gate5Error as error:
+            return CurrentComparison(current.release, current.driver, why_not=str(error))
+        self._arrays[name] |= _episode("current", other)
+        return CurrentComparison(
+            current.release, current.driver, result, self._difference(rl, result),
+            self._terms(per_episode(self.plant, tape), per_episode(self.plant, other)),
+        )  # fmt: skip
+
+    def _evaluator_of(self, plant: Plant) -> Evaluator:
+        return type(self.evaluator)(plant, self.config.confidence)
+
+    def _terms(
+        self, policy: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]] | None
+    ) -> tuple[TermResult, ...]:
+        return compare_terms(
+            self.plant,
+            policy,
+            other,
+            self.config.margins,
+            confidence=self.config.confidence,
+            resamples=self.config.bootstrap,
+            seed=self.config.seed,
+        )
 
     def _difference(self, rl: ControllerResult, baseline: ControllerResult) -> Difference:
         pairs = list(zip(rl.returns, baseline.returns, strict=True))
@@ -204,13 +242,13 @@ def trace(tape: Recording) -> tuple[str, ...]:
 def _trajectories(tape: Recording, second: Recording | None, dt_s: float) -> dict[str, NDArray[Any]]:
     """The first episode as arrays of full length, NaN after its end."""
     arrays: dict[str, NDArray[Any]] = {"t_s": dt_s * np.arange(1, tape.values.shape[1] + 1)}
-    for who, recording in (("rl", tape), ("baseline", second)):
-        if recording is None:
-            continue
-        live = recording.live[:, 0]
-        for row, name in enumerate(recording.names):
-            arrays[f"{who}/{name}"] = np.where(live, recording.values[row, :, 0], np.nan)
-        arrays[f"{who}/reward"] = np.where(live, recording.reward[:, 0], np.nan)
-        for i in range(recording.action.shape[2]):
-            arrays[f"{who}/action/{i}"] = np.where(live, recording.action[:, 0, i], np.nan)
+    return arrays | _episode("rl", tape) | ({} if second is None else _episode("baseline", second))
+
+
+def _episode(who: str, tape: Recording) -> dict[str, NDArray[Any]]:
+    live = tape.live[:, 0]
+    arrays = {f"{who}/{name}": np.where(live, tape.values[row, :, 0], np.nan) for row, name in enumerate(tape.names)}
+    arrays[f"{who}/reward"] = np.where(live, tape.reward[:, 0], np.nan)
+    for i in range(tape.action.shape[2]):
+        arrays[f"{who}/action/{i}"] = np.where(live, tape.action[:, 0, i], np.nan)
     return arrays

@@ -145,6 +145,34 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class CurrentComparison:
+    """The policy against its channel's current release in one scenario, paired on seeds.
+
+    Attributes:
+        release: the current release's id; empty: there is none.
+        driver: what ran it, ``its engine (onnxruntime fp32)``.
+        result: what it did; ``None``: it did not drive, and ``why_not`` says why.
+        difference: policy minus current release.
+        terms: the objective's terms apart; ``baseline`` in them is the current release.
+        why_not: half a sentence; empty where it drove.
+    """
+
+    release: str = ""
+    driver: str = ""
+    result: ControllerResult | None = None
+    difference: Difference | None = None
+    terms: tuple[TermResult, ...] = ()
+    why_not: str = ""
+
+    def metrics(self) -> dict[str, float | None]:
+        """Flat numbers for the gate, without a prefix; none where it did not drive."""
+        if self.result is None:
+            return {}
+        flat = self.result.metrics() | _difference_metrics(self.difference, self.result)
+        return flat | {f"term.{name}": value for name, value in term_metrics(self.terms).items()}
+
+
+@dataclass(frozen=True)
 class EngineEffect:
     """The built engine minus a reference form of the same policy, on the same seeds: what the engine's arithmetic did.
 
@@ -197,6 +225,7 @@ class ScenarioComparison:
         baseline_name: what a report calls the baseline; empty without one.
         reference: the engine against a reference form of the policy; ``None``: not compared.
         terms: the objective's terms apart; empty in documents that are older than they are.
+        current: the channel's current release on the same seeds; ``None`` in documents that are older than this.
     """
 
     plant: str
@@ -219,6 +248,7 @@ class ScenarioComparison:
     baseline_name: str = "PID"
     reference: EngineEffect | None = None
     terms: tuple[TermResult, ...] = ()
+    current: CurrentComparison | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -238,16 +268,23 @@ class ScenarioComparison:
         else:
             flat |= {f"{start}.baseline.{name}": value for name, value in self.baseline.metrics().items()}
         if self.difference is not None:
-            for name in ("mean", "low", "high", "effect_size"):
-                flat[f"{start}.difference.{name}"] = getattr(self.difference, name)
-            flat[f"{start}.difference.low_percent"] = self.low_percent()
+            flat |= {f"{start}.{name}": v for name, v in _difference_metrics(self.difference, self.baseline).items()}
         if self.reference is not None:
             flat |= {f"{start}.engine_effect.{name}": value for name, value in self.reference.metrics().items()}
         flat |= {f"{start}.term.{name}": value for name, value in term_metrics(self.terms).items()}
-        return flat
+        return flat | {f"{start}.current.{name}": value for name, value in self._current_metrics().items()}
 
-    def low_percent(self) -> float | None:
-        """The low end of the difference in percent of the size of the baseline's return; ``None``: one is missing."""
-        low = None if self.difference is None else self.difference.low
-        size = None if self.baseline is None else self.baseline.return_mean
-        return None if low is None or not size else 100.0 * low / abs(size)
+    def _current_metrics(self) -> dict[str, float | None]:
+        """Every name that a current release has numbers of, without a number where it did not drive."""
+        names = [*self.rl.metrics(), *_difference_metrics(None, None), *(f"term.{n}" for n in term_metrics(self.terms))]
+        return dict.fromkeys(names) | (self.current.metrics() if self.current else {})
+
+
+def _difference_metrics(difference: Difference | None, other: ControllerResult | None) -> dict[str, float | None]:
+    """Its ends, and the low one in percent of the other's mean return; ``None``: one is missing, or that is 0."""
+    flat: dict[str, float | None] = {
+        f"difference.{name}": getattr(difference, name, None) for name in ("mean", "low", "high", "effect_size")
+    }
+    low, size = flat["difference.low"], None if other is None else other.return_mean
+    flat["difference.low_percent"] = None if low is None or not size else 100.0 * low / abs(size)
+    return flat

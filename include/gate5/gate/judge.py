@@ -24,6 +24,9 @@ def judge(
     scenarios: Sequence[str],
     sla_p99_ms: float,
     notes: Mapping[str, str] | None = None,
+    *,
+    unattended: bool = False,
+    inapplicable: Mapping[str, str] | None = None,
 ) -> GateReport:
     """Apply every rule.
 
@@ -32,15 +35,19 @@ def judge(
         metrics: flat names to measured numbers; ``None`` means that the measurement was not made.
         scenarios: every scenario that the release has to cover.
         sla_p99_ms: what a threshold of ``"sla_p99_ms"`` stands for, in milliseconds.
-        notes: metric to what explains its number; goes to the rules that fail on it.
+        notes: metric to what explains its number, or why there is none; goes to the rules that do not pass on it.
+        unattended: nobody started the run by hand, which makes vetoes of some rules.
+        inapplicable: metric to why there is nothing to measure, which is neither a pass nor missing; only where
+            ``metrics`` knows the metric and has no number of it.
 
     Returns:
         ``fail`` where a veto rule failed; else ``error`` where a veto rule's measurement is missing, or no rule has a
         veto; else ``pass``.
     """
-    judged = (result for rule in rules for result in _expand(rule, metrics, scenarios, sla_p99_ms))
-    results = tuple(_explained(result, notes or {}) for result in judged)
-    vetoes = [result for result in results if result.veto]
+    asked = [(rule, rule.vetoes(unattended)) for rule in rules]
+    judged = (result for rule, veto in asked for result in _expand(rule, veto, metrics, scenarios, sla_p99_ms))
+    results = tuple(_explained(_applicable(result, metrics, inapplicable or {}), notes or {}) for result in judged)
+    vetoes = [result for result in results if result.veto and result.outcome != "not_applicable"]
     broken = tuple(result.sentence() for result in vetoes if result.outcome == "fail")
     missing = tuple(result.sentence() for result in vetoes if result.outcome == "missing")
     if broken:
@@ -52,9 +59,16 @@ def judge(
     return GateReport("pass", results, ())
 
 
-def judged_by(report: GateReport, rules: Sequence[RuleConfig], scenarios: Sequence[str], sla_p99_ms: float) -> bool:
+def judged_by(
+    report: GateReport,
+    rules: Sequence[RuleConfig],
+    scenarios: Sequence[str],
+    sla_p99_ms: float,
+    *,
+    unattended: bool = False,
+) -> bool:
     """Whether exactly these rules were judged, for these scenarios: a verdict is worth no more than its rules."""
-    asked = judge(rules, {}, scenarios, sla_p99_ms).rules
+    asked = judge(rules, {}, scenarios, sla_p99_ms, unattended=unattended).rules
     return [_question(rule) for rule in report.rules] == [_question(rule) for rule in asked]
 
 
@@ -62,22 +76,34 @@ def _question(rule: RuleResult) -> tuple[object, ...]:
     return rule.name, rule.metric, rule.scenario, rule.op, rule.threshold, rule.veto
 
 
+def _applicable(result: RuleResult, metrics: Mapping[str, float | None], inapplicable: Mapping[str, str]) -> RuleResult:
+    """The result where nothing could be measured; a metric that nobody knows stays missing."""
+    unmeasured = result.metric in metrics and metrics[result.metric] is None
+    if result.metric not in inapplicable or not unmeasured:
+        return result
+    return replace(result, outcome="not_applicable", note=f"not applicable, {inapplicable[result.metric]}")
+
+
 def _explained(result: RuleResult, notes: Mapping[str, str]) -> RuleResult:
-    if result.outcome != "fail" or result.metric not in notes:
+    if result.outcome not in ("fail", "missing") or result.metric not in notes:
         return result
     return replace(result, note="; ".join(part for part in (result.note, notes[result.metric]) if part))
 
 
 def _expand(
-    rule: RuleConfig, metrics: Mapping[str, float | None], scenarios: Sequence[str], sla_p99_ms: float
+    rule: RuleConfig, veto: bool, metrics: Mapping[str, float | None], scenarios: Sequence[str], sla_p99_ms: float
 ) -> Iterator[RuleResult]:
-    threshold = float(sla_p99_ms if isinstance(rule.threshold, str) else rule.threshold)
+    said = float(sla_p99_ms if isinstance(rule.threshold, str) else rule.threshold)
     if "*" not in rule.metric:
-        yield _apply(rule, rule.metric, None, threshold, metrics)
+        found = [_apply(rule, rule.metric, None, said, metrics)]
     elif not scenarios:
-        yield _result(rule, rule.metric, None, threshold, "missing", note="there is no scenario to stand for the *")
-    for scenario in scenarios if "*" in rule.metric else ():
-        yield _apply(rule, rule.metric.replace("*", scenario), scenario, threshold, metrics)
+        found = [_result(rule, rule.metric, None, said, "missing", note="there is no scenario to stand for the *")]
+    else:
+        found = [
+            _apply(rule, rule.metric.replace("*", name), name, rule.by_scenario.get(name, said), metrics)
+            for name in scenarios
+        ]
+    yield from (replace(result, veto=veto) for result in found)
 
 
 def _apply(
@@ -115,7 +141,7 @@ def _result(
         measured=value,
         margin=None if value is None or limit is None else number(OPERATORS[rule.op].margin(value, limit)),
         outcome=outcome,
-        veto=rule.veto,
+        veto=bool(rule.veto),
         why=rule.why,
         note=note,
     )

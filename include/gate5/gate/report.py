@@ -11,10 +11,12 @@ from typing import Any, Literal
 from gate5.errors import DocumentError, WorkspaceError
 from gate5.io.plain import from_plain, to_plain
 
-Outcome = Literal["pass", "fail", "missing"]
+Outcome = Literal["pass", "fail", "missing", "not_applicable"]
 Verdict = Literal["pass", "fail", "error"]
 
-SYMBOLS: Mapping[str, str] = {"pass": "✓", "fail": "✗", "missing": "?"}
+SYMBOLS: Mapping[str, str] = {"pass": "✓", "fail": "✗", "missing": "?", "not_applicable": "–"}
+#: Outcomes that speak against nothing.
+FINE = ("pass", "not_applicable")
 
 _HEADER = ("", "rule", "scenario", "measured", "must be", "margin", "")
 _NUMERIC = (3, 5)
@@ -32,8 +34,8 @@ class RuleResult:
         measured: the measured number, or ``None`` where it is missing or not finite (``note`` says which).
         margin: how far the measurement is on the good side of the threshold, in the metric's unit: positive where
             there is room, negative where it is broken, at most 0 for ``==``. ``None`` without a measurement.
-        outcome: ``pass``, ``fail`` or ``missing``.
-        veto: whether the rule has a say in the verdict.
+        outcome: ``pass``, ``fail``, ``missing``, or ``not_applicable``: there is nothing to measure, ``note`` says why.
+        veto: whether the rule has a say in this run's verdict.
         why: what the rule is for, from the configuration.
         note: what the reader has to know beside the numbers; empty where they say it all.
     """
@@ -74,7 +76,7 @@ class GateReport:
     @property
     def advice(self) -> tuple[str, ...]:
         """Sentences of the advisory rules that did not pass; they had no say."""
-        return tuple(rule.sentence() for rule in self.rules if not rule.veto and rule.outcome != "pass")
+        return tuple(rule.sentence() for rule in self.rules if not rule.veto and rule.outcome not in FINE)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -175,7 +177,7 @@ def _advice(report: GateReport) -> list[str]:
     lines = []
     for name in dict.fromkeys(rule.name for rule in report.rules if not rule.veto):
         results = [rule for rule in report.rules if rule.name == name and not rule.veto]
-        missed = [rule for rule in results if rule.outcome != "pass"]
+        missed = [rule for rule in results if rule.outcome not in FINE]
         if missed and missed[0].scenario is None:
             lines.append(f"advisory, no veto: {missed[0].sentence()}")
         elif missed:

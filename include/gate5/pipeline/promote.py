@@ -15,6 +15,7 @@ from gate5.gate.judge import judged_by
 from gate5.gate.report import GateReport
 from gate5.io import canonical
 from gate5.pipeline import approval, candidate, stages
+from gate5.pipeline import current as current_release
 from gate5.pipeline.results import PromoteResult, RejectResult
 from gate5.store.demanded import refuse_frozen
 from gate5.workspace import contents, origin
@@ -76,7 +77,14 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     if not verdict.passed:
         reason = verdict.reasons[0] if verdict.reasons else "no reason was recorded"
         raise InputError(f"Gate 5 said {verdict.verdict} ({reason}): only a candidate that passes is promoted.")
-    if not judged_by(verdict, config.gate.rules, stages.scenarios(config), config.gate.sla_p99_ms):
+    current = current_release.read(tracker)
+    if not judged_by(
+        verdict,
+        config.gate.rules,
+        stages.scenarios(config),
+        config.gate.sla_p99_ms,
+        unattended=current.unattended,
+    ):
         raise InputError(
             f"The verdict in the workspace {workspace.uri} was made under other rules than those of this run: judge it "
             f"again with `gate5 gate --workspace {workspace.uri}`."

@@ -13,7 +13,7 @@ from gate5.errors import InputError
 from gate5.pipeline import approval, candidate, line, promote, stages
 from gate5.pipeline.results import PromoteResult, RejectResult, StageResult
 from gate5.workspace import contents
-from gate5.workspace.artifacts import Workspace, open_workspace
+from gate5.workspace.artifacts import open_workspace
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ def release(
     started_by: str | None = None,
     comment: str | None = None,
     progress: Callable[[str], None] | None = None,
+    unattended: bool = False,
 ) -> ReleaseOutcome:
     """Run every stage on ``checkpoint`` and promote it if Gate 5 passes.
 
@@ -64,6 +65,7 @@ def release(
         started_by: who started this release, needed where the channel demands two people.
         comment: the approver's, kept in the signed entry.
         progress: called with one line per finished stage.
+        unattended: nobody starts it by hand, which makes vetoes of some rules.
 
     Raises:
         InputError: bad input; nothing is in the store.
@@ -83,9 +85,11 @@ def release(
         names: list[str | None] = [*stages.scenarios(config)] if entry.per_scenario else [None]
         for name in names:
             begun = time.monotonic()
-            result = _carried_out(entry, space, config, checkpoint, name)
-            if entry.name == "resolve":
+            if entry.name == "resolve":  # the only stage that takes something from outside
+                result: StageResult = stages.resolve(space, config, checkpoint, unattended=unattended)
                 candidate.refuse_held_run(space, config)
+            else:
+                (result,) = line.run(entry, space, config, name)
             say(f"{entry.name:<10} {time.monotonic() - begun:6.1f} s  {result.line()}")
     verdict = stages.gate(space, config)
     say(stages.gate_report(space).table())
@@ -101,12 +105,3 @@ def release(
     rejected = promote.reject(space, config)
     code = 1 if verdict.verdict == "fail" else 3
     return ReleaseOutcome(space.uri, report.path, verdict.verdict, code, None, rejected)
-
-
-def _carried_out(
-    entry: contents.Stage, space: Workspace, config: ReleaseConfig, checkpoint: str, scenario: str | None
-) -> StageResult:
-    if entry.name == "resolve":  # the only stage that takes something from outside
-        return stages.resolve(space, config, checkpoint)
-    (result,) = line.run(entry, space, config, scenario)
-    return result

@@ -33,6 +33,7 @@ from gate5.latency.benchmark import LatencyBenchmark
 from gate5.latency.report import LatencyReport
 from gate5.parity.engine import ParityReport, compare_engine
 from gate5.pipeline import controllers, robustness
+from gate5.pipeline import current as current_release
 from gate5.pipeline.plants import check_scenario
 from gate5.pipeline.results import (
     BenchmarkResult,
@@ -73,6 +74,13 @@ def scenarios(config: ReleaseConfig) -> list[str]:
             f"The plant {plant.name} has no scenario {unknown[0]!r}; it has {', '.join(plant.scenarios)}: "
             "correct evaluation.scenarios."
         )
+    for rule in config.gate.rules:
+        for name in rule.by_scenario:
+            if name not in plant.scenarios:
+                raise ConfigError(
+                    f"The rule {rule.name!r} has a threshold for the scenario {name!r}, which the plant {plant.name} "
+                    f"does not have: correct by_scenario; it has {', '.join(plant.scenarios)}."
+                )
     if not wanted:
         raise ConfigError(
             "evaluation.scenarios is empty, so that nothing would be evaluated: name some, or set it to null."
@@ -80,15 +88,19 @@ def scenarios(config: ReleaseConfig) -> list[str]:
     return wanted
 
 
-def resolve(workspace: Workspace, config: ReleaseConfig, source: str) -> ResolveResult:
+def resolve(workspace: Workspace, config: ReleaseConfig, source: str, *, unattended: bool = False) -> ResolveResult:
     """Find, read and hash the checkpoint, check that it fits the plant, and freeze the configuration.
+
+    The channel's current release is looked up, verified and kept here, so that the whole run compares with that one.
 
     Args:
         workspace: where the run's artifacts go.
         config: of the whole release.
         source: a directory, a .zip or an s3:// URI.
+        unattended: nobody started the run by hand (a schedule or an event did), which makes vetoes of some rules.
 
     Raises:
+        StoreError: the store that the current release lies in does not answer.
         CheckpointError: it, or the baseline's, cannot be read safely or does not fit the plant.
         ConfigError: the baseline cannot be opened.
         PlantError: the plant or a scenario does not exist.
@@ -99,11 +111,13 @@ def resolve(workspace: Workspace, config: ReleaseConfig, source: str) -> Resolve
     check_fits(checkpoint, plant)
     scenarios(config)
     other = controllers.fetch_baseline(config, plant)
+    found = current_release.find(config, unattended=unattended)
 
     def body(tracker: Tracker) -> ResolveResult:
         controllers.keep(tracker, "checkpoint", files)
         if other is not None:
             controllers.keep(tracker, "baseline", other)
+        current_release.keep(tracker, found)
         description = checkpoint.describe()
         begun = _begun(workspace, checkpoint.function_sha256)
         tracker.write_json("checkpoint.json", {**description, "source": files.uri, "begun": begun})
@@ -123,6 +137,7 @@ def resolve(workspace: Workspace, config: ReleaseConfig, source: str) -> Resolve
         "source": files.uri,
         "policy": checkpoint.policy_sha256,
         "vecnormalize": checkpoint.vecnormalize_sha256,
+        "current": found.current.to_dict(),
         "baseline": None if other is None else [sha256(part or b"") for part in (other.policy, other.vecnormalize)],
     }
     return run_stage(workspace, config, "resolve", ResolveResult, body, given)
@@ -226,12 +241,15 @@ def evaluate(workspace: Workspace, config: ReleaseConfig, scenario: str) -> Eval
     def body(tracker: Tracker) -> EvaluateResult:
         plant = judged_plant(config)
         reporter = EvaluationReporter(plant, config.evaluation)
-        with controllers.built_engine(tracker, config) as built:
+        with (
+            controllers.built_engine(tracker, config) as built,
+            current_release.driver(tracker, config, plant) as current,
+        ):
             driver = engine.EngineController(built)
             watched = envelope.Watched(driver)
             other = envelope.watch(controllers.baseline(tracker, config, plant))
             said, before_it = robustness.told(f"evaluate {scenario}"), controllers.reference(tracker, config)
-            row = reporter.scenario(scenario, watched, other, said, before_it)
+            row = reporter.scenario(scenario, watched, other, said, before_it, current)
             bound = robustness.chance(tracker, config, plant, driver, scenario)
             arrays = reporter.trajectories(scenario) | robustness.extremes(plant, driver, bound)
         tracker.write_json(f"evaluation/{scenario}.json", row.to_dict())
@@ -286,8 +304,16 @@ def gate(workspace: Workspace, config: ReleaseConfig) -> GateResult:
         metrics["evidence.quick"] = float(config.evaluation.quick)
         declared = bool(worst.about.get("declared"))
         metrics["evidence.declared"] = float(declared or config.evaluation.accept_undeclared)
-        notes = violation_notes(rows) | worst.notes()
-        verdict = judge(config.gate.rules, metrics, scenarios(config), config.gate.sla_p99_ms, notes)
+        current = current_release.read(tracker)
+        verdict = judge(
+            config.gate.rules,
+            metrics,
+            scenarios(config),
+            config.gate.sla_p99_ms,
+            violation_notes(rows) | worst.notes() | current_release.notes(metrics, rows),
+            unattended=current.unattended,
+            inapplicable=current_release.inapplicable(current, metrics),
+        )
         tracker.write_json("gate.json", verdict.to_dict())
         return GateResult(workspace.uri, verdict.verdict, list(verdict.reasons))
 

@@ -73,6 +73,13 @@ class Stage:
 _CHECKPOINT = ("checkpoint/policy.zip", "checkpoint/vecnormalize.pkl")
 _BASELINE = ("baseline/policy.zip", "baseline/vecnormalize.pkl")
 _ENGINE = ("engine/policy.engine", "engine/engine.json")
+_CURRENT = (
+    "current.json",
+    "current/policy.onnx",
+    "current/policy.engine",
+    "current/engine.json",
+    "current/golden.npz",
+)
 _EVALUATION = "evaluation/{scenario}.json"
 _CHANCE = "chance/{scenario}.json"
 _SEARCH = "falsification/{scenario}.json"
@@ -81,13 +88,15 @@ _MATRIX = "stress/{scenario}.json"
 STAGES: tuple[Stage, ...] = (
     Stage(
         "resolve",
-        "find, read and hash the checkpoint; freeze the configuration",
+        "find, read and hash the checkpoint; freeze configuration and current release",
         reads=(),
         writes=(
             File("checkpoint/policy.zip"),
             File("checkpoint/vecnormalize.pkl", optional=True),
             File("baseline/policy.zip", optional=True),
             File("baseline/vecnormalize.pkl", optional=True),
+            File("current.json", released=True),
+            *(File(name, optional=True) for name in _CURRENT[1:]),
             File("checkpoint.json", released=True),
             File("config.json", released=True, identity=True),
             File("run.json", optional=True),
@@ -126,8 +135,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate",
-        "let engine and PID drive the plant's scenarios",
-        reads=("policy.onnx", *_CHECKPOINT, *_BASELINE, *_ENGINE),
+        "let engine, PID and the channel's current release drive the plant's scenarios",
+        reads=("policy.onnx", *_CHECKPOINT, *_BASELINE, *_CURRENT, *_ENGINE),
         writes=(
             File(_EVALUATION),
             File("evaluation/{scenario}.npz"),
@@ -151,7 +160,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "stress",
         "drive what the plant declares can go wrong, level by level",
-        reads=("policy.onnx", "latency.npz", *_BASELINE, *_ENGINE),
+        reads=("policy.onnx", "latency.npz", *_BASELINE, *_CURRENT, *_ENGINE),
         writes=(File(_MATRIX),),
         per_scenario=True,
         function="gate5.pipeline.robustness:stress",
@@ -169,7 +178,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "gate",
         "judge by Gate 5's rules",
-        reads=("export.json", "parity.json", "latency.json", "comparison.json", "robustness.json"),
+        reads=("current.json", "export.json", "parity.json", "latency.json", "comparison.json", "robustness.json"),
         writes=(File("gate.json", released=True),),
     ),
     Stage(
@@ -182,7 +191,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "promote",
         "publish a candidate that passed",
-        reads=("gate.json",),
+        reads=("gate.json", "current.json"),
         writes=(File("release.json"),),
         function="gate5.pipeline.promote:promote",
         recorded=False,

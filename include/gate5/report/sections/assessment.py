@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from gate5.gate.report import RuleResult
+from gate5.gate.report import FINE, RuleResult
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, figure, table, tag
 
@@ -62,10 +62,11 @@ def _row(claim: Claim, artifacts: Artifacts) -> tuple[object, ...]:
     rules = [rule for rule in artifacts.gate.rules if _is_about(rule, claim)] if artifacts.gate else []
     state = "open"
     if rules:
-        passed = [rule.outcome == "pass" for rule in rules]
-        state = "supported" if all(passed) else "open" if all(r.outcome == "missing" for r in rules) else "partly"
+        passed = [rule.outcome in FINE for rule in rules]
+        unknown = all(rule.outcome in ("missing", "not_applicable") for rule in rules)
+        state = "open" if unknown else "supported" if all(passed) else "partly"
     failed = sorted({rule.name + (f" ({rule.scenario})" if rule.scenario else "") for rule in rules
-                     if rule.outcome != "pass"})  # fmt: skip
+                     if rule.outcome not in FINE})  # fmt: skip
     advisory = bool(rules) and not any(rule.veto for rule in rules)
     remark = (
         f" Not met: {', '.join(failed[:3])}{f' and {len(failed) - 3} more' if len(failed) > 3 else ''}."

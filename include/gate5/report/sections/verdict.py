@@ -15,7 +15,7 @@ from gate5.workspace import contents
 
 _NOT_YET = "whether it is released is not decided yet."
 _NUMERIC = ("measured", "margin")
-_SYMBOLS = {"pass": "✓ pass", "fail": "✗ fail", "missing": "? missing"}
+_SYMBOLS = {"pass": "✓ pass", "fail": "✗ fail", "missing": "? missing", "not_applicable": "– not applicable"}
 
 
 def banner(artifacts: Artifacts) -> Markup:
