@@ -100,7 +100,7 @@ rules = st.lists(
             "by_scenario": st.dictionaries(st.sampled_from(["easy", "hard"]), st.floats(-5, 5)),
             "veto": st.sampled_from(VETOES),
         }
-    ).map(lambda rule: {**rule, "by_scenario": rule["by_scenario"] if "*" in rule["metric"] else {}}),
+    ).map(lambda rule: {**rule, "by_scenario": rule["by_scenario"] if "*" in str(rule["metric"]) else {}}),
     min_size=1,
     max_size=3,
     unique_by=lambda rule: rule["name"],

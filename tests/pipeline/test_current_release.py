@@ -58,9 +58,10 @@ def checkpoint(folder: Path, observed: tuple[str, ...], offset: float = 0.0) -> 
 
     model = PPO("MlpPolicy", Spaces(len(observed)), policy_kwargs={"net_arch": []}, device="cpu")
     gains = {"level": -0.6, "level_setpoint": 0.9}
+    layer: Any = model.policy.action_net
     with torch.no_grad():
-        model.policy.action_net.weight[:] = torch.tensor([[gains.get(name, 0.0) for name in observed]])
-        model.policy.action_net.bias[:] = -0.47 + offset
+        layer.weight[:] = torch.tensor([[gains.get(name, 0.0) for name in observed]])
+        layer.bias[:] = -0.47 + offset
     folder.mkdir()
     model.save(folder / "policy.zip")
 

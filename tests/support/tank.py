@@ -100,7 +100,7 @@ class Tank:
         return np.where(self.steps_up & (self.time >= 40), 2.0, 1.5)
 
     def _obs(self) -> Float32:
-        seen = self._variables()
+        seen = {"upper": self.upper, "level": self.level, "level_setpoint": self._setpoint(), "running": self.time > 5}
         return np.stack([seen[name] for name in self.observed], axis=1).astype(np.float32)
 
     def _variables(self) -> dict[str, Any]:
