@@ -9,7 +9,7 @@ FROM ${AIRFLOW_IMAGE} AS airflow
 ARG GATE5_COMMIT=""
 USER root
 # A named volume takes the owner of the folder that it is mounted on, so each of these has to be there.
-RUN mkdir -p /opt/gate5 /srv/gate5/var/keys /opt/airflow/logs /opt/airflow/login \
+RUN mkdir -p /opt/gate5 /srv/gate5/var/keys /srv/gate5/var/trust /opt/airflow/logs /opt/airflow/login \
     && chown -R airflow:0 /opt/gate5 /srv/gate5 /opt/airflow/logs /opt/airflow/login
 USER airflow
 WORKDIR /srv/gate5

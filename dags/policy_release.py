@@ -22,7 +22,7 @@ from airflow.sdk import TriggerRule, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from gate5_dag.approval import ReleaseApproval
-from gate5_dag.settings import CANDIDATE, GPU, GPU_ALONE, ONCE, RETRY, release_params, schedule
+from gate5_dag.settings import CANDIDATE, GPU, GPU_ALONE, RETRY, release_params, schedule
 
 
 def minutes(count: int) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def compare() -> dict[str, Any]:
     return perform(stages.compare)
 
 
-@task(**ONCE, **minutes(15))
+@task(**RETRY, **minutes(15))
 def gate() -> dict[str, Any]:
     """Judge the measurements by the rules: pass, fail, or error where one is missing."""
     from gate5.pipeline import stages
@@ -167,7 +167,7 @@ def report() -> dict[str, Any]:
     return perform(stages.report)
 
 
-@task.branch(**ONCE, **minutes(5))
+@task.branch(**RETRY, **minutes(5))
 def decide(verdict: dict[str, Any]) -> str:
     """`reject` unless the verdict is pass; then `approval` where a person is to be asked, else `promote`."""
     from gate5.pipeline import stages
@@ -198,7 +198,7 @@ def promote() -> dict[str, Any]:
     return result
 
 
-@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **ONCE, **minutes(15))
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **RETRY, **minutes(15))
 def reject() -> None:
     """Record why the candidate is not released, and fail: a refusal is never a green run."""
     from gate5.pipeline import promote

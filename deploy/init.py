@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ def main() -> int:
     key = home() / "var/keys/release.pem"
     if not key.exists():
         run("gate5", "keygen", str(key))
+    share_public_keys(key.parent, home() / "var/trust")
     return 0
 
 
@@ -37,6 +39,13 @@ def write_login(path: Path) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as file:
         json.dump({"admin": os.environ["GATE5_ADMIN_PASSWORD"]}, file)
+
+
+def share_public_keys(keys: Path, trust: Path) -> None:
+    """Give those who only verify the public keys, and no private one."""
+    trust.mkdir(parents=True, exist_ok=True)
+    for path in sorted(keys.glob("*.pub")):
+        shutil.copyfile(path, trust / path.name)
 
 
 def make_bucket(name: str) -> None:

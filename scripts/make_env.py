@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write .env for docker-compose.yaml: .env.example with a random value for every empty secret.
+"""Write .env for docker-compose.yaml: .env.example with a random value for every empty secret, and the commit.
 
     python scripts/make_env.py [PATH]
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def main() -> int:
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".env"
     text = "".join(filled(line) for line in (ROOT / ".env.example").read_text().splitlines(keepends=True))
+    text = text.replace("# GATE5_COMMIT=\n", f"GATE5_COMMIT={commit()}\n")
     try:
         handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -29,6 +31,15 @@ def main() -> int:
         file.write(text)
     print(f"{target} written; the login is `admin` with GATE5_ADMIN_PASSWORD from that file.")
     return 0
+
+
+def commit() -> str:
+    """The commit of this source tree, ``-dirty`` where it was changed; empty where there is no git."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def filled(line: str) -> str:

@@ -36,17 +36,16 @@ TRAIN: dict[str, Any] = {
     "queue": os.environ.get("GATE5_TRAIN_QUEUE") or "default",
 }
 
-#: A retry can help where a network, a store or a worker failed; bad input and verdicts never get one (see tasks.py).
+#: A retry can help where a network, a store or a worker failed; bad input never gets one (see tasks.py). A stage that
+#: judged finds its verdict again. The tries of a short task reach over an outage of 15 + 30 + 60 + 120 seconds.
 RETRY: dict[str, Any] = {
-    "retries": 2,
+    "retries": 4,
     "retry_delay": timedelta(seconds=15),
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=5),
 }
 #: A training goes on where it was killed, so that each try costs only what is left.
 TRAIN_RETRY: dict[str, Any] = {**RETRY, "retries": 5}
-#: A decision is taken once.
-ONCE: dict[str, Any] = {"retries": 0}
 
 
 def release_params() -> dict[str, Param]:

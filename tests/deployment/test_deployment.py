@@ -33,6 +33,13 @@ def text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
+def default_of(value: str) -> str:
+    """What compose puts for ``${NAME:-default}`` where .env does not say."""
+    match = re.fullmatch(r"\$\{[A-Z0-9_]+:-(.+)\}", value)
+    assert match is not None, value
+    return match[1]
+
+
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
     loaded: dict[str, Any] = yaml.safe_load(text("docker-compose.yaml"))
@@ -122,8 +129,31 @@ class TestCompose:
             for name, service in compose["services"].items()
         }
         assert {name for name, volumes in mounts.items() if "login" in volumes} == {"init", "api-server"}
-        assert "keys" not in mounts["api-server"]
+        # `resolve` and `promote` sign, on the queue `default`; who only verifies has the public keys.
+        assert {name for name, volumes in mounts.items() if "keys" in volumes} == {"init", "cpu-worker"}
+        assert {name for name, volumes in mounts.items() if "trust" in volumes} == {"init", "api-server", "gpu-worker"}
+        written = {
+            name
+            for name in AIRFLOW
+            for v in compose["services"][name]["volumes"]
+            if re.match("(keys|trust).*(?<!:ro)$", v)
+        }
+        assert written == {"init"}
         assert set().union(*mounts.values()) <= set(compose["volumes"])
+
+    @pytest.mark.parametrize(("name", "backend"), [("cluster", "tensorrt"), ("cluster-cpu", "onnxruntime")])
+    def test_production_takes_engines_of_one_kind_and_nothing_lies_in_a_container(
+        self, name: str, backend: str
+    ) -> None:
+        config = ReleaseConfig.load(ROOT / "config" / f"{name}.yaml")
+        assert (config.engine.backend, config.channels["production"].require_backend) == (backend, backend)
+        assert config.store.uri.startswith("s3://")
+        assert config.retrain.folder.startswith("s3://")
+
+    def test_a_killed_worker_is_missed_sooner_than_by_default(self, compose: dict[str, Any]) -> None:
+        environment = compose["services"]["scheduler"]["environment"]
+        assert 60 <= int(environment["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"]) <= 120
+        assert int(environment["AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL"]) <= 60
 
     def test_only_this_machine_can_reach_the_published_port(self, compose: dict[str, Any]) -> None:
         published = [port for service in compose["services"].values() for port in service.get("ports", ())]
@@ -216,6 +246,8 @@ class TestSecretsFile:
             [sys.executable, str(ROOT / "scripts/make_env.py"), str(path)], capture_output=True, text=True, check=True
         )
         values = dict(line.split("=", 1) for line in path.read_text().splitlines() if re.match("[A-Z]", line))
+        # Manifests name the source that the images were built from.
+        assert re.fullmatch("[0-9a-f]{12}(-dirty)?", values.pop("GATE5_COMMIT"))
         assert path.stat().st_mode & 0o777 == 0o600
         assert min(len(value) for value in values.values()) >= 40
         assert len(set(values.values())) == len(values)
@@ -238,6 +270,18 @@ class TestSecretsFile:
 
 
 class TestInit:
+    def test_who_only_verifies_gets_public_keys_and_no_private_one(self, tmp_path: Path) -> None:
+        keys = tmp_path / "keys"
+        keys.mkdir()
+        (keys / "release.pem").write_text("private")
+        (keys / "release.pub").write_text("public")
+        (keys / "old.pub").write_text("retired")
+        for _ in range(2):
+            script("deploy/init.py").share_public_keys(keys, tmp_path / "trust")
+        assert {path.name: path.read_text() for path in (tmp_path / "trust").iterdir()} == {
+            "release.pub": "public", "old.pub": "retired",
+        }  # fmt: skip
+
     def test_the_login_can_be_read_by_its_owner_only(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("GATE5_ADMIN_PASSWORD", "correct horse")
         path = tmp_path / "login" / "passwords.json"
@@ -264,8 +308,8 @@ class TestInit:
         services = compose["services"]
         buckets = set(services["init"]["environment"]["GATE5_BUCKETS"].split())
         environment = services["scheduler"]["environment"]
-        config = ReleaseConfig.load(ROOT / environment["GATE5_CONFIG"])
-        used = {config.store.uri, environment["GATE5_WORKSPACES"]}
+        config = ReleaseConfig.load(ROOT / default_of(environment["GATE5_CONFIG"]))
+        used = {config.store.uri, config.retrain.folder, environment["GATE5_WORKSPACES"]}
         assert {uri.removeprefix("s3://").split("/")[0] for uri in used} == buckets
         assert str(Path(config.store.signing_key).parent) == "var/keys"
 
