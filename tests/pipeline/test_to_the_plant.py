@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from gate5.config.models import ReleaseConfig
 from gate5.edge.golden import GOLDEN_INPUTS, TOLERANCE
 from gate5.edge.pull import PullResult, pull
 from gate5.errors import IntegrityError
+from gate5.store.manifest import read_manifest
 
 ROOT = Path(__file__).parents[2]
 GOOD = ROOT / "examples/checkpoints/good"
@@ -76,9 +78,16 @@ def test_what_is_promoted_is_what_a_plant_pulls_and_promoting_needs_no_device(
 
     # A release for a GPU is promoted by a worker that has none: the golden inputs are the builder's.
     shutil.rmtree(home / "var/store")
+    built = json.loads((home / "w/records/build.json").read_bytes())
+    built["ran"] |= {"host": "gpu-7", "with": {**built["ran"]["with"], "python": "3.10.1"}}
+    (home / "w/records/build.json").write_text(json.dumps(built))
     with monkeypatch.context() as patch:
         patch.setattr(engine, "load", lambda *_, **__: pytest.fail("promotion has opened the engine"))
         assert main(["promote", "--config", "release.yaml", "--workspace", "w"]) == 0, capsys.readouterr().out
+    (manifest,) = (home / "var/store/releases").glob("*/manifest.json")
+    kept = read_manifest(manifest.read_bytes(), manifest.parent.name, None).provenance
+    assert (kept["builder"], kept["built_with"]["python"]) == ("urn:gate5:builder:gpu-7", "3.10.1")
+    assert kept["released_with"]["python"] == platform.python_version()
 
     # One tolerance, the one that was signed: an engine within it is taken, one beyond it is not.
     assert arrived(home, "near", 0.5 * TOLERANCE).max_abs_error == pytest.approx(0.5 * TOLERANCE, rel=1e-3)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gate5 import provenance
 from gate5.config.models import ReleaseConfig
 from gate5.errors import WorkspaceError
 from gate5.workspace.artifacts import DirectoryWorkspace
@@ -149,3 +151,11 @@ def test_a_record_whose_result_is_another_is_refused(workspace: DirectoryWorkspa
     workspace.write_json("records/source.json", {**record, "result": result})
     with pytest.raises(WorkspaceError, match=r"records/source.json .* is damaged .*; delete it and run"):
         run_stage(workspace, CONFIG, "source", Found, Stage().source)
+
+
+def test_a_record_says_where_and_with_what_its_stage_ran(workspace: DirectoryWorkspace) -> None:
+    run_stage(workspace, CONFIG, "source", Found, Stage().source)
+    record = read_record(workspace, "source")
+    assert record is not None
+    assert record["ran"]["host"] == platform.node()
+    assert record["ran"]["with"] == provenance.describe()

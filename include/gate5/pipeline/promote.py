@@ -209,6 +209,7 @@ def _provenance(
     resolved = (read_record(tracker.workspace, "resolve") or {})["result"]
     metadata = tracker.read_json("engine/engine.json")
     policy = candidate.built(checkpoint, metadata, config)
+    built = (read_record(tracker.workspace, "build") or {}).get("ran") or {}
     return {
         "plant": candidate.plant_name(config),
         "checkpoint": {
@@ -223,7 +224,10 @@ def _provenance(
         "golden": golden.golden_provenance(),
         "config": config.plain(),
         "approved_by": approved_by,
-        "built_with": provenance.describe(),
+        # The engine's own machine; the one that promotes may be another.
+        "builder": f"urn:gate5:builder:{built.get('host') or 'unknown'}",
+        "built_with": built.get("with") or provenance.describe(),
+        "released_with": provenance.describe(),
         "run": {
             "id": (begun.url if begun else None) or tracker.workspace.uri,
             "started_on": begun.started_on if begun else checkpoint.get("begun"),

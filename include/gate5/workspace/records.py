@@ -2,15 +2,17 @@
 
 ``records/STAGE.json`` is written after everything else that a stage writes, so it marks the stage as done. A stage
 whose record is there, and whose configuration, inputs and outputs still have the recorded hashes, need not run again.
+``ran`` says where and with what it ran: each stage may run on another machine.
 """
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from gate5 import __version__
+from gate5 import __version__, provenance
 from gate5.config.models import ReleaseConfig
 from gate5.errors import WorkspaceError
 from gate5.io import canonical
@@ -176,6 +178,7 @@ def run_stage(
             "inputs": tracker.inputs,
             "outputs": tracker.outputs,
             "result": result,
+            "ran": {"ended": provenance.now(), "host": platform.node(), "with": provenance.describe()},
         },
     )
     return kind.from_dict(result)
