@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Iterator
@@ -56,6 +57,7 @@ def test_the_pointer_shows_policy_pid_and_time_in_all_charts_of_the_episode(
     browser: Any, run: Any, tmp_path: Path
 ) -> None:
     page, trouble = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html")
+    page.locator("#scenario-ramp > summary").click()
     chart = page.locator("#scenario-ramp svg").first
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
@@ -93,3 +95,49 @@ def test_no_screen_has_to_scroll_sideways(browser: Any, run: Any, tmp_path: Path
     page, trouble = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html", width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert trouble == []
+
+
+def test_the_page_is_short_before_one_opens_anything_and_a_link_opens_the_worst(
+    browser: Any, run: Any, tmp_path: Path
+) -> None:
+    page, trouble = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html")
+    assert page.evaluate("document.documentElement.scrollHeight") < 4000
+    assert page.locator("details[open]").count() == 0
+    summaries = page.locator("details.scenario > summary").all_inner_texts()
+    assert len(summaries) == 3
+    assert all("closest limit" in text and "against the PID" in text for text in summaries)
+    worst = page.locator("details.scenario.worst")
+    assert worst.count() == 1
+    page.get_by_role("link", name="Open the worst").click()
+    assert worst.evaluate("box => box.open")
+    assert trouble == []
+    page.close()
+
+
+def test_a_charts_data_can_be_had_as_csv(browser: Any, run: Any, tmp_path: Path) -> None:
+    page, trouble = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html")
+    page.locator("#scenario-ramp > summary").click()
+    trouble.clear()
+    with page.expect_download() as caught:
+        page.locator("#scenario-ramp").get_by_role("button", name="Data of Furnace temperature as CSV").click()
+    caught.value.save_as(tmp_path / "chart.csv")
+    rows = list(csv.reader((tmp_path / "chart.csv").read_text().splitlines()))
+    assert rows[0] == ["curve", "time, min", "°C"]
+    assert {row[0] for row in rows[1:]} == {"policy", "PID", "set-point"}
+    wanted = [(float(x), float(y)) for name, x, y in rows[1:] if name == "set-point"]
+    assert all(y == pytest.approx(700 + 0.15 * 12 * x, abs=1.0) for x, y in wanted)
+    page.close()
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_nothing_is_clipped_with_all_of_it_open(browser: Any, run: Any, tmp_path: Path, width: int) -> None:
+    page, _ = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html", width)
+    page.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    clipped = page.evaluate(
+        "[...document.querySelectorAll('main *')].filter(e => !e.closest('svg, .scroll') && e.clientWidth > 0 && "
+        "getComputedStyle(e).display !== 'inline' && e.scrollWidth > e.clientWidth + 1)"
+        ".map(e => e.outerHTML.slice(0, 90))"
+    )
+    assert clipped == []
+    page.close()

@@ -90,3 +90,21 @@ def test_a_constraint_that_never_applied_is_not_drawn(
     row = next(row for row in artifacts.scenarios if row.scenario == "ramp")
     chart = drawn((row, artifacts.trajectories("ramp")), monkeypatch)["Furnace temperature"]
     assert {limit.name for limit in chart.limits} == {"too_hot", "melts"}
+
+
+def test_the_worst_seed_is_drawn_beside_the_first(
+    episode: tuple[ScenarioComparison, Arrays], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, arrays = episode
+    worst = {f"worst/{name.removeprefix('rl/')}": data + 1.0 for name, data in arrays.items() if name.startswith("rl/")}
+    charts = drawn((row, {**arrays, **worst}, 4711), monkeypatch)  # type: ignore[arg-type]
+    assert list(charts)[:4] == [
+        "Furnace temperature",
+        "Furnace temperature, seed 4711",
+        "Furnace temperature, error",
+        "Furnace temperature, error, seed 4711",
+    ]
+    beside = {series.name: series for series in charts["Furnace temperature, seed 4711"].series}
+    assert np.array_equal(beside["policy"].y, arrays["rl/temperature"] + 1.0)
+    assert "PID" not in beside, "the policy alone drove it"
+    assert list(drawn((row, arrays, 4711), monkeypatch)) == list(drawn(episode, monkeypatch)), "where it was not kept"  # type: ignore[arg-type]

@@ -76,6 +76,11 @@ class Artifacts:
         """The arrays of ``evaluation/<scenario>.npz``, empty while it is missing."""
         return self._arrays(f"evaluation/{scenario}.npz")
 
+    def worst_seed(self, scenario: str) -> int | None:
+        """The seed of the worst of many episodes, whose curves are ``worst/...``; ``None`` where none were driven."""
+        chances = self.robustness.chances if self.robustness else ()
+        return next((chance.worst_seed for chance in chances if chance.scenario == scenario), None)
+
     def hash_and_size(self, name: str) -> tuple[str, int] | None:
         """SHA-256 and size in bytes of an artifact."""
         data = self.workspace.find(name) if name in self.names else None

@@ -62,6 +62,11 @@ def facts(pairs: Iterable[tuple[object, object]]) -> Markup:
     return tag("dl", items, class_="facts")
 
 
+def fold(summary: object, *content: object, kind: str = "data") -> Markup:
+    """Content that is there when the reader asks for it, and on paper."""
+    return tag("details", tag("summary", summary), list(content), class_=kind)
+
+
 def unit(text: str) -> str:
     """A unit for a reader: ``C`` is degrees Celsius, and ``1`` (no unit) is not shown."""
     if text == "1":

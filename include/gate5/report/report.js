@@ -85,5 +85,47 @@
     part.addEventListener("pointermove", (event) => { say(part.dataset.tip.split("\n")); place(event); });
     part.addEventListener("pointerleave", () => { tip.style.visibility = "hidden"; });
   }
-  addEventListener("beforeprint", () => { for (const box of document.querySelectorAll("details.scenario")) box.open = true; });
+  addEventListener("beforeprint", () => {
+    for (const box of document.querySelectorAll("details.scenario, details.data, details.paper")) box.open = true;
+  });
+
+  // A link to something that is folded opens it.
+  const unfold = () => {
+    const id = location.hash.slice(1), target = id && document.getElementById(id);
+    for (let box = target; box; box = box.parentElement) if (box.tagName === "DETAILS") box.open = true;
+    if (target) target.scrollIntoView();
+  };
+  addEventListener("hashchange", unfold);
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest && event.target.closest("a[href^='#']");
+    if (link && link.hash === location.hash) unfold();
+  });
+  unfold();
+
+  // A chart's curves as a table for other programs: as they are drawn, at most 200 points each.
+  const csv = (svg) => {
+    const across = axis(svg, "x"), up = axis(svg, "y"), lines = [];
+    const cell = (text) => `"${String(text).replaceAll('"', '""')}"`;
+    lines.push([cell("curve"), cell(svg.dataset.xName), cell(svg.dataset.unit || "value")].join(","));
+    for (const { name, points } of curves(svg)) {
+      for (const point of points) lines.push([cell(name), across.data(point.x), up.data(point.y)].join(","));
+    }
+    return lines.join("\r\n") + "\r\n";
+  };
+  for (const svg of document.querySelectorAll("figure svg[data-x]")) {
+    const button = document.createElement("button"), title = svg.getAttribute("aria-label").split(".")[0];
+    button.type = "button";
+    button.className = "csv";
+    button.textContent = "CSV";
+    button.setAttribute("aria-label", `Data of ${title} as CSV`);
+    button.addEventListener("click", () => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([csv(svg)], { type: "text/csv" }));
+      link.download = `${title.replace(/[^A-Za-z0-9]+/g, "-").replace(/^-|-$/g, "").toLowerCase() || "chart"}.csv`;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    });
+    const caption = svg.closest("figure").querySelector("figcaption");
+    if (caption) caption.append(button);
+  }
 })();

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gate5.gate.report import FINE, RuleResult
 from gate5.report.artifacts import Artifacts
-from gate5.report.html import Markup, figure, table, tag
+from gate5.report.html import Markup, figure, fold, table, tag
 
 _STATE = {"supported": "✓ supported", "partly": "✗ not supported everywhere", "open": "? not judged"}
 
@@ -49,11 +49,13 @@ def section(artifacts: Artifacts) -> Markup:
         tag("p", context, class_="soft"),
         tag("p", "S0. Argument over the function (G1), its time (G2), the declared scenarios (G3), their worst case "
             "(G4), the disturbed plant (G5) and the baseline (G6).", class_="soft"),
-        table(("", "claim", "state", "evidence"), claims),
-        tag("div", _list("Limits of the evidence", limits(artifacts)), _list("Assumptions", assumptions(artifacts)),
-            _list("Not tested", untested(artifacts)), class_="grid3"),
-        tag("p", "Accepted by ______________________   Function ______________________   Date ____________",
-            class_="sign"),
+        fold("Claims, evidence, limits and assumptions: the page for the signature",
+             table(("", "claim", "state", "evidence"), claims),
+             tag("div", _list("Limits of the evidence", limits(artifacts)),
+                 _list("Assumptions", assumptions(artifacts)), _list("Not tested", untested(artifacts)),
+                 class_="grid3"),
+             tag("p", "Accepted by ______________________   Function ______________________   Date ____________",
+                 class_="sign"), kind="paper"),
         id="assessment", class_="assessment",
     )  # fmt: skip
 

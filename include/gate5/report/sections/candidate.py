@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gate5.report.artifacts import Artifacts
-from gate5.report.html import Markup, code, facts, figure, tag
+from gate5.report.html import Markup, code, facts, figure, fold, tag
 from gate5.report.sections.plain import flat_facts
 
 
@@ -18,19 +18,30 @@ def candidate(artifacts: Artifacts) -> Markup:
     else:
         normaliser = about.get("normaliser")
         body = [
-            facts(
-                [
-                    ("source", code(about.get("source") or about.get("uri"))),
-                    ("algorithm", about.get("algorithm")),
-                    ("Stable-Baselines3", about.get("sb3_version")),
-                    ("observation → action", f"{about.get('obs_dim')} → {about.get('act_dim')}"),
-                    ("layers", _layers(about)),
-                    ("parameters", _count(about.get("parameters"))),
-                    ("end of the policy", about.get("action_end")),
-                    ("VecNormalize", _normaliser(normaliser)),
-                    ("policy, SHA-256", code(about.get("policy_sha256"))),
-                    ("VecNormalize, SHA-256", code(about.get("vecnormalize_sha256"))),
-                ]
+            tag(
+                "p",
+                f"{about.get('algorithm')} from ",
+                code(about.get("source") or about.get("uri")),
+                f", {about.get('obs_dim')} observations to {about.get('act_dim')} actions, policy ",
+                code(str(about.get("policy_sha256"))[:12]),
+                ".",
+            ),
+            fold(
+                "Layers, normaliser, versions and hashes",
+                facts(
+                    [
+                        ("source", code(about.get("source") or about.get("uri"))),
+                        ("algorithm", about.get("algorithm")),
+                        ("Stable-Baselines3", about.get("sb3_version")),
+                        ("observation → action", f"{about.get('obs_dim')} → {about.get('act_dim')}"),
+                        ("layers", _layers(about)),
+                        ("parameters", _count(about.get("parameters"))),
+                        ("end of the policy", about.get("action_end")),
+                        ("VecNormalize", _normaliser(normaliser)),
+                        ("policy, SHA-256", code(about.get("policy_sha256"))),
+                        ("VecNormalize, SHA-256", code(about.get("vecnormalize_sha256"))),
+                    ]
+                ),
             ),
             [tag("p", note, class_="note") for note in about.get("notes") or ()],
         ]
@@ -53,20 +64,25 @@ def engine(artifacts: Artifacts) -> Markup:
         if asked and precision != asked:
             note = f"The configuration asks for {asked}, which holds for TensorRT; {backend} runs {precision}."
         body = [
-            facts(
-                [
-                    ("backend", chosen),
-                    ("precision, as built", precision),
-                    ("device", about.get("device")),
-                    ("largest batch", about.get("batch_max")),
-                    ("engine", f"{blob[1] / 1024:,.1f} KiB" if blob else None),
-                    ("engine, SHA-256", code(blob[0]) if blob else None),
-                    ("versions", _pairs(about.get("versions"))),
-                    ("tied to", _pairs(about.get("hardware")) or "no particular hardware"),
-                ]
-            ),
+            tag("p", f"{chosen}; {precision}, for {about.get('device')}."),
             tag("p", note, class_="soft") if note else None,
-            tag("details", tag("summary", "Everything recorded with the engine"), flat_facts(about), class_="data"),
+            fold(
+                "Versions, hardware and hashes",
+                facts(
+                    [
+                        ("backend", chosen),
+                        ("precision, as built", precision),
+                        ("device", about.get("device")),
+                        ("largest batch", about.get("batch_max")),
+                        ("engine", f"{blob[1] / 1024:,.1f} KiB" if blob else None),
+                        ("engine, SHA-256", code(blob[0]) if blob else None),
+                        ("versions", _pairs(about.get("versions"))),
+                        ("tied to", _pairs(about.get("hardware")) or "no particular hardware"),
+                    ]
+                ),
+                tag("h3", "Everything recorded with the engine"),
+                flat_facts(about),
+            ),
         ]
     return tag("section", tag("h2", "Engine"), body, id="engine")
 

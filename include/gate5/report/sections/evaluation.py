@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from gate5.evaluation import ControllerResult, ScenarioComparison, TrackingResult
+from gate5.evaluation import ConstraintResult, ControllerResult, ScenarioComparison, TrackingResult
 from gate5.report.artifacts import Artifacts
 from gate5.report.forest import Row, forest
-from gate5.report.html import Markup, figure, table, tag, title, unit
+from gate5.report.html import Markup, figure, fold, table, tag, title, unit
 from gate5.report.sections.engine_effect import engine_effect
 from gate5.report.sections.objective import objective, overview
 from gate5.report.sections.trajectories import trajectories
@@ -20,11 +20,16 @@ def section(artifacts: Artifacts) -> Markup:
     if not rows:
         parts.append(tag("p", "Missing: no scenario has been evaluated yet.", class_="soft"))
     else:
-        parts += [_introduction(rows[0]), _overview(rows), _forest(rows), overview(rows)]
+        terms = overview(rows)
+        parts += [_introduction(rows[0]), _overview(rows), _forest(rows)]
+        parts.append(fold("The terms of the objective, in every scenario", terms) if terms else None)
     absent = _absent(artifacts)
     if rows and absent:
         parts.append(tag("p", f"Missing so far: {', '.join(absent)}.", class_="note"))
-    parts += [_scenario(artifacts, row) for row in rows]
+    worst = _worst_of(rows)
+    if worst is not None:
+        parts.append(tag("p", tag("a", f"Open the worst: {worst.title}", href=f"#scenario-{worst.scenario}")))
+    parts += [_scenario(artifacts, row, row is worst) for row in rows]
     return tag("section", parts, id="evaluation")
 
 
@@ -102,23 +107,59 @@ def _absent(artifacts: Artifacts) -> list[str]:
     return [name for name in expected if name not in there]
 
 
-def _scenario(artifacts: Artifacts, row: ScenarioComparison) -> Markup:
+def _scenario(artifacts: Artifacts, row: ScenarioComparison, worst: bool) -> Markup:
     clean = row.rl.violations == 0
     mark = tag("span", "✓ no violation" if clean else f"✗ {row.rl.violations} violating steps",
                class_=f"tag {'pass' if clean else 'fail'}")  # fmt: skip
     return tag(
         "details",
-        tag("summary", f"{row.phase}. {row.title} ", mark),
+        tag("summary", f"{row.phase}. {row.title} ", mark, tag("span", _line(row), class_="soft line"),
+            tag("b", " the worst of these", class_="tag" if clean else "tag fail") if worst else None),
         tag("p", row.description, class_="soft"),
         tag("div", _numbers(row), class_="narrow"),
         objective(row),
         engine_effect(row),
         _constraints(row),
-        trajectories(row, artifacts.trajectories(row.scenario)),
-        class_="scenario",
+        trajectories(row, artifacts.trajectories(row.scenario), artifacts.worst_seed(row.scenario)),
+        class_="scenario worst" if worst else "scenario",
         id=f"scenario-{row.scenario}",
-        open="",
-    )
+    )  # fmt: skip
+
+
+def _line(row: ScenarioComparison) -> str:
+    """What the summary of a folded scenario says: return against the baseline, the closest limit, tracking."""
+    parts = []
+    difference, pid = row.difference, row.baseline
+    if pid is not None and difference is not None and difference.mean is not None and pid.return_mean:
+        share = 100.0 * difference.mean / abs(pid.return_mean)
+        parts.append(f"return {share:+.2g} % against the {_other([row])}".replace("-", "−"))
+    closest = min((c for c in row.rl.constraints if c.smallest_margin is not None), key=_room, default=None)
+    if closest is not None:
+        margin = figure(closest.smallest_margin, 3, unit(closest.unit))
+        parts.append(f"closest limit {closest.name.replace('_', ' ')}, {margin}")
+    behind = [t.variable.replace("_", " ") for t in worse_tracking(row)]
+    if behind:
+        parts.append(f"tracks worse: {', '.join(behind)}")
+    return "; ".join(parts)
+
+
+def _room(constraint: ConstraintResult) -> float:
+    """A margin as a share of the limit, so that constraints of different units can be put in an order."""
+    limit = constraint.high if constraint.high is not None else constraint.low
+    return (constraint.smallest_margin or 0.0) / (abs(limit) if limit else 1.0)
+
+
+def _worst_of(rows: list[ScenarioComparison]) -> ScenarioComparison | None:
+    """The scenario that a reader should open first: most violations, then most behind the baseline, then closest."""
+
+    def order(row: ScenarioComparison) -> tuple[float, float, float]:
+        share = 0.0
+        if row.baseline is not None and row.difference is not None and row.baseline.return_mean:
+            share = (row.difference.mean or 0.0) / abs(row.baseline.return_mean)
+        room = min((_room(c) for c in row.rl.constraints if c.smallest_margin is not None), default=0.0)
+        return (-float(row.rl.violations), min(share, 0.0), room)
+
+    return min(rows, key=order, default=None)
 
 
 def _numbers(row: ScenarioComparison) -> Markup:

@@ -10,7 +10,7 @@ from gate5.latency.report import LatencyReport
 from gate5.report.artifacts import Arrays, Artifacts
 from gate5.report.axis import Floats
 from gate5.report.chart import Chart, Mark, Series, draw
-from gate5.report.html import Markup, figure, table, tag
+from gate5.report.html import Markup, figure, fold, table, tag
 from gate5.report.sections.plain import flat_facts
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
@@ -37,10 +37,13 @@ def section(artifacts: Artifacts) -> Markup:
         _quantiles(series, metrics, sla),
     ]  # fmt: skip
     if series:
-        parts.append(_charts(series, metrics, sla))
+        parts.append(fold("Tail, histogram and course of the series as charts", _charts(series, metrics, sla)))
     else:
         parts.append(tag("p", "Missing: the raw samples (latency.npz).", class_="soft"))
-    parts += [_gaps(report), _conditions(report), _blocks(report)]
+    gaps = _gaps(report)
+    if gaps is not None:
+        parts.append(fold("Latency after an idle gap", gaps))
+    parts += [_conditions(report), _blocks(report)]
     return tag("section", parts, id="latency")
 
 

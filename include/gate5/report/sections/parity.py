@@ -7,7 +7,7 @@ from typing import Any
 
 from gate5.parity.engine import ParityReport
 from gate5.report.artifacts import Artifacts
-from gate5.report.html import Markup, code, facts, figure, table, tag
+from gate5.report.html import Markup, code, facts, figure, fold, table, tag
 
 _KINDS = {"rollout": "closed-loop rollouts", "interior": "interior of the observation space",
           "corners": "corners of the observation space", "far": "far outside"}  # fmt: skip
@@ -16,32 +16,44 @@ _KINDS = {"rollout": "closed-loop rollouts", "interior": "interior of the observ
 def section(artifacts: Artifacts) -> Markup:
     """Both comparisons: how many observations, the largest error, and the sample where it is."""
     export, parity = artifacts.export, artifacts.parity
-    parts: list[object] = [tag("h2", "Parity"), tag("h3", "ONNX graph against the policy")]
+    parts: list[object] = [tag("h2", "Parity")]
     if export is None:
-        parts.append(tag("p", "Missing: the stage export has not run yet.", class_="soft"))
+        parts.append(tag("p", "ONNX graph against the policy. Missing: the stage export has not run yet.",
+                         class_="soft"))  # fmt: skip
     else:
         about = export.to_dict()
         parts += [
-            facts(
-                [
-                    ("largest absolute error", figure(export.max_abs_error, 3)),
-                    ("observations compared", f"{export.compared:,}"),
-                    ("numbers not finite", str(export.nonfinite)),
-                    ("compared with", export.reference),
-                    ("graph", f"opset {export.opset}, {export.onnx_bytes / 1024:,.1f} KiB"),
-                    ("graph, SHA-256", code(export.onnx_sha256)),
-                ]
+            _said("ONNX graph against the policy", export.max_abs_error, export.compared),
+            fold(
+                "The graph against the policy, in full",
+                facts(
+                    [
+                        ("largest absolute error", figure(export.max_abs_error, 3)),
+                        ("observations compared", f"{export.compared:,}"),
+                        ("numbers not finite", str(export.nonfinite)),
+                        ("compared with", export.reference),
+                        ("graph", f"opset {export.opset}, {export.onnx_bytes / 1024:,.1f} KiB"),
+                        ("graph, SHA-256", code(export.onnx_sha256)),
+                    ]
+                ),
+                _by_kind(about),
+                _worst(about),
             ),
-            _by_kind(about),
-            _worst(about),
         ]
-    parts.append(tag("h3", "Engine against the ONNX graph"))
     if parity is None:
-        parts.append(tag("p", "Missing: the stage verify has not run yet.", class_="soft"))
+        parts.append(tag("p", "Engine against the ONNX graph. Missing: the stage verify has not run yet.",
+                         class_="soft"))  # fmt: skip
     else:
         about = parity.to_dict()
-        parts += [_engine(parity), _by_kind(about), _worst(about)]
+        parts += [
+            _said("Engine against the ONNX graph", parity.max_abs_error, parity.compared),
+            fold("The engine against the graph, in full", _engine(parity), _by_kind(about), _worst(about)),
+        ]
     return tag("section", parts, id="parity")
+
+
+def _said(what: str, error: float | None, compared: int) -> Markup:
+    return tag("p", f"{what}: largest error ", tag("b", figure(error, 3)), f" on {compared:,} observations.")
 
 
 def _engine(parity: ParityReport) -> Markup:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gate5.report.artifacts import Artifacts
 from gate5.report.chart import Chart, Limit, Series, draw
-from gate5.report.html import Markup, code, figure, table, tag, title, unit
+from gate5.report.html import Markup, code, figure, fold, table, tag, title, unit
 from gate5.robustness.matrix import PLAIN, Cell, Matrix, breakdown
 from gate5.robustness.report import RobustnessReport, SearchResult
 
@@ -21,8 +21,31 @@ def section(artifacts: Artifacts) -> Markup:
     if found is None:
         body: list[object] = [tag("p", "Missing: the scenarios have not been put together yet.", class_="soft")]
     else:
-        body = [bound(found), worst_cases(artifacts, found), heat_map(found.matrices)]
+        body = [
+            *_said(found),
+            fold("The chance of a violation, scenario by scenario", bound(found)),
+            fold("The worst case of each scenario", worst_cases(artifacts, found)),
+            fold("The robustness matrix", heat_map(found.matrices)),
+        ]
     return tag("section", tag("h2", "At worst"), body, id="robustness")
+
+
+def _said(found: RobustnessReport) -> list[Markup]:
+    """The three answers in a sentence each."""
+    lines = []
+    if found.chances:
+        worst = max(found.chances, key=lambda chance: chance.violation_probability_upper)
+        lines.append(f"An episode violates with a chance below {figure(worst.violation_probability_upper, 3)} "
+                     f"({worst.scenario}, the largest of {len(found.chances)} scenarios).")  # fmt: skip
+    cases = _closest([search for search in found.searches if search.case is not None])
+    if cases and cases[0].case is not None:
+        lines.append(f"The worst case that was found: {cases[0].scenario}, {cases[0].case.sentence().rstrip('.')}.")
+    cells = [cell for m in found.matrices if m.applicable for cell in m.cells if cell.controller == "policy"]
+    if cells:
+        known = [cell for cell in cells if cell.expected]
+        lines.append(f"Of what can go wrong: {sum(c.violating for c in known)} of {sum(c.episodes for c in known)} "
+                     "episodes violate at the expected levels.")  # fmt: skip
+    return [tag("p", line) for line in lines]
 
 
 def bound(found: RobustnessReport) -> Markup:
@@ -159,9 +182,8 @@ def heat_map(matrices: Sequence[Matrix]) -> Markup:
         tag("p", "Episodes that violate, of all that were driven, over all scenarios; the same episodes for each "
             "controller. An expected level is one that the plant declares it has to live with. Return: change against "
             "the first row, mean over the scenarios.", class_="soft"),
-        tag("div", tag("table", tag("thead", head), bodies, class_="heat"), class_="scroll", tabindex=0),
-        tag("h3", "Where it breaks"),
         _scenarios(matrices, who),
+        tag("div", tag("table", tag("thead", head), bodies, class_="heat"), class_="scroll", tabindex=0),
     )  # fmt: skip
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import zip_longest
+
 import numpy as np
 
 from gate5.evaluation import ScenarioComparison, TrackingResult
@@ -13,18 +16,34 @@ from gate5.report.html import Markup, figure, table, tag, title, unit
 _WHO = (("rl", "rl"), ("baseline", "pid"))
 
 
-def trajectories(row: ScenarioComparison, arrays: Arrays) -> Markup:
-    """Followed variables with their set-points, constrained variables with their limits, then the actions."""
+def trajectories(row: ScenarioComparison, arrays: Arrays, worst_seed: int | None = None) -> Markup:
+    """Followed variables with their set-points, constrained variables with their limits, then the actions.
+
+    Args:
+        worst_seed: of the worst of many episodes; its curves (``worst/...``) are drawn beside the first episode's.
+    """
     if "t_s" not in arrays:
         return tag("p", "Missing: the trajectories of this scenario.", class_="soft")
-    charts = panels(row, arrays)
-    drawn = [draw(chart) for chart in charts if chart.series]
+    first, worst = panels(row, arrays), _worst(row, arrays, worst_seed)
+    charts = [chart for pair in zip_longest(first, worst) for chart in pair if chart is not None and chart.series]
+    beside = f"; beside it the worst of many (seed {worst_seed}, the policy alone)" if worst else ""
     return tag(
         "div",
-        tag("h3", f"One episode (seed {row.seed})"),
-        tag("div", drawn, class_="grid2"),
+        tag("h3", f"The first episode (seed {row.seed}){beside}"),
+        tag("div", [draw(chart) for chart in charts], class_="grid2"),
         tag("details", tag("summary", "These curves as a table"), _numbers(charts), class_="data"),
     )
+
+
+def _worst(row: ScenarioComparison, arrays: Arrays, seed: int | None) -> list[Chart]:
+    """The same charts of the worst episode, which the policy alone drove; none where it was not kept."""
+    own = {f"rl/{name.removeprefix('worst/')}": values for name, values in arrays.items() if name.startswith("worst/")}
+    if seed is None or not own:
+        return []
+    return [
+        replace(chart, title=f"{chart.title}, seed {seed}", group=f"{row.scenario}-worst")
+        for chart in panels(row, {"t_s": arrays["t_s"], **own})
+    ]
 
 
 def panels(row: ScenarioComparison, arrays: Arrays) -> list[Chart]:

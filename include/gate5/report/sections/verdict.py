@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from gate5.gate.report import GateReport, RuleResult, shown
 from gate5.report.artifacts import Artifacts
-from gate5.report.html import Markup, code, figure, table, tag
+from gate5.report.html import Markup, code, figure, fold, table, tag
 from gate5.report.outcome import Outcome, outcome
 from gate5.report.sections.evaluation import worse_tracking
 from gate5.workspace import contents
 
 _NOT_YET = "whether it is released is not decided yet."
+#: So many checks are shown before one opens anything.
+_FRONT = 8
 _NUMERIC = ("measured", "margin")
 _SYMBOLS = {"pass": "✓ pass", "fail": "✗ fail", "missing": "? missing", "not_applicable": "– not applicable"}
 
@@ -108,21 +110,32 @@ def rules(artifacts: Artifacts) -> Markup:
     if gate is None:
         body: object = tag("p", "Missing: the stage gate has not run yet.", class_="soft")
     else:
+        front = [rule for rule in gate.rules if rule.veto and (rule.outcome != "pass" or close(rule))][:_FRONT]
         body = [
             tag("p", "A veto rule must pass; an advisory rule is shown and has no say. "
                 "The margin is how far the measurement is on the good side of its threshold.", class_="soft"),
-            _table(gate),
+            tag("h3", "Vetoes that failed, or passed with less than 10 % to spare") if front else
+            tag("p", "Every veto passed with 10 % of its threshold and more to spare."),
+            _table(front) if front else None,
+            fold(f"All {len(gate.rules)} checks", _table(gate.rules)),
         ]  # fmt: skip
     return tag("section", tag("h2", "Rules of Gate 5"), body, id="rules")
 
 
-def _table(gate: GateReport) -> Markup:
+def close(rule: RuleResult) -> bool:
+    """Whether a rule passed with less than 10 % of its threshold to spare."""
+    if rule.outcome != "pass" or rule.margin is None or not rule.threshold or rule.op == "==":
+        return False
+    return 0.0 <= rule.margin < 0.1 * abs(rule.threshold)
+
+
+def _table(rules: Sequence[RuleResult]) -> Markup:
     """One body per rule: its name and purpose once, then a line for each scenario."""
-    remarks = any(rule.note for rule in gate.rules)
+    remarks = any(rule.note for rule in rules)
     titles = ("rule", "outcome", "scenario", "measured", "must be", "margin", *(("remark",) if remarks else ()))
     head = tag("tr", [tag("th", title, scope="col", class_="n" if title in _NUMERIC else None) for title in titles])
     bodies = []
-    for _, group in groupby(gate.rules, key=lambda rule: (rule.name, rule.veto, rule.op, rule.why)):
+    for _, group in groupby(rules, key=lambda rule: (rule.name, rule.veto, rule.op, rule.why)):
         results = list(group)
         lines = [[_rule(results)] if index == 0 else [] for index in range(len(results))]
         bodies.append(tag("tbody", [tag("tr", a, _cells(b, remarks)) for a, b in zip(lines, results, strict=True)]))
