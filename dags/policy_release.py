@@ -1,9 +1,11 @@
 """
 ### Releases a control policy to a channel, if Gate 5 says yes
 
-`resolve` reads the checkpoint, `export` writes it as ONNX, `build` makes the inference engine, `verify` compares the
-two, `benchmark` times the engine alone on the accelerator, `evaluate` lets it drive the plant in every scenario beside
-the PID baseline, `falsify` searches for the worst case, `stress` drives what can go wrong, `gate` applies the rules.
+`receive` says which candidate the run is about, and starts a run for each further one that was announced with it.
+`resolve` reads the checkpoint, `export` writes it as ONNX, `look_up` ends the run where the same was judged before,
+`build` makes the inference engine, `verify` compares the two, `benchmark` times the engine alone on the accelerator,
+`evaluate` lets it drive the plant in every scenario beside the PID baseline, `falsify` searches for the worst case,
+`stress` drives what can go wrong, `gate` applies the rules.
 Then the policy is **promoted**, or **rejected**: a rejected run is a failed run.
 
 Start it by hand (the form asks for checkpoint, configuration, channel, SLA and approval), announce a candidate with
@@ -22,7 +24,8 @@ from airflow.sdk import TriggerRule, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from gate5_dag.approval import ReleaseApproval
-from gate5_dag.settings import CANDIDATE, GPU, GPU_ALONE, RETRY, release_params, schedule
+from gate5_dag.hand_on import HandOn
+from gate5_dag.settings import CANDIDATE, GPU, GPU_ALONE, RECENT, RETRY, release_params, schedule
 
 
 def minutes(count: int) -> dict[str, Any]:
@@ -31,7 +34,21 @@ def minutes(count: int) -> dict[str, Any]:
 
 
 @task(inlets=[CANDIDATE], **RETRY, **minutes(15))
-def resolve(inlet_events: Any = None) -> dict[str, Any]:
+def receive(inlet_events: Any = None) -> list[dict[str, Any]]:
+    """Say which candidate this run judges: the form's, or of those announced the first that no other run has.
+
+    Airflow may hand several announcements to one run. With `schedule.on_many: all` each of the others gets a run of its
+    own (`hand_on`), with `newest` they are recorded as superseded; `gate5 candidates` lists what became of each.
+    """
+    from gate5_dag.receiving import receive_candidate
+    from gate5_dag.tasks import stage_errors
+
+    with stage_errors():
+        return receive_candidate(inlet_events[CANDIDATE].ascending(False).limit(RECENT))
+
+
+@task(**RETRY, **minutes(15))
+def resolve() -> dict[str, Any]:
     """Find, read and hash the candidate, and freeze the configuration into the run's workspace.
 
     The checkpoint is read without running any code from it. An announced candidate must have the announced hash. A
@@ -39,14 +56,15 @@ def resolve(inlet_events: Any = None) -> dict[str, Any]:
     """
     from gate5.pipeline import promote, stages
     from gate5.pipeline.candidate import refuse_held_run
-    from gate5_dag.candidate import find_candidate, unattended
+    from gate5_dag.candidate import RECEIVED, candidate_of, unattended
     from gate5_dag.credentials import store_credentials
     from gate5_dag.origin import note_origin
     from gate5_dag.tasks import load_config, log, run_workspace, stage_errors
 
     context = get_current_context()
+    received = context["ti"].xcom_pull(task_ids="receive", key=RECEIVED)
     with stage_errors():
-        candidate = find_candidate(context, inlet_events[CANDIDATE])
+        candidate = candidate_of(received)
         config = load_config(context["params"])
         with store_credentials(config):
             promote.check_store(config)
@@ -81,6 +99,16 @@ def export() -> dict[str, Any]:
     from gate5_dag.tasks import perform
 
     return perform(stages.export)
+
+
+@task(**GPU, **RETRY, **minutes(15))
+def look_up() -> dict[str, Any]:
+    """End the run where the same was judged before: policy, rules, plant, hardware. A person's run goes on."""
+    from gate5_dag.judged import look_up_judgement
+    from gate5_dag.tasks import stage_errors
+
+    with stage_errors():
+        return look_up_judgement()
 
 
 @task(**GPU, **RETRY, **minutes(60))
@@ -186,6 +214,7 @@ def promote() -> dict[str, Any]:
     """Publish the release and move the channel to it. Doing it again finds the release that is there."""
     from gate5.pipeline import promote, stages
     from gate5_dag.credentials import at_the_store
+    from gate5_dag.judged import tell_end
     from gate5_dag.tasks import answered_by, perform, refresh_report, run_workspace, stage_errors
 
     approver = answered_by()
@@ -195,6 +224,7 @@ def promote() -> dict[str, Any]:
         raise AirflowFailException("The release needs an approval and nobody gave one: clear the task `approval`.")
     result = perform(at_the_store(promote.promote), approved_by=approver)
     refresh_report()
+    tell_end("promoted", result["sentence"], release=result["release_id"])
     return result
 
 
@@ -203,10 +233,12 @@ def reject() -> None:
     """Record why the candidate is not released, and fail: a refusal is never a green run."""
     from gate5.pipeline import promote
     from gate5_dag.credentials import at_the_store
+    from gate5_dag.judged import tell_end
     from gate5_dag.tasks import perform, refresh_report, refusal
 
     reasons = perform(at_the_store(promote.reject), **refusal())["reasons"]
     refresh_report()
+    tell_end("refused", "; ".join(reasons), reasons=reasons)
     get_current_context()["ti"].xcom_push(key="reasons", value=reasons)
     raise AirflowFailException("Not released: " + "; ".join(reasons))
 
@@ -226,6 +258,8 @@ def policy_release() -> None:
     """Wire the stages."""
     names = scenarios()
     judged = gate()
+    received = receive()
+    HandOn.partial(task_id="hand_on", doc_md=HandOn.__doc__, **RETRY, **minutes(5)).expand_kwargs(received)
     candidate, graph, decision, ask = (
         resolve(),
         export(),
@@ -236,9 +270,11 @@ def policy_release() -> None:
     )
     promoted, rejected = promote(), reject()
 
-    candidate >> [graph, names]
+    received >> candidate >> [graph, names]
     proved = [stage.expand(scenario=names) for stage in (evaluate, falsify, stress)]
-    graph >> build() >> verify() >> benchmark() >> proved >> compare() >> judged >> report() >> decision
+    engine = build()
+    graph >> engine
+    graph >> look_up() >> engine >> verify() >> benchmark() >> proved >> compare() >> judged >> report() >> decision
     decision >> [ask, promoted, rejected]
     ask >> [promoted, rejected]
 

@@ -1,13 +1,25 @@
-"""Which candidate a run is about: the form's, the announced one, or the one announced last."""
+"""Which candidate a run is about: the form's, an announced one that it takes, or none; and who judges the others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timezone
+from typing import TYPE_CHECKING, Any
 
 from gate5.errors import CheckpointError
 from gate5.io.paths import resolve_path
+
+if TYPE_CHECKING:
+    from gate5.store import ArtifactStore
+    from gate5.store.announced import Announcement
+
+DAG = "policy_release"
+#: Runs that another run has started for one announcement have names that start so.
+PREFIX = "candidate__"
+ACTIVE = ("queued", "running")
+#: The XCom of `receive` that says what it received.
+RECEIVED = "received"
 
 
 @dataclass(frozen=True)
@@ -35,41 +47,89 @@ class Candidate:
                 )
 
 
-def find_candidate(context: Mapping[str, Any], announced: Any) -> Candidate:
-    """The candidate of a run.
+@dataclass(frozen=True)
+class Received:
+    """What a run has been given; ``to_dict``: what its later tasks want to know of it.
 
-    Args:
-        context: the task's context.
-        announced: the task's events on the candidate asset (``inlet_events[CANDIDATE]``), oldest first.
-
-    Raises:
-        CheckpointError: the asset's event does not say where the candidate is.
+    Attributes:
+        source: the address of the checkpoint that this run judges; ``None``: it judges none.
+        announcement: of that candidate; ``None``: a person chose it, or it is the form's default.
+        others: a run each: ``trigger_run_id`` and ``conf`` of Airflow's operator.
+        notes: a sentence for each candidate that this run does not judge.
     """
-    run_type = _run_type(context)
-    if run_type == "asset_triggered":
-        return _from_event(_newest(context["triggering_asset_events"]))
-    if run_type == "scheduled" and len(announced) > 0:
-        return _from_event(announced[-1])
-    return Candidate(_address(str(context["params"]["checkpoint"])))
+
+    source: str | None
+    announcement: Announcement | None = None
+    others: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, for XCom."""
+        announced = None if self.announcement is None else self.announcement.to_dict()
+        return {"source": self.source, "announcement": announced, "notes": self.notes}
+
+
+def run_type(context: Mapping[str, Any]) -> str:
+    """``manual``: a person started the run; else what did."""
+    return str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
 
 
 def unattended(context: Mapping[str, Any]) -> bool:
     """Whether nobody started the run by hand: every kind of run but a manual one."""
-    return _run_type(context) != "manual"
+    return run_type(context) != "manual"
 
 
-def _run_type(context: Mapping[str, Any]) -> str:
-    return str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
+def receive_form(context: Mapping[str, Any]) -> Received:
+    """The form's checkpoint."""
+    return Received(_address(str(context["params"]["checkpoint"])))
 
 
-def _newest(events: Mapping[Any, Any]) -> Any:
-    every = [event for of_asset in events.values() for event in of_asset]
-    if not every:
-        raise CheckpointError("The run was started by an asset but has no event: trigger it again with a checkpoint.")
-    return max(every, key=lambda event: event.timestamp)
+def receive(
+    context: Mapping[str, Any],
+    events: Iterable[Any],
+    store: ArtifactStore,
+    on_many: str,
+    state_of: Callable[[str], str | None],
+) -> Received:
+    """The announced candidate that a run takes, if one is left for it.
+
+    Args:
+        context: the task's context, of a run that nobody started by hand.
+        events: the newest ones on the candidate asset.
+        store: where it is kept who took which candidate.
+        on_many: ``all`` or ``newest``.
+        state_of: a run's state by its name, ``None`` where there is no such run.
+
+    Raises:
+        CheckpointError: no event says where the candidate is.
+        StoreError: the store cannot be used.
+    """
+    kind = run_type(context)
+    handed = (context["dag_run"].conf or {}).get("announcement") if kind == "operator_triggered" else None
+    if handed is not None:
+        return _take([_handed(handed)], context, store)
+    if kind == "scheduled":
+        last = [announcement(event) for event in events]
+        return _scheduled(max(last, key=_order), context, store, state_of) if last else receive_form(context)
+    if kind != "asset_triggered":
+        return receive_form(context)
+    given, wrong = _readable(_given(context))
+    if wrong and not given:
+        raise CheckpointError(wrong[0])
+    every, _ = _readable(events)
+    mine = sorted({*given, *_left_out(every, given, store)}, key=_order)
+    received = _newest(mine, every, context, store) if on_many == "newest" else _take(mine, context, store)
+    return replace(received, notes=[*wrong, *received.notes])
 
 
-def _from_event(event: Any) -> Candidate:
+def announcement(event: Any) -> Announcement:
+    """What an event on the asset says.
+
+    Raises:
+        CheckpointError: it does not say where the candidate is.
+    """
+    from gate5.store.announced import Announcement
+
     extra = dict(event.extra or {})
     source = extra.get("uri")
     if not isinstance(source, str) or not source:
@@ -77,7 +137,132 @@ def _from_event(event: Any) -> Candidate:
             f"The event on gate5_candidate has no `uri` in its extra (it has {sorted(extra) or 'nothing'}): "
             "announce a candidate with `gate5 candidate PATH`."
         )
-    return Candidate(_address(source), _text(extra.get("sha256")), _text(extra.get("vecnormalize_sha256")))
+    at = event.timestamp.astimezone(timezone.utc).isoformat(timespec="microseconds")
+    return Announcement(_address(source), _text(extra.get("sha256")), _text(extra.get("vecnormalize_sha256")), at)
+
+
+def candidate_of(received: Mapping[str, Any]) -> Candidate:
+    """The candidate of what ``receive`` handed on.
+
+    Raises:
+        AirflowSkipException: it has none: another run judges it.
+    """
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    if received["source"] is None:
+        raise AirflowSkipException("This run has no candidate to judge: " + "; ".join(received["notes"]))
+    announced = received["announcement"] or {}
+    return Candidate(received["source"], announced.get("sha256"), announced.get("vecnormalize_sha256"))
+
+
+def _take(mine: list[Announcement], context: Mapping[str, Any], store: ArtifactStore) -> Received:
+    """Take the first that no other run has; a run of its own for each after it."""
+    from gate5.store import announced
+
+    taken, others, notes = None, [], []
+    for each in mine:
+        known = announced.find(store, each)
+        if taken is None and (known is None or known.run == _run(context)):
+            known = announced.take(store, each, _run(context))
+            if known.run == _run(context):
+                taken = each
+                continue
+        if known is None:
+            others.append({"trigger_run_id": f"{PREFIX}{each.key}", "conf": _conf(context, each)})
+            notes.append(f"{each.uri}: a run of its own, {PREFIX}{each.key}")
+        else:
+            notes.append(f"{each.uri}: {known.sentence or 'the run ' + known.run.get('run_id', '') + ' has it'}")
+    return Received(taken.uri if taken else None, taken, others, notes)
+
+
+def _newest(
+    mine: list[Announcement], every: list[Announcement], context: Mapping[str, Any], store: ArtifactStore
+) -> Received:
+    """Only the newest of all that were announced; the others are superseded, unless a run has them already."""
+    from gate5.store import announced
+
+    newest = max([*every, *mine], key=_order)
+    notes = []
+    for each in mine:
+        known = announced.find(store, each)
+        if each != newest and (known is None or known.run != _run(context)):
+            known = announced.supersede(store, each, newest)
+            notes.append(f"{each.uri}: {known.sentence or 'the run ' + known.run.get('run_id', '') + ' has it'}")
+    left = [each for each in mine if each == newest or _has(context, store, each)]
+    received = _take(left[:1], context, store)
+    return Received(received.source, received.announcement, received.others, [*notes, *received.notes])
+
+
+def _readable(events: Iterable[Any]) -> tuple[list[Announcement], list[str]]:
+    """Announcements in order, and what is wrong with the others: one wrong event must not cost the rest a verdict."""
+    found, wrong = set(), []
+    for event in events:
+        try:
+            found.add(announcement(event))
+        except CheckpointError as error:
+            wrong.append(str(error))
+    return sorted(found, key=_order), wrong
+
+
+def _left_out(every: list[Announcement], given: list[Announcement], store: ArtifactStore) -> list[Announcement]:
+    """What was announced after the last candidate that a run has received (the first time: after the first of these).
+
+    Airflow (3.3.2) starts no run for what comes while the DAG is paused, and hands what comes between the first of
+    several announcements and the run's creation to no run before the next announcement.
+    """
+    from gate5.store import announced
+
+    last = announced.recent(store, 1)
+    floor = _order(last[0].announcement if last else given[0])
+    return [each for each in every if _order(each) > floor]
+
+
+def _order(each: Announcement) -> Any:
+    return each.order
+
+
+def _has(context: Mapping[str, Any], store: ArtifactStore, each: Announcement) -> bool:
+    from gate5.store import announced
+
+    known = announced.find(store, each)
+    return known is not None and known.run == _run(context)
+
+
+def _scheduled(
+    newest: Announcement, context: Mapping[str, Any], store: ArtifactStore, state_of: Callable[[str], str | None]
+) -> Received:
+    """By the clock: the newest candidate again, by the rules of today, unless a run has it in hand."""
+    from gate5.store import announced
+
+    known = announced.take(store, newest, _run(context))
+    if known.run and known.run != _run(context) and state_of(known.run["run_id"]) in ACTIVE:
+        return Received(None, None, [], [f"{newest.uri}: the run {known.run['run_id']} has it in hand"])
+    return Received(newest.uri, newest)
+
+
+def _run(context: Mapping[str, Any]) -> dict[str, str]:
+    return {"dag_id": context["dag_run"].dag_id, "run_id": context["dag_run"].run_id}
+
+
+def _conf(context: Mapping[str, Any], each: Announcement) -> dict[str, Any]:
+    """The form of another candidate's run: as this one's."""
+    return {"config": context["params"]["config"], "checkpoint": each.uri, "announcement": each.to_dict()}
+
+
+def _given(context: Mapping[str, Any]) -> list[Any]:
+    found = [event for of_asset in context["triggering_asset_events"].values() for event in of_asset]
+    if not found:
+        raise CheckpointError("The run was started by an asset but has no event: trigger it again with a checkpoint.")
+    return found
+
+
+def _handed(value: Any) -> Announcement:
+    from gate5.store.announced import Announcement
+
+    try:
+        return Announcement.from_dict(value)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"The run was started for an announcement that is none ({error}).") from None
 
 
 def _text(value: Any) -> str | None:

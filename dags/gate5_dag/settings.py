@@ -16,6 +16,9 @@ from gate5.io.paths import resolve_path
 #: `gate5 candidate` makes one.
 CANDIDATE = Asset(name="gate5_candidate", uri="gate5://candidate", group="gate5")
 
+#: So many announcements are looked at for those that Airflow started no run for.
+RECENT = 200
+
 GPU_POOL = "gpu"
 GPU_QUEUE = "gpu"
 #: All slots of the pool, as in config/pools.json; a pool of another size needs this variable on the DAG processor.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from gate5.errors import EngineError, Gate5Error, StoreError
 
@@ -56,7 +56,7 @@ def stage_errors() -> Iterator[None]:
     """Note the error as a sentence for whoever watches the run, and decide whether Airflow may try again."""
     try:
         yield
-    except AirflowFailException:
+    except (AirflowFailException, AirflowSkipException):
         raise
     except TRANSIENT as error:
         note_error(error)
@@ -73,8 +73,12 @@ def note_error(error: Exception) -> None:
     """Leave kind, sentence and exit code of an error in the task's XCom ``error``."""
     text = str(error) if isinstance(error, Gate5Error) else f"{type(error).__name__}: {error}"
     code = error.exit_code if isinstance(error, Gate5Error) else 3
-    value = {"kind": type(error).__name__, "text": text[:4000], "exit_code": code}
-    get_current_context()["ti"].xcom_push(key="error", value=value)
+    note({"kind": type(error).__name__, "text": text[:4000], "exit_code": code})
+
+
+def note(error: Mapping[str, Any]) -> None:
+    """Leave ``kind``, ``text`` and ``exit_code`` of an error in the task's XCom ``error``."""
+    get_current_context()["ti"].xcom_push(key="error", value=dict(error))
 
 
 def load_config(params: Mapping[str, Any]) -> ReleaseConfig:

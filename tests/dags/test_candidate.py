@@ -1,14 +1,20 @@
-"""Which candidate a run is about."""
+"""Which candidate a run is about, and who judges the others that were announced with it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gate5.errors import CheckpointError
+from gate5.store import ArtifactStore, announced
+from gate5.store.directory import DirectoryBackend
 
 pytestmark = pytest.mark.usefixtures("dag_modules")
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -28,6 +34,9 @@ class Run:
     """What Airflow hands a task of its run."""
 
     run_type: str
+    run_id: str
+    conf: dict[str, Any] | None = None
+    dag_id: str = "policy_release"
 
 
 @dataclass
@@ -36,67 +45,181 @@ class Context:
 
     run_type: str = "manual"
     checkpoint: str = "/form/checkpoint"
-    events: list[Event] = field(default_factory=list)
+    events: Sequence[Event] = field(default_factory=list)
+    run_id: str = "this"
+    conf: dict[str, Any] | None = None
 
     def mapping(self) -> dict[str, Any]:
         return {
-            "dag_run": Run(self.run_type),
-            "params": {"checkpoint": self.checkpoint},
-            "triggering_asset_events": {"gate5_candidate": self.events},
+            "dag_run": Run(self.run_type, self.run_id, self.conf),
+            "params": {"checkpoint": self.checkpoint, "config": "release.yaml"},
+            "triggering_asset_events": {"gate5_candidate": list(self.events)},
         }
 
 
-def find(context: Context, announced: list[Event] | None = None) -> Any:
-    from gate5_dag.candidate import find_candidate  # type: ignore[import-not-found,unused-ignore]
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(DirectoryBackend(tmp_path / "store"))
 
-    return find_candidate(context.mapping(), announced or [])
+
+def receive(
+    store: ArtifactStore,
+    context: Context,
+    announced: Sequence[Event] = (),
+    on_many: str = "all",
+    states: dict[str, str] | None = None,
+) -> Any:
+    from gate5_dag import candidate  # type: ignore[import-not-found,unused-ignore]
+
+    return candidate.receive(context.mapping(), announced, store, on_many, (states or {}).get)
+
+
+def run_of(handed: dict[str, Any]) -> Context:
+    """The run that `hand_on` starts."""
+    return Context("operator_triggered", run_id=handed["trigger_run_id"], conf=handed["conf"])
+
+
+def six() -> list[Event]:
+    """In no order, as Airflow gives them."""
+    return [Event({"uri": f"/{n}", "sha256": GOOD}, NOW + timedelta(seconds=n)) for n in (3, 1, 6, 2, 5, 4)]
 
 
 def test_a_run_by_hand_takes_the_form_and_no_announcement() -> None:
     """A person who chose a checkpoint gets it, whatever was announced since."""
-    found = find(Context(), [Event({"uri": "/announced", "sha256": GOOD})])
+    from gate5_dag.candidate import candidate_of, receive_form  # type: ignore[import-not-found,unused-ignore]
+
+    found = candidate_of(receive_form(Context(events=six()).mapping()).to_dict())
     assert (found.source, found.sha256) == ("/form/checkpoint", None)
 
 
 def test_a_relative_path_starts_at_gate5s_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks run in whatever folder the worker was started in."""
+    from gate5_dag.candidate import receive_form
+
     monkeypatch.setenv("GATE5_HOME", "/home/gate5")
-    assert find(Context(checkpoint="examples/good")).source == "/home/gate5/examples/good"
-    assert find(Context(checkpoint="s3://bucket/good/")).source == "s3://bucket/good/"
+    assert receive_form(Context(checkpoint="examples/good").mapping()).source == "/home/gate5/examples/good"
+    assert receive_form(Context(checkpoint="s3://bucket/good/").mapping()).source == "s3://bucket/good/"
 
 
-def test_an_announced_run_takes_the_newest_event() -> None:
-    events = [
-        Event({"uri": "/new", "sha256": GOOD}, NOW + timedelta(minutes=1)),
-        Event({"uri": "/old", "sha256": GOOD}, NOW),
+def test_of_six_the_oldest_is_judged_and_each_other_gets_a_run_in_order(store: ArtifactStore) -> None:
+    found = receive(store, Context("asset_triggered", events=six()))
+    assert found.source == "/1"
+    assert [handed["conf"]["announcement"]["uri"] for handed in found.others] == ["/2", "/3", "/4", "/5", "/6"]
+    assert len({handed["trigger_run_id"] for handed in found.others}) == 5
+    assert {handed["conf"]["config"] for handed in found.others} == {"release.yaml"}
+    judged = [receive(store, run_of(handed)).source for handed in found.others]
+    assert judged == ["/2", "/3", "/4", "/5", "/6"]
+    assert len(announced.recent(store)) == 6
+
+
+def test_the_same_again_changes_nothing(store: ArtifactStore) -> None:
+    """A task that is tried again, after its runs were started or not."""
+    context = Context("asset_triggered", events=six())
+    first = receive(store, context)
+    assert receive(store, context) == first
+    for handed in first.others:
+        receive(store, run_of(handed))
+    again = receive(store, context)
+    assert (again.source, again.others) == (first.source, [])
+
+
+@given(
+    deliveries=st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=6), min_size=1, max_size=5), seed=st.randoms()
+)
+@settings(max_examples=40, deadline=None)
+def test_however_events_are_delivered_each_has_one_run(
+    tmp_path_factory: pytest.TempPathFactory, deliveries: list[list[int]], seed: Any
+) -> None:
+    """The law: every announcement that was delivered is judged by exactly one run."""
+    store = ArtifactStore(DirectoryBackend(tmp_path_factory.mktemp("law")))
+    events = {event.extra["uri"]: event for event in six()}
+    todo = [
+        Context("asset_triggered", events=[events[f"/{n}"] for n in numbers], run_id=f"run {at}")
+        for at, numbers in enumerate(deliveries)
     ]
-    assert find(Context("asset_triggered", events=events)).source == "/new"
+    judged, started = [], set()
+    while todo:
+        found = receive(store, todo.pop(seed.randrange(len(todo))))
+        judged += [found.source] if found.source else []
+        for handed in found.others:
+            if handed["trigger_run_id"] not in started:  # Airflow has one run of a name
+                started.add(handed["trigger_run_id"])
+                todo.append(run_of(handed))
+    assert sorted(judged) == sorted({f"/{n}" for numbers in deliveries for n in numbers})
 
 
-def test_a_scheduled_run_takes_the_last_announcement_else_the_form() -> None:
-    events = [Event({"uri": "/first"}), Event({"uri": "/last", "sha256": GOOD})]
-    assert find(Context("scheduled"), events).source == "/last"
-    assert find(Context("scheduled")).source == "/form/checkpoint"
+def test_of_six_the_newest_is_judged_and_five_are_superseded(store: ArtifactStore) -> None:
+    found = receive(store, Context("asset_triggered", events=six()), six(), "newest")
+    assert (found.source, found.others, len(found.notes)) == ("/6", [], 5)
+    told = {each.announcement.uri: each.outcome for each in announced.recent(store)}
+    assert told == {**dict.fromkeys(["/1", "/2", "/3", "/4", "/5"], "superseded"), "/6": "judging"}
+    newest = next(each for each in announced.recent(store) if each.announcement.uri == "/6")
+    assert {each.superseded_by for each in announced.recent(store)} == {newest.announcement.key, None}
+
+
+def test_a_newer_one_in_another_run_supersedes_too(store: ArtifactStore) -> None:
+    """Whether Airflow puts two announcements into one run or two is chance."""
+    events = sorted(six(), key=lambda event: event.timestamp)
+    found = receive(store, Context("asset_triggered", events=events[:2]), events[-1:], "newest")
+    assert (found.source, len(found.notes)) == ("/6", 2)
+    other = Context("asset_triggered", events=events[2:], run_id="b")
+    assert receive(store, other, events[-1:], "newest").source is None, "it has been taken"
+    assert sorted(each.outcome for each in announced.recent(store)) == ["judging", *["superseded"] * 5]
+
+
+def test_what_was_announced_while_the_dag_was_paused_is_judged_too(store: ArtifactStore) -> None:
+    """Airflow starts no run for it. What was announced before any run received one is history."""
+    events = sorted(six(), key=lambda event: event.timestamp)
+    assert receive(store, Context("asset_triggered", events=[events[1]], run_id="a"), events[:2]).others == []
+    found = receive(store, Context("asset_triggered", events=[events[5]], run_id="b"), events)
+    assert (found.source, [handed["conf"]["checkpoint"] for handed in found.others]) == ("/3", ["/4", "/5", "/6"])
+
+
+def test_one_wrong_announcement_does_not_cost_the_others_their_verdict(store: ArtifactStore) -> None:
+    found = receive(store, Context("asset_triggered", events=[*six()[:2], Event({"uri": 5})]))
+    assert (found.source, len(found.others)) == ("/1", 1)
+    assert any("has no `uri`" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("extra", [{}, {"uri": ""}, {"uri": 5}, {"path": "/x"}])
-def test_an_event_that_does_not_say_where_is_refused(extra: dict[str, Any]) -> None:
+def test_an_event_that_does_not_say_where_is_refused(store: ArtifactStore, extra: dict[str, Any]) -> None:
     """Not quietly replaced by the form's default, which would release another policy than the announced one."""
     with pytest.raises(CheckpointError, match="has no `uri`"):
-        find(Context("asset_triggered", events=[Event(extra)]))
+        receive(store, Context("asset_triggered", events=[Event(extra)]))
 
 
-def test_another_policy_than_the_announced_one_is_refused() -> None:
-    found = find(Context("asset_triggered", events=[Event({"uri": "/x", "sha256": GOOD})]))
-    found.check(GOOD, None)
-    with pytest.raises(CheckpointError, match="announced with sha256 aaaaaaaaaaaa, but what is there now has bbbbbbbb"):
-        found.check("b" * 64, None)
+@pytest.mark.parametrize(
+    "value", [5, {}, {"uri": "/x"}, {"uri": "/x", "sha256": None, "vecnormalize_sha256": None, "at": "x"}]
+)
+def test_a_run_for_an_announcement_that_is_none_is_refused(store: ArtifactStore, value: Any) -> None:
+    with pytest.raises(CheckpointError, match="announcement that is none"):
+        receive(store, Context("operator_triggered", conf={"announcement": value}))
 
 
-def test_another_normaliser_than_the_announced_one_is_refused() -> None:
+def test_a_scheduled_run_takes_the_last_announcement_else_the_form(store: ArtifactStore) -> None:
+    assert receive(store, Context("scheduled")).source == "/form/checkpoint"
+    last = Event({"uri": "/last", "sha256": GOOD})
+    assert receive(store, Context("scheduled"), [last]).source == "/last"
+
+
+def test_a_scheduled_run_leaves_a_candidate_to_the_run_that_has_it(store: ArtifactStore) -> None:
+    last = Event({"uri": "/last", "sha256": GOOD})
+    receive(store, Context("asset_triggered", events=[last], run_id="first"))
+    found = receive(store, Context("scheduled"), [last], states={"first": "running"})
+    assert (found.source, found.notes) == (None, ["/last: the run first has it in hand"])
+    for state in ("success", "failed"):
+        assert receive(store, Context("scheduled"), [last], states={"first": state}).source == "/last"
+    assert receive(store, Context("scheduled"), [last]).source == "/last", "Airflow has forgotten the first run"
+
+
+def test_another_policy_or_normaliser_than_the_announced_one_is_refused(store: ArtifactStore) -> None:
+    from gate5_dag.candidate import candidate_of
+
     extra = {"uri": "/x", "sha256": GOOD, "vecnormalize_sha256": "c" * 64}
-    found = find(Context("asset_triggered", events=[Event(extra)]))
+    found = candidate_of(receive(store, Context("asset_triggered", events=[Event(extra)])).to_dict())
     found.check(GOOD, "c" * 64)
+    with pytest.raises(CheckpointError, match="announced with sha256 aaaaaaaaaaaa, but what is there now has bbbbbbbb"):
+        found.check("b" * 64, "c" * 64)
     for other in ("d" * 64, None):
         with pytest.raises(CheckpointError, match="VecNormalize statistics"):
             found.check(GOOD, other)

@@ -302,6 +302,16 @@ def _add_scenario(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenario", metavar="NAME", help="one scenario (default: all of them)")
 
 
+def _candidates(arguments: argparse.Namespace) -> Done:
+    from gate5.cli import store
+
+    return store.candidates(load_config(arguments), arguments.limit), 0
+
+
+def _add_candidates(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="so many at most (default: 20)")
+
+
 def _add_channel(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channel", metavar="NAME", help="default: release.channel of the configuration")
 
@@ -377,6 +387,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("replay", "drive a worst case again", _replay, _add_replay, frozenset()),
     Command("history", "a channel's releases, newest first", _history, _add_history, CONFIG),
     Command("rebuild", "make a release's graph and engine again: the same?", _rebuild, rebuild.configure, CONFIG),
+    Command("candidates", "what became of each announced candidate", _candidates, _add_candidates, CONFIG),
     Command("rollback", "put an earlier release back", _rollback, _add_rollback, CONFIG),
     Command("hold", "keep a policy off a channel; without a NAME: what is held", _hold, holds.add_hold, CONFIG),
     Command("release-hold", "let a held policy in again", _release_hold, holds.add_release_hold, CONFIG),

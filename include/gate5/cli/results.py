@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from gate5.gate.report import GateReport
 from gate5.pipeline.results import StageResult
 from gate5.store import ChannelEntry, Hold
+from gate5.store.announced import Candidate
 
 UNVERIFIED = "NOT VERIFIED: no key was given, so that anybody may have written this; give --trust KEY.pub."
 
@@ -93,6 +94,27 @@ class Holds:
         lines = [f"{hold.identities[0][:16]}  {hold.sentence()}" for hold in self.holds]
         lines = lines or [f"Nothing is held on the channel {self.channel} of {self.store}."]
         return "\n".join([*lines, *([] if self.verified else [UNVERIFIED])])
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The candidates that were announced last, newest first."""
+
+    store: str
+    found: Sequence[Candidate]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"store": self.store, "candidates": [each.to_dict() for each in self.found], "text": self.line()}
+
+    def line(self) -> str:
+        if not self.found:
+            return f"No candidate that was announced was received by a run yet ({self.store})."
+        return "\n".join(
+            f"{each.announcement.at[:19]}  {each.outcome:<15}  {each.announcement.uri}"
+            + (f"  run {each.run['run_id']}" if each.run.get("run_id") else "")
+            + (f"\n    {each.sentence}" if each.sentence else "")
+            for each in self.found
+        )
 
 
 @dataclass(frozen=True)

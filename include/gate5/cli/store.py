@@ -1,4 +1,4 @@
-"""What the commands on a store do: history, rollback, pull."""
+"""What the commands on a store do: history, candidates, rollback, pull."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from gate5 import engine, store
 from gate5.cli.release_files import own_keys
-from gate5.cli.results import History
+from gate5.cli.results import Candidates, History
 from gate5.config.models import ReleaseConfig
 from gate5.edge.limits import Limits
 from gate5.edge.pull import PullResult
 from gate5.edge.pull import pull as fetch_release
 from gate5.errors import StoreInputError
+from gate5.store import announced
 from gate5.store.channel import strays
 
 
@@ -35,6 +36,12 @@ def history(
         raise StoreInputError("There is no key to verify the history with: give --trust KEY.pub.")
     entries = store.history(opened, name, keys)
     return History(name, opened.uri, entries, keys is not None, strays(opened, name) if verify else ())
+
+
+def candidates(config: ReleaseConfig, limit: int) -> Candidates:
+    """The candidates that were announced last, newest first, and what became of each."""
+    opened = store.open_store(config.store)
+    return Candidates(opened.uri, announced.recent(opened, limit))
 
 
 def rollback(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -13,6 +13,11 @@ class ScheduleConfig(Section):
     """When the release DAG starts by itself, besides on the asset `gate5_candidate`."""
 
     cron: str | None = Field(None, description="a cron expression, UTC; null: only on the asset and by hand")
+    on_many: Literal["all", "newest"] = Field(
+        "all",
+        description="of several candidates announced at once `all` are judged, each in a run of its own, or the "
+        "`newest`, and the others are recorded as superseded",
+    )
 
 
 class RetrainConfig(Section):
