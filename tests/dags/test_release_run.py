@@ -183,11 +183,12 @@ def test_a_rule_that_cannot_be_computed_promotes_nothing(outcomes: dict[str, dic
 def test_no_other_run_reached_the_store(outcomes: dict[str, dict[str, Any]], folder: Path) -> None:
     """They were refused, had no verdict, or bad input; all with the same store in a folder.
 
-    What a search found is kept there all the same, for the next candidate's search; it is no release.
+    What a search found is kept there all the same, for the next candidate's search, and what was judged; neither is a
+    release.
     """
     assert {name for name, run in outcomes.items() if run["state"] == "success"} == {"promoted"}
     kept = [path.relative_to(folder) for path in (folder / "store").rglob("*") if path.is_file()]
-    assert [path for path in kept if path.parts[1] not in ("probe", "cases")] == []
+    assert [path for path in kept if path.parts[1] not in ("probe", "cases", "judged")] == []
 
 
 def test_bad_input_ends_the_run_at_once_with_a_sentence(outcomes: dict[str, dict[str, Any]], folder: Path) -> None:
