@@ -141,14 +141,17 @@ def announcement(event: Any) -> Announcement:
     return Announcement(_address(source), _text(extra.get("sha256")), _text(extra.get("vecnormalize_sha256")), at)
 
 
-def candidate_of(received: Mapping[str, Any]) -> Candidate:
+def candidate_of(received: Mapping[str, Any] | None) -> Candidate:
     """The candidate of what ``receive`` handed on.
 
     Raises:
+        CheckpointError: `receive` has not run.
         AirflowSkipException: it has none: another run judges it.
     """
     from airflow.sdk.exceptions import AirflowSkipException
 
+    if received is None:  # a person marked `receive` as done
+        raise CheckpointError("Nobody has said which candidate this run is about: clear the task `receive`.")
     if received["source"] is None:
         raise AirflowSkipException("This run has no candidate to judge: " + "; ".join(received["notes"]))
     announced = received["announcement"] or {}
