@@ -22,7 +22,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="of the run (docs/at-the-plant.md); default: all defaults")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, mode=shadow")
     parser.add_argument("--trust", action="append", default=[], metavar="KEY.pub", help="beside those of the file")
-    parser.add_argument("--binding", metavar="KIND", help="simulator or socket; default: the file's")
+    parser.add_argument("--binding", metavar="KIND", help="simulator, socket or opcua; default: the file's")
     parser.add_argument("--speed", type=float, default=1.0, help="of the simulator's clock; inf: without a pause")
     parser.add_argument("--periods", type=int, metavar="N", help="stop after so many")
     orders = parser.add_mutually_exclusive_group()

@@ -37,7 +37,7 @@ class HandOverConfig(Section):
 class BindingConfig(Section):
     """How the plant is reached."""
 
-    kind: Literal["simulator", "socket"] = Field("simulator", description="one of the bindings")
+    kind: Literal["simulator", "socket", "opcua"] = Field("simulator", description="one of the bindings")
     options: dict[str, Any] = Field(default_factory=dict, description="of that binding; docs/at-the-plant.md")
 
 

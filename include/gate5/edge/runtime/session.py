@@ -83,7 +83,9 @@ class Session:
             self.keys = load_public_keys([resolve_path(path) for path in config.trust])
             self.release = read_installed(root, self.keys)
             self._alone(f"folder {root.resolve()}")
-            self.binding: Binding = open_binding(config.binding, self.release)
+            self.binding: Binding = open_binding(
+                config.binding, self.release, config.period_s or self.release.plant.dt_s, say
+            )
             if self.binding.address:
                 self._alone(f"plant {self.binding.address}")
             self.binding.open()

@@ -11,10 +11,12 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from gate5.edge.runtime.bindings.clock import PlantClock
 from gate5.edge.runtime.decision import Reading
 from gate5.errors import ConfigError
 from gate5.plant.base import Float32, Plant
@@ -29,12 +31,13 @@ class JsonSocket:
     Args:
         plant: names of observations and actions.
         options: ``path`` of the socket.
+        say: gets a line when a clock was set.
 
     Raises:
         ConfigError: another option, or no path.
     """
 
-    def __init__(self, plant: Plant, options: dict[str, Any]) -> None:
+    def __init__(self, plant: Plant, options: dict[str, Any], say: Callable[[str], None] = lambda text: None) -> None:
         if set(options) != {"path"} or not isinstance(options["path"], str):
             raise ConfigError(f"binding.options of the socket binding must be {{path: FILE}}, but they are {options}.")
         self._path = os.path.abspath(options["path"])
@@ -43,6 +46,7 @@ class JsonSocket:
         self._socket: socket.socket | None = None
         self._buffer = b""
         self._newest: tuple[Float32, float] | None = None
+        self._clock = PlantClock(say)
         self._again = 0.0
         self.troubles = 0
 
@@ -65,9 +69,7 @@ class JsonSocket:
         if self._newest is None:
             return Reading(None, why=f"nothing has come on {self._path} yet")
         obs, taken = self._newest
-        age = time.time() - taken
-        # A stamp from the future is a clock that is wrong: no better than an old one.
-        return Reading(obs, age_s=age if age > -1.0 else float("inf"))
+        return Reading(obs, age_s=self._clock.age(taken))
 
     def write(self, action: Float32) -> None:
         """Send an action; one that cannot be sent at once is lost and counted."""
