@@ -90,8 +90,9 @@ def _config(home: Path, env_id: str, least: float, **options: Any) -> str:
     return str(path)
 
 
-def _release_and_pull(home: Path, config: str, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
-    code = main(["release", "policy.zip", "--config", config, "--workspace", "w", *QUICK, *more])
+def _release_and_pull(home: Path, config: str, capsys: pytest.CaptureFixture[str], *more: str,
+                      policy: str = "policy.zip", reference: str = "stable_baselines3") -> dict[str, Any]:  # fmt: skip
+    code = main(["release", policy, "--config", config, "--workspace", "w", *QUICK, *more])
     said = capsys.readouterr()
     assert code == 0, said
     assert main(["pull", "plant", "--trust", str(home / "var/keys/release.pub"), "--config", config, "--json"]) == 0
@@ -99,7 +100,7 @@ def _release_and_pull(home: Path, config: str, capsys: pytest.CaptureFixture[str
     assert pulled["outcome"] == "installed"
     assert pulled["compared"] > 0
     export: dict[str, Any] = json.loads((home / "w/export.json").read_text())
-    assert export["reference"].startswith("stable_baselines3")
+    assert export["reference"].startswith(reference)
     rows = json.loads((home / "w/comparison.json").read_text())["scenarios"]
     assert all(row["reference"]["return_abs_max"] < 1e-3 for row in rows), "the engine drives as the policy does"
     return export
@@ -189,3 +190,29 @@ def test_cnn_policy(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ]
 
     _predict_is_what_runs(home, drive, [model.predict(image, deterministic=True)[0] for image in images])
+
+
+def test_torchscript_file(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A controller that somebody wrote in PyTorch: pushes to the side to which the pole falls."""
+    import torch
+
+    class Push(torch.nn.Module):
+        def forward(self, obs: torch.Tensor) -> torch.Tensor:
+            falls = obs[:, 2:3] + 0.5 * obs[:, 3:4] + 0.05 * obs[:, 0:1] + 0.1 * obs[:, 1:2]
+            return torch.cat([-falls, falls], dim=1)
+
+    torch.jit.save(torch.jit.script(Push()), str(home / "policy.pt"))
+    spaces = {"observation": {"shape": [4]}, "action": {"choices": 2}}
+    config = _config(home, "CartPole-v1", 150.0, steps=200)
+    more = ["--set", f"checkpoint.spaces={json.dumps(spaces)}"]
+    assert main(["release", "policy.pt", "--config", config, "--workspace", "w", *QUICK, *more]) == 2
+    assert "checkpoint.trust_pickle" in capsys.readouterr().err
+    more += ["--set", "checkpoint.trust_pickle=true"]
+    export = _release_and_pull(home, config, capsys, *more, policy="policy.pt", reference="the file itself")
+    assert export["algorithm"] == "TorchScript"
+    rows = [np.random.default_rng(i).normal(0, 0.1, (1, 4)).astype(np.float32) for i in range(50)]
+
+    def drive(controller: Any) -> list[Any]:
+        return [controller.predict(row)[0][0, 0] for row in rows]
+
+    _predict_is_what_runs(home, drive, [float(Push()(torch.from_numpy(row)).argmax()) for row in rows])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from gate5.checkpoint import program as programs
 from gate5.checkpoint.archive import open_archive
 from gate5.checkpoint.fetch import CheckpointFiles, fetch
 from gate5.checkpoint.identity import function_sha256
@@ -41,6 +42,7 @@ class Checkpoint:
         policy_sha256, vecnormalize_sha256: of the files; the latter ``None`` where there is none.
         statistics: where the normaliser's statistics were found, or what says that there are none.
         source: what the archive says of its policy's class; ``None``: not of Stable-Baselines3.
+        program: the module of a TorchScript or torch.export file as it was loaded; ``None``: an archive of tensors.
     """
 
     module: torch.nn.Module
@@ -53,6 +55,7 @@ class Checkpoint:
     tensors: dict[str, torch.Tensor]
     statistics: str = ""
     source: Source | None = field(default=None, repr=False)
+    program: Any = field(default=None, repr=False)
 
     @property
     def signature(self) -> Signature:
@@ -105,6 +108,10 @@ class Checkpoint:
         Returns:
             Output rows, the columns of scores NaN.
         """
+        if self.program is not None:
+            import torch
+
+            return programs.reference(self.program, self.policy, obs), f"the file itself, PyTorch {torch.__version__}"
         if self.network is not None:
             actions = sb3_reference(self.network, self.policy, self.normaliser, obs, self.signature)
             import stable_baselines3
@@ -113,7 +120,9 @@ class Checkpoint:
         return self.reference_numpy(obs), "numpy float64"
 
     def reference_numpy(self, obs: Any) -> Float32:
-        """The same in float64 NumPy, float32 out."""
+        """The same in float64 NumPy, float32 out; of a program by itself, there being nothing else."""
+        if self.program is not None:
+            return self.reference(obs)[0]
         return numpy_reference(self.policy, self.normaliser, obs, self.signature)
 
     def describe(self) -> dict[str, Any]:
@@ -165,6 +174,9 @@ class Checkpoint:
         return "clipped to the action space"
 
     def _notes(self) -> list[str]:
+        if self.program is not None:
+            return ["What the file computes is taken as it is: a normaliser is inside it, or nowhere. It was loaded "
+                    "because checkpoint.trust_pickle says so: that runs its code."]  # fmt: skip
         if self.normaliser is not None and self.normaliser.count < 1:
             return ["VecNormalize has seen no observation: its mean and variance are still the initial ones."]
         if self.normaliser is not None:
@@ -176,17 +188,24 @@ class Checkpoint:
         return [*notes, *([looks] if (looks := looks_normalised(self.policy)) else [])]
 
 
-def read(files: CheckpointFiles, *, trust_pickle: bool = False, frame_stack: int = 1) -> Checkpoint:
+def read(
+    files: CheckpointFiles, *, trust_pickle: bool = False, frame_stack: int = 1, spaces: dict[str, Any] | None = None
+) -> Checkpoint:
     """Understand a checkpoint's files.
 
     Args:
         files: from ``fetch``.
-        trust_pickle: unpickle ``vecnormalize.pkl`` with no restriction; it can then run any code on this machine.
+        trust_pickle: unpickle ``vecnormalize.pkl`` and load programs with no restriction; they can then run any code on
+            this machine.
         frame_stack: how many observations ``VecFrameStack`` put into one while the policy was trained.
+        spaces: of a TorchScript or torch.export file, as ``checkpoint.spaces`` has them.
 
     Raises:
         CheckpointError: what is wrong, in one sentence.
     """
+    kind = programs.kind_of(files.policy)
+    if kind is not None or spaces:
+        return _read_program(files, kind, trust_pickle, frame_stack, spaces or {})
     archive = open_archive(files.policy, files.uri)
     policy = understand(archive, files.uri, frames=frame_stack)
     _check_names(policy, files.uri)
@@ -208,6 +227,46 @@ def read(files: CheckpointFiles, *, trust_pickle: bool = False, frame_stack: int
         tensors=archive.tensors,
         statistics=files.statistics,
         source=Source.of(archive, files.uri),
+    )
+
+
+def _read_program(
+    files: CheckpointFiles, kind: str | None, trust: bool, frame_stack: int, spaces: dict[str, Any]
+) -> Checkpoint:
+    if kind is None:
+        raise CheckpointError(
+            f"checkpoint.spaces is set, and {files.uri} is no TorchScript or torch.export file: leave it out; "
+            "an archive of Stable-Baselines3 has its own spaces."
+        )
+    if not spaces or not trust:
+        missing = "declare checkpoint.spaces (docs/checkpoints.md)" if not spaces else ""
+        raise CheckpointError(
+            f"{files.uri} is a {kind} file: loading one can run any code on this machine, and it does not say its "
+            f"spaces; {missing}{' and ' if missing and not trust else ''}"
+            f"{'' if trust else 'set checkpoint.trust_pickle: true if you trust where the file comes from'}, or give "
+            "the archive that Stable-Baselines3 saved, which needs neither."
+        )
+    if files.vecnormalize is not None or frame_stack != 1:
+        raise CheckpointError(
+            f"{files.uri} is a {kind} file, which has its normaliser and its frames inside: leave out "
+            "checkpoint.vecnormalize and checkpoint.frame_stack, or give Stable-Baselines3's archive."
+        )
+    declared = programs.declared(spaces)
+    loaded = programs.open_program(files.policy, kind, declared, files.uri)
+    policy = programs.understand(files.policy, kind, loaded, declared)
+    from gate5.checkpoint.program_module import build_program
+
+    return Checkpoint(
+        module=build_program(loaded, policy),
+        policy=policy,
+        normaliser=None,
+        uri=files.uri,
+        policy_sha256=hashlib.sha256(files.policy).hexdigest(),
+        vecnormalize_sha256=None,
+        sb3_version=None,
+        tensors={},
+        statistics="inside the file, if it has one",
+        program=loaded,
     )
 
 

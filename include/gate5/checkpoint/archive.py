@@ -63,7 +63,7 @@ def open_archive(content: bytes, uri: str) -> Archive:
         CheckpointError: not a zip, truncated, without one of the two, too large, not tensors only, or NaN weights.
     """
     try:
-        with _open_zip(content) as file:
+        with open_zip(content) as file:
             if min((info.header_offset for info in file.infolist()), default=0) > 0:
                 # The end is cut off and what was found is the directory of policy.pth, itself a zip, further in.
                 raise zipfile.BadZipFile("its directory is missing")
@@ -82,13 +82,18 @@ def open_archive(content: bytes, uri: str) -> Archive:
 def sb3_version_of(content: bytes) -> str | None:
     """What wrote an archive, as far as it says; ``None`` for anything else, too."""
     try:
-        with _open_zip(content) as file:
+        with open_zip(content) as file:
             return _version(file)
     except Exception:  # noqa: BLE001 - a damaged archive makes zipfile raise whatever it happens to hit
         return None
 
 
-def _open_zip(content: bytes) -> zipfile.ZipFile:
+def open_zip(content: bytes) -> zipfile.ZipFile:
+    """A zip of a bounded number of members, each with a name of its own.
+
+    Raises:
+        zipfile.BadZipFile: it is none.
+    """
     if content.count(b"PK\x01\x02") > _LIMIT_RECORDS:
         raise zipfile.BadZipFile(f"more than {_LIMIT_RECORDS} members")
     file = zipfile.ZipFile(io.BytesIO(content))
@@ -114,10 +119,10 @@ def _member(file: zipfile.ZipFile, name: str, uri: str) -> bytes:
             f"{name} in the checkpoint {uri} unpacks to {info.file_size} bytes, "
             f"more than the {_LIMITS[name]} that gate5 reads; a policy for a plant is far smaller."
         )
-    return _unpacked(file, info)
+    return unpacked(file, info)
 
 
-def _unpacked(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+def unpacked(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """A member's bytes, some at a time: at once, one that says that it is small could unpack to gigabytes."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise zipfile.BadZipFile(f"{excerpt(info.filename)} is compressed in a way that Stable-Baselines3 never does")
@@ -151,7 +156,7 @@ def _tensors(content: bytes, uri: str) -> dict[str, torch.Tensor]:
     import torch
 
     where = f"policy.pth in the checkpoint {uri}"
-    checked = _plain_copy(content, where)
+    checked = _legacy(content, where) if content[:2] != b"PK" else checked_copy(content, where, tensors_alone=True)
     del content
     try:
         found = torch.load(checked, map_location="cpu", weights_only=True)
@@ -168,23 +173,21 @@ def _tensors(content: bytes, uri: str) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _plain_copy(content: bytes, where: str) -> io.BytesIO:
+def checked_copy(content: bytes, where: str, *, tensors_alone: bool = False) -> io.BytesIO:
     """The torch archive, written anew with nothing in it but the records that it has to hold, uncompressed.
 
     A record that deflates to gigabytes is refused by its size, and torch's own reader of zips never sees a byte that
-    this one did not. The form of torch before 1.6, which is no zip, is handed on as it is: its size bounds it.
+    this one did not.
+
+    Args:
+        tensors_alone: whether a pickle in it may make nothing but plain tensors.
+
+    Raises:
+        CheckpointError: it unpacks to too much, or is damaged.
     """
-    if content[:2] != b"PK":
-        if len(content) > 32 * MIB or b"PK\x05\x06" in content[-70_000:]:
-            raise CheckpointError(f"{where} is not an archive that torch wrote; {_AGAIN}.")
-        stream = io.BytesIO(content)
-        for _ in range(_LEGACY_PICKLES):
-            _check_names(stream, where)
-        stream.seek(0)
-        return stream
     copy = io.BytesIO()
     try:
-        with _open_zip(content) as old, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as new:
+        with open_zip(content) as old, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as new:
             total = 0
             for info in old.infolist():
                 total += info.file_size
@@ -194,8 +197,8 @@ def _plain_copy(content: bytes, where: str) -> io.BytesIO:
                         f"{where} unpacks to more than {limit} bytes ({excerpt(info.filename)}: {info.file_size}), "
                         "which gate5 does not read; a policy for a plant is far smaller."
                     )
-                record = _unpacked(old, info)
-                if info.filename.endswith("/data.pkl"):
+                record = unpacked(old, info)
+                if tensors_alone and info.filename.endswith("/data.pkl"):
                     _check_names(io.BytesIO(record), where)
                 new.writestr(zipfile.ZipInfo(info.filename), record)
     except CheckpointError:
@@ -204,6 +207,17 @@ def _plain_copy(content: bytes, where: str) -> io.BytesIO:
         raise CheckpointError(f"{where} cannot be read ({excerpt(error, 200)}); {_AGAIN}.") from None
     copy.seek(0)
     return copy
+
+
+def _legacy(content: bytes, where: str) -> io.BytesIO:
+    """The form of torch before 1.6, which is no zip and is handed on as it is: its size bounds it."""
+    if len(content) > 32 * MIB or b"PK\x05\x06" in content[-70_000:]:
+        raise CheckpointError(f"{where} is not an archive that torch wrote; {_AGAIN}.")
+    stream = io.BytesIO(content)
+    for _ in range(_LEGACY_PICKLES):
+        _check_names(stream, where)
+    stream.seek(0)
+    return stream
 
 
 def _check_names(stream: io.BytesIO, where: str) -> None:

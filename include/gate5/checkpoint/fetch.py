@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gate5.checkpoint.archive import LIMIT_FILE
+from gate5.checkpoint.program import kind_of
 from gate5.checkpoint.statistics import find, usual
 from gate5.errors import CheckpointError
 from gate5.io.paths import resolve_path
@@ -19,6 +20,7 @@ from gate5.io.s3 import error_code, make_client, s3_errors
 
 POLICY = "policy.zip"
 _FORMS = "a directory with policy.zip (and vecnormalize.pkl), a .zip, or s3://BUCKET/KEY"
+_ENDINGS = (".zip", ".pt", ".pt2", ".pth")  # of a file; any other key of S3 is a folder
 _MOST_FILES = 2000
 
 
@@ -57,8 +59,9 @@ def fetch(source: str | os.PathLike[str], *, client: Any = None, vecnormalize: s
 
     Args:
         source: a directory with ``policy.zip`` and, if the policy was trained with VecNormalize, ``vecnormalize.pkl``;
-            a ``NAME.zip`` with its statistics in one of the places of ``gate5.checkpoint.statistics``; the same two
-            forms under ``s3://BUCKET/``. A relative path starts at ``$GATE5_HOME``, else at the current folder.
+            a ``NAME.zip`` with its statistics in one of the places of ``gate5.checkpoint.statistics``; a TorchScript
+            or torch.export file (``gate5.checkpoint.program``); the same forms under ``s3://BUCKET/``. A relative path
+            starts at ``$GATE5_HOME``, else at the current folder.
         client: a boto3 S3 client; ``None``: made from the environment.
         vecnormalize: the path or s3:// URI of the statistics, ``none`` where the policy was trained without;
             ``None``: look for them.
@@ -81,6 +84,8 @@ def fetch(source: str | os.PathLike[str], *, client: Any = None, vecnormalize: s
         return CheckpointFiles(policy, None, uri, "none, says checkpoint.vecnormalize")
     if vecnormalize is not None:
         return CheckpointFiles(policy, _named(vecnormalize, client), uri, vecnormalize)
+    if kind_of(policy) is not None:
+        return CheckpointFiles(policy, None, uri, "inside the file, if it has one")
     return _with_statistics(policy, uri, place)
 
 
@@ -196,13 +201,17 @@ def _read_file(path: Path, text: str) -> bytes:
                 f"The file {text} has {size} bytes, more than the {LIMIT_FILE} that gate5 reads; "
                 "a policy for a plant is far smaller."
             )
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LIMIT_FILE + 1)  # it may have grown
+        if len(content) > LIMIT_FILE:
+            raise CheckpointError(f"The file {text} has more than the {LIMIT_FILE} bytes that gate5 reads.")
+        return content
     except OSError as error:
         raise CheckpointError(f"The checkpoint {text} cannot be read ({error.strerror}).") from None
 
 
 def _from_s3(client: Any, bucket: str, key: str, text: str) -> tuple[bytes, str, _Place]:
-    if key.endswith(".zip"):
+    if key.endswith(_ENDINGS):
         folder, policy_key = key.rpartition("/")[0], key
     else:
         folder = key.rstrip("/")

@@ -8,6 +8,7 @@ from typing import Any
 
 from gate5.checkpoint import Checkpoint, CheckpointFiles, read
 from gate5.checkpoint.archive import sb3_version_of
+from gate5.checkpoint.program import EXPORT, TORCHSCRIPT, kind_of
 from gate5.errors import CheckpointError, Gate5Error
 
 NO = CheckpointError.exit_code
@@ -20,7 +21,7 @@ class Inspection:
     Attributes:
         uri: where the policy lies.
         policy_sha256: of the archive.
-        sb3_version: what wrote it, as far as it says.
+        sb3_version: of what wrote it, as far as it says; of a program what it is, TorchScript or torch.export.
         releasable: whether ``gate5 resolve`` takes it as it is.
         how: what is in the way and how to put it right, or how it is released.
         checkpoint: ``Checkpoint.describe()``; ``None`` where the policy cannot be read.
@@ -68,16 +69,18 @@ class Inspection:
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def inspect(files: CheckpointFiles, *, trust_pickle: bool = False, frame_stack: int = 1) -> Inspection:
+def inspect(
+    files: CheckpointFiles, *, trust_pickle: bool = False, frame_stack: int = 1, spaces: dict[str, Any] | None = None
+) -> Inspection:
     """Look at a checkpoint's files; what is wrong with them is part of the answer.
 
     Args:
-        files, trust_pickle, frame_stack: as for ``gate5.checkpoint.read``.
+        files, trust_pickle, frame_stack, spaces: as for ``gate5.checkpoint.read``.
     """
     problem = None
     checkpoint: Checkpoint | None = None
     try:
-        checkpoint = read(files, trust_pickle=trust_pickle, frame_stack=frame_stack)
+        checkpoint = read(files, trust_pickle=trust_pickle, frame_stack=frame_stack, spaces=spaces)
     except Gate5Error as error:
         problem = str(error)
         if files.missing is not None:  # what it is can still be said
@@ -85,7 +88,8 @@ def inspect(files: CheckpointFiles, *, trust_pickle: bool = False, frame_stack: 
                 checkpoint = read(replace(files, missing=None), trust_pickle=trust_pickle, frame_stack=frame_stack)
             except Gate5Error:
                 checkpoint = None
-    version = checkpoint.sb3_version if checkpoint is not None else sb3_version_of(files.policy)
+    program = kind_of(files.policy)
+    version = program or (checkpoint.sb3_version if checkpoint is not None else sb3_version_of(files.policy))
     return Inspection(
         uri=files.uri,
         policy_sha256=hashlib.sha256(files.policy).hexdigest(),
@@ -103,12 +107,16 @@ def _how(checkpoint: Checkpoint | None) -> str:
         parts.append("its state is an input and an output of the engine and zero at the start of an episode")
     if checkpoint.policy.mask:
         parts.append("the plant's observations end with the mask of allowed actions (plant.options.action_masks: true)")
-    if checkpoint.network is None:
+    if checkpoint.program is not None:
+        parts.append("with checkpoint.spaces and checkpoint.trust_pickle as here; compared with itself in PyTorch")
+    elif checkpoint.network is None:
         parts.append("compared with NumPy, because Stable-Baselines3 cannot hold this policy here")
     return "; ".join(parts)
 
 
 def _version(version: str | None) -> str:
+    if version in (TORCHSCRIPT, EXPORT):
+        return f"PyTorch, a {version} file"
     return f"Stable-Baselines3 {version}" if version else "an unknown version of Stable-Baselines3"
 
 
@@ -118,7 +126,7 @@ def _frames(frames: int) -> str:
 
 def _layers(found: dict[str, Any]) -> str:
     if not found["layers"]:
-        return "unknown"
+        return "unknown: a program"
     sizes = [found["layers"][0][0], *(layer[1] for layer in found["layers"])]
     return f"{'-'.join(map(str, sizes))}, {found['activation'] or 'linear'}{found['before']}"
 

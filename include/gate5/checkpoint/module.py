@@ -184,7 +184,8 @@ def _body(layers: tuple[Layer, ...]) -> torch.nn.Sequential:
                 linear.bias.copy_(torch.from_numpy(layer.bias))
         modules.append(linear)
         if layer.activation is not None:
-            activation = getattr(nn, layer.activation)()
+            # with its alpha of 1, CELU is ELU, of which ONNX has a form in FP16
+            activation = getattr(nn, {"CELU": "ELU"}.get(layer.activation, layer.activation))()
             if layer.slope is not None:
                 with torch.no_grad():
                     activation.weight.copy_(torch.from_numpy(layer.slope))

@@ -84,9 +84,9 @@ def _truth(value: Any) -> bool:
     value = unpickle.plain(value)
     if isinstance(value, np.ndarray | np.generic) and value.size == 1:
         value = value.item()
-    if value in (0, 1):
+    if isinstance(value, bool | int | float) and value in (0, 1):
         return bool(value)
-    raise CheckpointError(f"vecnormalize.pkl: norm_obs is {type(value).__name__}, not true or false; save it again.")
+    raise CheckpointError(f"vecnormalize.pkl: norm_obs is {excerpt(value, 40)}, not true or false; save it again.")
 
 
 def _restricted(data: bytes) -> dict[str, Any]:

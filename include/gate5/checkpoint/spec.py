@@ -80,6 +80,8 @@ class PolicySpec:
         bits: every output is a bit of a ``MultiBinary`` action, set where it is above zero.
         mask: whether a second input says which choices are allowed.
         frames: how many observations are stacked into one (``VecFrameStack``).
+        inside: parameters of a program (TorchScript, torch.export) of which nothing else is known.
+        program: the hash of such a program's code and numbers.
     """
 
     algorithm: str
@@ -101,6 +103,8 @@ class PolicySpec:
     bits: bool = False
     mask: bool = False
     frames: int = 1
+    inside: int = 0
+    program: str = ""
 
     @property
     def obs_dim(self) -> int:
@@ -112,7 +116,9 @@ class PolicySpec:
     @property
     def act_dim(self) -> int:
         """Numbers in one action."""
-        return len(self.choices) if self.choices else int(self.layers[-1].weight.shape[0])
+        if self.choices:
+            return len(self.choices)
+        return int(self.layers[-1].weight.shape[0]) if self.layers else int(self.low.size)
 
     @property
     def parameters(self) -> int:
@@ -120,7 +126,7 @@ class PolicySpec:
         arrays = [array for layer in dense for array in (layer.weight, layer.bias, layer.slope)]
         arrays += [array for e in self.encoders for c in e.convolutions for array in (c.weight, c.bias)]
         arrays += [a for cell in self.lstm for a in (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)]
-        return sum(array.size for array in arrays if array is not None)
+        return self.inside + sum(array.size for array in arrays if array is not None)
 
 
 @dataclass(frozen=True, eq=False)

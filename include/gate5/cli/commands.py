@@ -216,7 +216,7 @@ def _inspect(arguments: argparse.Namespace) -> Done:
 
     settings = load_config(arguments).checkpoint
     files = fetch(from_here(arguments.checkpoint), vecnormalize=settings.vecnormalize)
-    found = inspect(files, trust_pickle=settings.trust_pickle, frame_stack=settings.frame_stack)
+    found = inspect(files, **settings.reading())
     return found, found.exit_code
 
 

@@ -25,7 +25,7 @@ class CheckpointConfig(Section):
     """How a checkpoint is read."""
 
     trust_pickle: bool = Field(
-        False, description="unpickle the checkpoint with no restriction: it can then run any code on this machine"
+        False, description="unpickle or load the checkpoint unrestricted: it can then run any code on this machine"
     )
     vecnormalize: str | None = Field(
         None,
@@ -35,6 +35,20 @@ class CheckpointConfig(Section):
     frame_stack: int = Field(
         1, ge=1, le=64, description="observations that VecFrameStack put into one; the archive does not say"
     )
+    spaces: dict[str, Any] = Field(
+        default_factory=dict,
+        description="of a TorchScript or torch.export file: `observation` and `action`, each `{shape, low, high}`, or "
+        "`action: {choices: N}`",
+    )
+
+    @field_validator("spaces")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return json_types(value, "spaces of a checkpoint")
+
+    def reading(self) -> dict[str, Any]:
+        """How ``gate5.checkpoint.read`` is called."""
+        return {"trust_pickle": self.trust_pickle, "frame_stack": self.frame_stack, "spaces": self.spaces or None}
 
 
 class ExportConfig(Section):

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from gate5.errors import ExportError
+from gate5.errors import ConfigError, ExportError
+from gate5.io.excerpt import excerpt
 
 BODY = "/body/"
 _FP16_MAX = 65504.0
@@ -24,7 +25,8 @@ def to_fp16_body(onnx: bytes) -> bytes:
     """The graph with its body in FP16; input, output, normaliser and head stay FP32.
 
     Raises:
-        ExportError: the graph has no part named body, or a weight is larger than FP16 can hold.
+        ConfigError: the graph has no part named body.
+        ExportError: a weight is larger than FP16 can hold, or an operator has no form in the precision.
     """
     return lower_body(onnx, "fp16")
 
@@ -38,7 +40,10 @@ def lower_body(onnx: bytes, precision: str) -> bytes:
     model = onnx_module.load_from_string(onnx)
     graph = model.graph
     if not any(node.name.startswith(BODY) for node in graph.node):
-        raise ExportError(f"The graph has no node below {BODY!r}, so nothing says what may run in {precision}.")
+        raise ConfigError(
+            f"The graph has no node below {BODY!r}, as one of a TorchScript or torch.export file has none, so that "
+            f"nothing says what may run in {precision}: set engine.precision: fp32."
+        )
     _take_clip(graph, target)
     body = [node for node in graph.node if node.name.startswith(BODY)]
     initialisers = {item.name: item for item in graph.initializer}
@@ -57,7 +62,12 @@ def lower_body(onnx: bytes, precision: str) -> bytes:
     del graph.value_info[:]
     entry = model.metadata_props.add()
     entry.key, entry.value = "gate5.body_precision", precision
-    onnx_module.checker.check_model(model, full_check=True)
+    try:  # ONNX gives Conv no BF16 before operator set 22, TensorRT does
+        onnx_module.checker.check_model(model, full_check=precision == "fp16")
+    except Exception as error:  # onnx's classes have no common root
+        raise ExportError(
+            f"The graph has no form with its body in {precision} ({excerpt(error, 200)}); set engine.precision: fp32."
+        ) from error
     return bytes(model.SerializeToString(deterministic=True))
 
 

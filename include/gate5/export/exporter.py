@@ -119,6 +119,12 @@ def _unshare_initialisers(model: Any) -> None:
         graph.node.remove(node)
 
 
+def _normaliser(checkpoint: Checkpoint) -> str:
+    if checkpoint.program is not None:
+        return f"inside the {checkpoint.algorithm} file, if it has one"
+    return "in the graph" if checkpoint.normaliser is not None else "none"
+
+
 def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
     return {
         "gate5.version": __version__,
@@ -130,5 +136,5 @@ def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
         "gate5.inputs": json.dumps({port.name: list(port.shape) for port in checkpoint.signature.inputs}),
         "gate5.frames": str(checkpoint.policy.frames),
         METADATA: json.dumps(checkpoint.signature.to_dict()),
-        "gate5.normaliser": "in the graph" if checkpoint.normaliser is not None else "none",
+        "gate5.normaliser": _normaliser(checkpoint),
     }

@@ -99,7 +99,7 @@ class Announced:
 def announce(checkpoint: str, url: str | None, config: ReleaseConfig) -> Announced:
     """Tell Airflow that there is a candidate; the DAG ``policy_release`` then starts by itself."""
     files = fetch(checkpoint, vecnormalize=config.checkpoint.vecnormalize)
-    found = read(files, trust_pickle=config.checkpoint.trust_pickle, frame_stack=config.checkpoint.frame_stack)
+    found = read(files, **config.checkpoint.reading())
     event = announce_candidate(files.uri, found.policy_sha256, url=url, vecnormalize_sha256=found.vecnormalize_sha256)
     return Announced(files.uri, found.policy_sha256, event)
 

@@ -55,7 +55,7 @@ def read_candidate(files: CheckpointFiles, config: ReleaseConfig) -> Checkpoint:
     Raises:
         CheckpointError: they cannot be read safely.
     """
-    return read(files, trust_pickle=config.checkpoint.trust_pickle, frame_stack=config.checkpoint.frame_stack)
+    return read(files, **config.checkpoint.reading())
 
 
 def baseline(tracker: Tracker, config: ReleaseConfig, plant: Plant) -> Controller | None:

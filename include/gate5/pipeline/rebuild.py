@@ -158,7 +158,7 @@ def _read(source: str, config: ReleaseConfig, own: ReleaseConfig) -> Checkpoint:
     """The checkpoint, read as the release read it; nothing of the release can make this machine trust a pickle."""
     statistics = own.checkpoint.vecnormalize or config.checkpoint.vecnormalize
     files = fetch(source, vecnormalize=statistics)
-    return read(files, trust_pickle=own.checkpoint.trust_pickle, frame_stack=config.checkpoint.frame_stack)
+    return read(files, **{**config.checkpoint.reading(), "trust_pickle": own.checkpoint.trust_pickle})
 
 
 def _parts(found: Checkpoint, said: dict[str, Any]) -> list[str]:
