@@ -218,3 +218,16 @@ def test_a_threshold_for_a_scenario_that_is_none_is_bad_input(home: Path, capsys
     code, _ = release("good", gate={**CONFIG["gate"], "rules": rules})
     assert code == 2
     assert "'hald'" in capsys.readouterr().err
+
+
+def test_the_report_shows_all_three(home: Path) -> None:
+    """A column in the tables, a curve in each chart, and what it was compared with."""
+    assert release("worse", "--unattended")[0] == 1
+    page = Path("worse-unattended/report.html").read_text()
+    assert in_production() in page
+    assert "Against the channel&#x27;s current release" in page or "Against the channel's current release" in page
+    chart = page[page.index('id="scenario-hold"') :]
+    curves = chart[: chart.index("</svg>")]
+    assert [f'data-name="{name}"' in curves for name in ("policy", "PID", "current release")] == [True] * 3
+    first = Path("good-unattended/report.html").read_text()
+    assert "Not compared: first release of the channel." in first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
 import time
@@ -12,11 +13,13 @@ import numpy as np
 
 from gate5 import engine
 from gate5.config.models import ReleaseConfig
-from gate5.errors import Gate5Error
+from gate5.errors import EvaluationError, Gate5Error
+from gate5.evaluation.current import CurrentRelease, same_plant
 from gate5.evaluation.recording import Recording, record
 from gate5.io import canonical
 from gate5.io.files import sha256
 from gate5.pipeline import controllers
+from gate5.pipeline import current as current_release
 from gate5.pipeline.plants import check_scenario
 from gate5.pipeline.results import FalsifyResult, StressResult
 from gate5.plant.base import Controller, Plant
@@ -66,7 +69,7 @@ def falsify(workspace: Workspace, config: ReleaseConfig, scenario: str) -> Falsi
 
 
 def stress(workspace: Workspace, config: ReleaseConfig, scenario: str) -> StressResult:
-    """Drive what the plant declares can go wrong, level by level, by the engine and by the baseline."""
+    """Drive what the plant declares can go wrong: the engine, the baseline and the channel's current release."""
     check_scenario(config, scenario)
 
     def body(tracker: Tracker) -> StressResult:
@@ -76,19 +79,51 @@ def stress(workspace: Workspace, config: ReleaseConfig, scenario: str) -> Stress
         if not declared or inner is None:
             tracker.write_json(f"stress/{scenario}.json", matrix.Matrix(scenario, applicable=False).to_dict())
             return StressResult(workspace.uri, scenario, False, 0, 0, 0, 0, None)
-        perturbed = inner if isinstance(inner, PerturbedPlant) else PerturbedPlant(inner)
+        perturbed = _perturbed(plant)
         seeds = seeds_of("stress", config.stress.seed)[: config.stress.episodes]
-        with controllers.built_engine(tracker, config) as built:
+        with (
+            controllers.built_engine(tracker, config) as built,
+            current_release.driver(tracker, config, plant) as current,
+        ):
             drivers: dict[str, Controller] = {"policy": engine.EngineController(built)}
             baseline = controllers.baseline(tracker, config, plant)
             if baseline is not None:
                 drivers["baseline"] = baseline
+            current = _on_the_same_plant(current, plant, drivers["policy"], scenario, seeds[:1])
+            plants = {}
+            if isinstance(current, CurrentRelease):
+                drivers["current"] = current.controller
+                if current.plant is not plant:
+                    plants["current"] = _perturbed(current.plant)
             classes = [*declared, *_latency(tracker)]
-            found = matrix.drive(perturbed, drivers, scenario, classes, seeds, told(f"stress {scenario}"))
+            found = matrix.drive(perturbed, drivers, scenario, classes, seeds, told(f"stress {scenario}"), plants)
+        if isinstance(current, str):
+            found = dataclasses.replace(found, no_current=current)
         tracker.write_json(f"stress/{scenario}.json", found.to_dict())
         return _stress_result(workspace, found)
 
     return run_stage(workspace, config, f"stress-{scenario}", StressResult, body, {"plant": judged_plant(config).name})
+
+
+def _perturbed(plant: Plant) -> PerturbedPlant:
+    inner = disturbable(plant)
+    if inner is None:
+        raise EvaluationError(f"The plant {plant.name} declares nothing that can go wrong any more.")
+    return inner if isinstance(inner, PerturbedPlant) else PerturbedPlant(inner)
+
+
+def _on_the_same_plant(
+    current: CurrentRelease | str, plant: Plant, policy: Controller, scenario: str, seeds: Sequence[int]
+) -> CurrentRelease | str:
+    """The current release, or why it does not drive where its plant is not the candidate's."""
+    if isinstance(current, str) or current.plant is plant:
+        return current
+    try:
+        same_plant(plant, current.plant, scenario, seeds, record(plant, policy, scenario, seeds))
+        _perturbed(current.plant)
+    except Gate5Error as error:
+        return str(error)
+    return current
 
 
 def chance(

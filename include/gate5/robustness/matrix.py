@@ -54,11 +54,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """One scenario's cells; ``applicable`` is false where the plant declares no classes."""
+    """One scenario's cells.
+
+    Attributes:
+        applicable: false where the plant declares no classes.
+        no_current: why the channel's current release did not drive; empty: it did.
+    """
 
     scenario: str
     applicable: bool
     cells: tuple[Cell, ...] = ()
+    no_current: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -67,12 +73,14 @@ class Matrix:
             "scenario": self.scenario,
             "applicable": self.applicable,
             "cells": [asdict(cell) for cell in self.cells],
+            "no_current": self.no_current,
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Matrix:
         """The inverse of ``to_dict``."""
-        return cls(data["scenario"], bool(data["applicable"]), tuple(Cell.from_dict(c) for c in data["cells"]))
+        cells = tuple(Cell.from_dict(c) for c in data["cells"])
+        return cls(data["scenario"], bool(data["applicable"]), cells, str(data.get("no_current") or ""))
 
     def of(self, controller: str) -> tuple[Cell, ...]:
         """The cells of one controller."""
@@ -95,6 +103,11 @@ class Matrix:
                 theirs = float(sum(c.violating for c in others))
                 flat[f"{start}.{part}.baseline_violating_episodes"] = theirs
                 flat[f"{start}.{part}.more_than_baseline"] = float(sum(c.violating for c in cells)) - theirs
+            now = [c for c in self.of("current") if c.expected == (part == "expected")]
+            known = float(sum(c.violating for c in now)) if now else None
+            flat[f"{start}.{part}.current.violating_episodes"] = known
+            more = None if known is None else float(sum(c.violating for c in cells)) - known
+            flat[f"{start}.{part}.current.more_than_it"] = more
         for cell in policy:
             flat[f"{start}.{cell.name}.{cell.level:g}.violating_episodes"] = float(cell.violating)
         noisy = [c for c in policy if c.name == "noise" and c.level == 1.0]
@@ -118,6 +131,7 @@ def drive(
     classes: Sequence[StressClass],
     seeds: Sequence[int],
     progress: Progress | None = None,
+    plants: Mapping[str, PerturbedPlant] | None = None,
 ) -> Matrix:
     """Drive every class at every level, all of a controller's episodes in one batch.
 
@@ -127,6 +141,7 @@ def drive(
         classes: those of other scenarios are left out.
         seeds: of each cell's episodes, the same in every cell.
         progress: called as ``progress(done_steps, total_steps)``.
+        plants: by controller, the same plant with other observations.
     """
     rows = [(PLAIN, StressClass(PLAIN, "nothing further", (), (1.0,), 1.0), 1.0, plant.perturbations)]
     for entry in classes:
@@ -146,7 +161,8 @@ def drive(
             if progress is not None:
                 progress(i * steps + done * steps // whole, total * steps)
 
-        found = rollout(plant, controller, scenario, list(seeds) * len(rows), each=each, progress=report)
+        own = (plants or {}).get(name, plant)
+        found = rollout(own, controller, scenario, list(seeds) * len(rows), each=each, progress=report)
         for j, (_, entry, level, _) in enumerate(rows):
             cells.append(_cell(name, entry, level, found, range(j * len(seeds), (j + 1) * len(seeds))))
     return Matrix(scenario, True, tuple(cells))

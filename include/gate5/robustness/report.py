@@ -135,6 +135,10 @@ class RobustnessReport:
                     f"{chance.worst_seed}: {chance.constraint}"
                 )
         for matrix in self.matrices:
+            if matrix.no_current:
+                start = f"stress.{matrix.scenario}"
+                told = [name for name in matrix.metrics() if ".current." in name.removeprefix(start)]
+                notes |= dict.fromkeys(told, matrix.no_current)
             broken = [c for c in matrix.of("policy") if c.expected and c.violating]
             if broken:
                 shown = ", ".join(f"{c.title} {c.level:g} {c.unit}".strip() for c in broken[:4])

@@ -8,6 +8,7 @@ from gate5.evaluation import ConstraintResult, ControllerResult, ScenarioCompari
 from gate5.report.artifacts import Artifacts
 from gate5.report.forest import Row, forest
 from gate5.report.html import Markup, figure, fold, table, tag, title, unit
+from gate5.report.sections.current import against_current
 from gate5.report.sections.engine_effect import engine_effect
 from gate5.report.sections.objective import objective, overview
 from gate5.report.sections.trajectories import trajectories
@@ -21,7 +22,7 @@ def section(artifacts: Artifacts) -> Markup:
         parts.append(tag("p", "Missing: no scenario has been evaluated yet.", class_="soft"))
     else:
         terms = overview(rows)
-        parts += [_introduction(rows[0]), _overview(rows), _forest(rows)]
+        parts += [_introduction(rows[0]), _overview(rows), _forest(rows), against_current(rows)]
         parts.append(fold("The terms of the objective, in every scenario", terms) if terms else None)
     absent = _absent(artifacts)
     if rows and absent:
@@ -163,7 +164,8 @@ def _worst_of(rows: list[ScenarioComparison]) -> ScenarioComparison | None:
 
 
 def _numbers(row: ScenarioComparison) -> Markup:
-    both = (row.rl, row.baseline)
+    now = row.current.result if row.current else None
+    both = (row.rl, row.baseline, *((now,) if now else ()))
 
     def line(name: str, *values: object) -> list[object]:
         return [name, *values]
@@ -194,7 +196,13 @@ def _numbers(row: ScenarioComparison) -> Markup:
              *(f"{r.solver_failures}; {r.nonfinite_actions}" if r else "–" for r in both)),
         line("episodes ended by", *(_ends(r) if r else "–" for r in both)),
     ]  # fmt: skip
-    return table(("", f"policy ({row.rl.driver or 'PyTorch'})", row.baseline_name or "PID"), lines, numeric=(1, 2))
+    heads = (
+        "",
+        f"policy ({row.rl.driver or 'PyTorch'})",
+        row.baseline_name or "PID",
+        *(("current release",) * bool(now)),
+    )
+    return table(heads, lines, numeric=range(1, len(heads)))
 
 
 def _overshoot(tracking: TrackingResult | None) -> str:

@@ -13,7 +13,7 @@ from gate5.report.axis import Floats
 from gate5.report.chart import Chart, Limit, Series, draw
 from gate5.report.html import Markup, figure, table, tag, title, unit
 
-_WHO = (("rl", "rl"), ("baseline", "pid"))
+_WHO = (("rl", "rl"), ("baseline", "pid"), ("current", "c3"))
 
 
 def trajectories(row: ScenarioComparison, arrays: Arrays, worst_seed: int | None = None) -> Markup:
@@ -142,7 +142,7 @@ def _action(row: ScenarioComparison, arrays: Arrays, minutes: Floats, index: int
 
 
 def _label(row: ScenarioComparison, who: str) -> str:
-    return "policy" if who == "rl" else row.baseline_name or "PID"
+    return {"rl": "policy", "current": "current release"}.get(who, row.baseline_name or "PID")
 
 
 def _pair(row: ScenarioComparison, arrays: Arrays, minutes: Floats, name: str) -> list[Series]:
