@@ -161,8 +161,8 @@ def drive(
             if progress is not None:
                 progress(i * steps + done * steps // whole, total * steps)
 
-        own = (plants or {}).get(name, plant)
-        found = rollout(own, controller, scenario, list(seeds) * len(rows), each=each, progress=report)
+        driven = (plants or {}).get(name, plant)
+        found = rollout(driven, controller, scenario, list(seeds) * len(rows), each=each, progress=report)
         for j, (_, entry, level, _) in enumerate(rows):
             cells.append(_cell(name, entry, level, found, range(j * len(seeds), (j + 1) * len(seeds))))
     return Matrix(scenario, True, tuple(cells))
