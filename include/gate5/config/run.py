@@ -50,6 +50,28 @@ class EngineProcessConfig(Section):
     hung_periods: int = Field(5, ge=1, description="answers missed in a row before it counts as hung and is ended")
 
 
+class PullConfig(Section):
+    """Fetching: `gate5 pull` in a process of its own."""
+
+    config: str = Field(description="configuration file that names the store and the channel")
+    every_s: float = Field(60.0, ge=1, description="how often")
+
+
+class UpdateConfig(Section):
+    """A newer release that was pulled into the folder while another one drives."""
+
+    follow: bool = Field(True, description="false: what drives at the start drives to the end")
+    check_s: float = Field(1.0, gt=0, description="how often the folder is looked at")
+    pull: PullConfig | None = Field(None, description="null: somebody else pulls")
+    shadow_periods: int = Field(720, ge=1, description="so many periods it answers unapplied before it takes over")
+    shadow_late: float = Field(0.01, ge=0, le=1, description="share of them that it may miss")
+    probation_periods: int = Field(720, ge=0, description="so many periods the last one is kept warm to be put back")
+    most_hand_overs: int = Field(0, ge=0, description="in them; more puts the last release back and holds this one")
+    margin_loss: float = Field(
+        0.2, ge=0, description="share of the last release's smallest margin that may be lost in them"
+    )
+
+
 class FlightConfig(Section):
     """The flight recorder."""
 
@@ -85,6 +107,7 @@ class RunConfig(Section):
     hand_over: HandOverConfig = Field(default_factory=HandOverConfig)
     binding: BindingConfig = Field(default_factory=BindingConfig)
     engine: EngineProcessConfig = Field(default_factory=EngineProcessConfig)
+    update: UpdateConfig = Field(default_factory=UpdateConfig)
     flight: FlightConfig = Field(default_factory=FlightConfig)
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
 

@@ -3,6 +3,7 @@
 DEST/.gate5-plant                               the mark: gate5 made this folder, and may remove old releases in it
 DEST/current -> releases/SCO2-0123456789ab.x1y2z3   what runs; replaced in one step, or not at all
 DEST/previous -> ...                            what ran before, for ``fall_back``
+DEST/driving -> ...                             what ``gate5 run`` has proved in charge of the plant
 DEST/candidate -> ...                           what waits for its proof (``gate5 prove DEST``) and does not run
 DEST/releases/*/manifest.json, entry.json, files/…
 DEST/state.json                                 the newest entry seen, and a release that is held back
@@ -24,7 +25,7 @@ from gate5.io.files import locked, replace_link, sha256, write_atomically
 from gate5.store import ArtifactStore, ChannelEntry
 
 MARK = ".gate5-plant"
-CANDIDATE = "candidate"
+CANDIDATE, DRIVING = "candidate", "driving"
 _STATE = "state.json"
 _RELEASE_FOLDER = re.compile(r"[a-z0-9][a-z0-9-]{0,62}-[0-9a-f]{12}\.[0-9a-f]{6}")
 
@@ -86,11 +87,11 @@ def prune(root: Path) -> None:
 
     Only what has a release folder's name is ever removed.
     """
-    keep = {(root / name).resolve() for name in ("current", "previous", CANDIDATE)}
+    keep = {(root / name).resolve() for name in ("current", "previous", DRIVING, CANDIDATE)}
     for folder in (root / "releases").glob("*"):
         if _RELEASE_FOLDER.fullmatch(folder.name) and not folder.is_symlink() and folder.resolve() not in keep:
             shutil.rmtree(folder, ignore_errors=True)
-    for name in (".current.*", ".previous.*", f".{CANDIDATE}.*"):
+    for name in (".current.*", ".previous.*", f".{DRIVING}.*", f".{CANDIDATE}.*"):
         for leftover in root.glob(name):
             if leftover.is_symlink():
                 leftover.unlink(missing_ok=True)

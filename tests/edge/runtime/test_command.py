@@ -7,11 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from gate5.cli.main import main
+from gate5.edge.runtime.record.reader import read_flight
 
 SCRIPT = """
 import sys
@@ -33,6 +35,28 @@ def test_a_run_on_the_simulator_without_an_engine_library(home: Path) -> None:
     result = json.loads(done.stdout)
     assert result["tally"]["periods"] == result["tally"]["policy"] == 120
     assert result["episodes"][0]["violations"] == 0
+
+
+def test_in_shadow_mode_the_baseline_drives_and_the_policy_is_heard(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "run", "plant", "--trust", "var/keys/release.pub", "--speed", "inf", "--json", "--set", "mode=shadow",
+        "--set", "binding.options={scenarios: [steady_state]}", "--set", "hand_over.deadline_ms=2000",
+        "--set", f"flight.folder={tmp_path}",
+    ]  # fmt: skip
+    assert main(command) == 0
+    tally = json.loads(capsys.readouterr().out)["tally"]
+    assert tally["baseline"] == tally["periods"] == 120
+    assert tally["hand_overs"] == {}
+    until = time.monotonic() + 120
+    while not (files := list(tmp_path.glob("*.mcap"))) or not read_flight(files[0]).whole:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    periods = read_flight(files[0]).periods
+    assert len(periods) == 120
+    assert all(p["policy"]["damper"] is not None for p in periods)
+    assert all(p["action"] == p["baseline"] for p in periods)
 
 
 def test_bad_input_is_one_sentence(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,7 @@ class Installed:
     Attributes:
         id: of the release.
         channel: that it was pulled from.
+        rollback: a person went back to it: it does not wait.
         folder: ``.../releases/ID.xxxxxx`` (not the link ``current``, which may move).
         files: name to SHA-256, as signed.
         provenance: as signed.
@@ -40,6 +41,7 @@ class Installed:
 
     id: str
     channel: str
+    rollback: bool
     folder: Path
     files: Mapping[str, str]
     provenance: Mapping[str, Any]
@@ -92,8 +94,10 @@ def read_installed(root: Path, keys: Sequence[PublicKey], link: str = "current")
         raise IntegrityError(f"The release {release.id} has no {ENGINE}: pull another.")
     config = ReleaseConfig.parse(plain, f"the configuration of {release.id}")
     plant = open_plant(config.plant)
-    channel = str(entry.get("channel", ""))
-    found = Installed(release.id, channel, folder, release.files, release.provenance, config, plant, bounds, *sizes)
+    channel, back = str(entry.get("channel", "")), entry.get("kind") == "rollback"
+    found = Installed(
+        release.id, channel, back, folder, release.files, release.provenance, config, plant, bounds, *sizes
+    )
     _check_sizes(found)
     return found
 

@@ -14,18 +14,20 @@ from types import TracebackType
 from typing import Any
 
 from gate5.config.run import RunConfig
+from gate5.edge.folder import DRIVING
 from gate5.edge.runtime.bindings import open_binding
 from gate5.edge.runtime.bindings.base import Binding
 from gate5.edge.runtime.decision import Decision, Reading
 from gate5.edge.runtime.engine_link import EngineLink
-from gate5.edge.runtime.installed import read_installed
+from gate5.edge.runtime.installed import Installed, read_installed
 from gate5.edge.runtime.launcher import Launcher
 from gate5.edge.runtime.loop import Observer, Tally, drive
 from gate5.edge.runtime.notify import Notifier
 from gate5.edge.runtime.orders import Orders
 from gate5.edge.runtime.record.link import RecordLink, recording_order
 from gate5.edge.runtime.supervisor import PolicyRuntime
-from gate5.errors import ConfigError, EngineError, StoreError
+from gate5.edge.runtime.update import Update
+from gate5.errors import ConfigError, EngineError, Gate5Error, StoreError
 from gate5.io.paths import resolve_path
 from gate5.store.signing import load_public_keys
 
@@ -37,10 +39,11 @@ class RunResult:
     release: str
     mode: str
     tally: dict[str, Any]
+    updates: list[dict[str, Any]] = field(default_factory=list)
     episodes: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"release": self.release, "mode": self.mode, "tally": self.tally, "episodes": self.episodes}
+        return dict(vars(self))
 
     def line(self) -> str:
         """For a person."""
@@ -81,7 +84,7 @@ class Session:
         self._open = contextlib.ExitStack()
         try:
             self.keys = load_public_keys([resolve_path(path) for path in config.trust])
-            self.release = read_installed(root, self.keys)
+            self.release = self._first()
             self._alone(f"folder {root.resolve()}")
             self.binding: Binding = open_binding(
                 config.binding, self.release, config.period_s or self.release.plant.dt_s, say
@@ -93,14 +96,16 @@ class Session:
             self.launcher = Launcher()
             self._open.callback(self.launcher.close)
             self.link = EngineLink(self.release, self.launcher, config.engine)
-            self._open.callback(self.link.close)
+            self._open.callback(lambda: self.link.close())  # whichever drives by then
             self.runtime = PolicyRuntime(self.release, self.link, config)
             self.orders = Orders(root)
             self._open.callback(self.orders.close)
             self.notifier = Notifier()
             self._open.callback(self.notifier.close)
+            self.update = Update(root, self.runtime, self.launcher, self.keys, say, self._changed)
+            self._open.callback(self.update.close)
             told = recording_order(config, root, say)
-            self.records = None
+            self.records: RecordLink | None = None
             if told is not None:
                 self.records = RecordLink(told, self.launcher, self.runtime, self.release.channel, say)
                 self._open.callback(self.records.close)
@@ -137,9 +142,11 @@ class Session:
         stop: Callable[[], bool] = lambda: False,
     ) -> RunResult:
         """Control the plant until it ends or ``stop`` says so."""
+        if speed == float("inf"):
+            self.update.patience_s = self.runtime.deadline_s
         tally = drive(
             self.runtime, self.binding, speed=speed, periods=periods, stop=stop,
-            observers=(self._tell, *([self.records] if self.records else []), self.notifier, *observers),
+            observers=(self._tell, self.update, *([self.records] if self.records else []), self.notifier, *observers),
             between=self._between,
         )  # fmt: skip
         return self.result(tally)
@@ -147,17 +154,40 @@ class Session:
     def result(self, tally: Tally) -> RunResult:
         """What the run came to so far."""
         episodes = [vars(e) for e in getattr(self.binding, "episodes", [])]
-        return RunResult(self.runtime.release.id, self.config.mode, tally.to_dict(self.runtime.margins.names), episodes)
+        return RunResult(
+            self.runtime.release.id,
+            self.config.mode,
+            tally.to_dict(self.runtime.margins.names),
+            self.update.outcomes,
+            episodes,
+        )
 
     def _between(self) -> None:
         if self.records is not None:
             self.records.listen()
+        if self.config.update.follow:
+            self.update.between()
         for order in self.orders.take():
             if order.kind == "hand_over":
                 self.runtime.hand_over(order.text)
             else:
                 self.runtime.give_back()
                 self._say(f"given back by a person: {order.text}")
+
+    def _first(self) -> Installed:
+        """What was proved in charge; what the channel names by now goes into shadow beside it."""
+        if self.config.update.follow and (self.root / DRIVING).exists():
+            try:
+                newest = read_installed(self.root, self.keys)
+                return newest if newest.rollback else read_installed(self.root, self.keys, DRIVING)
+            except Gate5Error as error:
+                self._say(f"what drove last cannot be used ({error}); the folder's current release drives")
+        return read_installed(self.root, self.keys)
+
+    def _changed(self) -> None:
+        self.release, self.link = self.runtime.release, self.runtime.link
+        if self.records is not None:
+            self.records.changed()
 
     def _tell(self, reading: Reading, decision: Decision) -> None:
         if decision.handed_over:

@@ -68,9 +68,12 @@ class PolicyRuntime:
         self._hold = self._blend = 0
 
     def use(self, release: Installed, link: EngineLink) -> None:
-        """Another release of the same plant drives from the next period on."""
+        """Another release of the same plant drives from the next period on; its actions are blended in."""
         self.release, self.link = release, link
         self._watch(release)
+        self._last_answer = None
+        if self.source == "policy":
+            self._blend = self.config.hand_over.blend_periods + 1
 
     def _watch(self, release: Installed) -> None:
         told, bounds = self.config.hand_over, release.envelope
@@ -87,6 +90,10 @@ class PolicyRuntime:
     def give_back(self) -> None:
         """A person gives the plant back to the policy; also after a latched hand-over."""
         self._person, self._latched, self._hold = None, False, 0
+
+    def give_back_latch(self) -> None:
+        """Forget a latch that another release earned; what a person said stays."""
+        self._latched, self._hold = False, 0
 
     @property
     def latched(self) -> bool:
@@ -138,7 +145,8 @@ class PolicyRuntime:
             return "answer_not_finite", f"the answer was {answer.tolist()}"
         if ((answer < self._low - 1e-6) | (answer > self._high + 1e-6)).any():
             return "answer_out_of_range", f"the answer was {answer.tolist()}"
-        before = self._last_answer if self.config.mode == "shadow" or self.source != "policy" else self._last
+        own = self.config.mode == "shadow" or self.source != "policy" or self._blend > 0
+        before = self._last_answer if own else self._last
         if before is None or self._fastest is None:
             return None
         step = np.abs(answer - before)

@@ -1,0 +1,244 @@
+"""A new release takes over while the old one drives; one that disappoints is put back and held."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from gate5 import engine, store
+from gate5.cli.main import main
+from gate5.config.models import ReleaseConfig
+from gate5.config.run import RunConfig
+from gate5.edge.golden import golden_provenance, pack_golden
+from gate5.edge.runtime.decision import Decision, Reading
+from gate5.edge.runtime.installed import Installed
+from gate5.edge.runtime.session import RunResult, Session
+from gate5.edge.runtime.trial import Shadow
+from gate5.io import canonical
+from gate5.io.files import sha256
+
+Change = Callable[[onnx.ModelProto], None]
+
+
+def publish(home: Path, installed: Installed, channel: str, name: str, change: Change | None = None) -> str:
+    """A further release: the same policy, or one with other weights; its golden inputs are its own."""
+    blob = (installed.folder / "files/engine/policy.engine").read_bytes()
+    metadata = dict(canonical.loads((installed.folder / "files/engine/engine.json").read_bytes()))
+    model = onnx.load_from_string(blob)
+    model.doc_string = name
+    if change is not None:
+        change(model)
+    blob = model.SerializeToString()
+    metadata = {k: sha256(blob) if v == installed.files["engine/policy.engine"] else v for k, v in metadata.items()}
+    with np.load(installed.folder / "files/golden.npz") as arrays:
+        obs = arrays[next(name for name in arrays.files if arrays[name].shape[-1] == installed.obs_dim)]
+    with engine.load(blob, metadata) as loaded:
+        golden = pack_golden(obs, loaded.infer(obs))
+    files = {
+        "engine/policy.engine": blob, "engine/engine.json": canonical.dumps(metadata), "golden.npz": golden,
+        "envelope.json": (installed.folder / "files/envelope.json").read_bytes(),
+    }  # fmt: skip
+    config = ReleaseConfig.load(home / "release.yaml")
+    opened = store.open_store(config.store)
+    provenance = {
+        "plant": "sco2", "engine": metadata, "gate": {"verdict": "pass"}, "golden": golden_provenance(),
+        "config": config.plain(), "name": name,
+    }  # fmt: skip
+    release = store.publish(opened, files, provenance)
+    store.promote(opened, channel, release, approved_by="me")
+    return str(getattr(release, "id", release))
+
+
+def slightly_wrong(model: onnx.ModelProto) -> None:
+    """The last bias is a little off: quick tests pass, the plant drifts."""
+    biases = [t for t in model.graph.initializer if len(t.dims) == 1 and t.dims[0] == 4 and t.data_type == 1]
+    changed = numpy_helper.to_array(biases[-1]) + np.array([0.0, 0.0, 0.25, -0.25], np.float32)
+    biases[-1].CopyFrom(numpy_helper.from_array(changed.astype(np.float32), biases[-1].name))
+
+
+def pull(home: Path, folder: str, channel: str) -> None:
+    key = str(home / "var/keys/release.pub")
+    assert main(["pull", folder, "--config", str(home / "release.yaml"), "--channel", channel, "--trust", key]) == 0
+
+
+class Driven:
+    """A session on the simulator; ``at`` is called after each period."""
+
+    def __init__(
+        self,
+        home: Path,
+        folder: Path,
+        scenario: str,
+        at: dict[int, Callable[[], object]],
+        ended: frozenset[str] | set[str] = frozenset({"passed", "put_back", "refused"}),
+    ) -> None:
+        self._ended = ended
+        self.said: list[str] = []
+        self.sources: list[tuple[str, str, str]] = []
+        self.jump = 0.0
+        self._before: Any = None
+        self._at = at
+        config = RunConfig.load(
+            None,
+            {
+                "trust": [str(home / "var/keys/release.pub")], "hand_over.deadline_ms": 2000.0,
+                "binding.options": {"scenarios": [scenario], "episodes": 20}, "flight.record": False,
+                "update.shadow_periods": 20, "update.probation_periods": 60, "update.check_s": 0.01,
+            },
+        )  # fmt: skip
+        with Session(folder, config, self.said.append) as self.session:
+            self.session.wait_for_engine()
+            self.result: RunResult = self.session.run(
+                speed=float("inf"), observers=(self._observe,), stop=lambda: self._done()
+            )
+
+    def _observe(self, reading: Reading, decision: Decision) -> None:
+        self.sources.append((self.session.runtime.release.id, decision.source, decision.cause))
+        if self._before is not None and not reading.starts:
+            self.jump = max(self.jump, float(np.abs(decision.action - self._before).max()))
+        self._before = decision.action
+        action = self._at.pop(len(self.sources), None)
+        if action is not None:
+            action()
+
+    def _done(self) -> bool:
+        outcomes = [o["outcome"] for o in self.session.update.outcomes]
+        return not self._at and bool(self._ended & set(outcomes)) and self.session.update.phase == "idle"
+
+
+@pytest.fixture
+def folder(
+    home: Path, installed: Installed, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Path:
+    """A plant's folder of a channel of this test's own, with one release pulled."""
+    channel = f"c{zlib.crc32(request.node.name.encode())}"
+    publish(home, installed, channel, channel)
+    place = tmp_path_factory.mktemp("p")
+    pull(home, str(place / channel), channel)
+    return place / channel
+
+
+def test_a_good_release_takes_over_between_two_periods(home: Path, installed: Installed, folder: Path) -> None:
+    channel = folder.name
+
+    def next_one() -> None:
+        publish(home, installed, channel, "second")
+        pull(home, str(folder), channel)
+
+    driven = Driven(home, folder, "steady_state", {30: next_one})
+    outcomes = [(o["outcome"], o["release"]) for o in driven.result.updates]
+    assert [name for name, _ in outcomes] == ["took_over", "passed"], driven.said
+    first, second = driven.sources[0][0], outcomes[0][1]
+    assert first != second
+    at = next(i for i, row in enumerate(driven.sources) if row[0] == second)
+    assert {row[1] for row in driven.sources} == {"policy"}, "nobody else drove, not for one period"
+    assert at > 30 + 20
+    assert driven.result.updates[0]["shadow"]["periods"] >= 20
+    assert driven.result.updates[0]["shadow"]["largest"] == 0.0, "the same policy"
+    assert (folder / "driving").resolve() == (folder / "current").resolve()
+    assert driven.result.release == second
+
+
+def test_a_release_that_is_bad_only_on_probation_is_put_back_and_held(
+    home: Path, installed: Installed, folder: Path
+) -> None:
+    channel = folder.name
+    first = json.loads((folder / "current/entry.json").read_bytes())["release"]
+
+    def next_one() -> None:
+        publish(home, installed, channel, "bad", slightly_wrong)
+        pull(home, str(folder), channel)
+
+    driven = Driven(home, folder, "steady_state", {30: next_one})
+    outcomes = [(o["outcome"], o["release"]) for o in driven.result.updates]
+    assert [name for name, _ in outcomes] == ["took_over", "put_back"], driven.said
+    bad = outcomes[0][1]
+    assert bad == outcomes[1][1] != first
+    assert driven.result.release == first
+    assert sum(e["violations"] for e in driven.result.episodes) == 0
+    assert any("held back" in text for text in driven.said), driven.said
+    assert json.loads((folder / "current/entry.json").read_bytes())["release"] == first
+    assert json.loads((folder / "state.json").read_bytes())["held"]["reason"].startswith("put back from probation")
+    pull(home, str(folder), channel)  # the next pull leaves it
+    assert json.loads((folder / "current/entry.json").read_bytes())["release"] == first
+
+
+def test_a_killed_supervisor_goes_on_with_what_was_proved(home: Path, installed: Installed, folder: Path) -> None:
+    """Between take-over and the end of the probation, the next start begins with the last release again."""
+    channel = folder.name
+    first = (folder / "current").resolve()
+    publish(home, installed, channel, "second")
+    (folder / "driving").symlink_to(first.relative_to(folder))
+    pull(home, str(folder), channel)
+    publish(home, installed, channel, "third")
+    pull(home, str(folder), channel)
+    assert first.is_dir(), "a pull keeps what drives"
+    driven = Driven(home, folder, "steady_state", {1: lambda: None})
+    assert driven.sources[0][0] == json.loads((first / "entry.json").read_bytes())["release"]
+    assert [o["outcome"] for o in driven.result.updates] == ["took_over", "passed"]
+
+
+def test_a_rollback_takes_over_at_once_and_what_it_replaces_is_not_put_back(
+    home: Path, installed: Installed, folder: Path
+) -> None:
+    channel = folder.name
+    first = json.loads((folder / "current/entry.json").read_bytes())["release"]
+    publish(home, installed, channel, "second")
+    pull(home, str(folder), channel)
+
+    def back() -> None:
+        config = ["--config", str(home / "release.yaml"), "--channel", channel]
+        assert main(["rollback", *config, "--by", "me", "--reason", "a test"]) == 0
+        pull(home, str(folder), channel)
+
+    driven = Driven(home, folder, "steady_state", {30: back, 150: lambda: None}, ended={"took_over"})
+    (outcome,) = driven.result.updates
+    assert (outcome["outcome"], outcome["release"], outcome["reason"]) == ("took_over", first, "rollback")
+    assert outcome["shadow"]["periods"] == 0
+    assert {row[1] for row in driven.sources} == {"policy"}
+
+
+class Line:
+    """An engine process that answers what it is told to."""
+
+    def __init__(self, answers: list[Any]) -> None:
+        self.answers = answers
+
+    def ask(self, obs: Any) -> None:
+        return None
+
+    def wait(self, until: float) -> Any:
+        return self.answers.pop(0)
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+
+@pytest.mark.parametrize(
+    ("answers", "wrong", "late"),
+    [
+        ([np.zeros(4, np.float32)] * 3, "", 0),
+        ([np.zeros(4, np.float32), np.full(4, np.nan, np.float32), np.zeros(4, np.float32)], "nan", 0),
+        ([np.full(4, 1.5, np.float32)] * 3, "out of the actuators' range", 0),
+        ([("late", ""), ("engine_dead", ""), np.zeros(4, np.float32)], "", 2),
+    ],
+)
+def test_what_a_shadow_is_judged_by(installed: Installed, answers: list[Any], wrong: str, late: int) -> None:
+    shadow = Shadow(installed, Line(list(answers)))  # type: ignore[arg-type]
+    applied = Decision(np.full(4, 0.25, np.float32), "policy")
+    for _ in range(4):
+        shadow.add(Reading(np.zeros(36, np.float32)), applied, 0.0)
+    assert wrong in shadow.wrong
+    assert (shadow.wrong == "") == (wrong == "")
+    assert shadow.late == late
+    assert shadow.periods == 3
+    if not wrong:
+        assert shadow.largest == shadow.mean == 0.25
