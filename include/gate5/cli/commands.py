@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from gate5.cli import holds, plant, prove, rebuild
+from gate5.cli import holds, plant, promote, prove, rebuild
 from gate5.cli.results import Judged, NewKey, Outcome, Several, Trained
-from gate5.config.models import ReleaseConfig
+from gate5.cli.settings import from_here, load_config, run_config
 from gate5.config.quick import QUICK
 from gate5.errors import ConfigError, OperationError
 from gate5.io.paths import resolve_path
 from gate5.pipeline.results import GateResult
 from gate5.workspace import contents
-from gate5.workspace.artifacts import Workspace, open_workspace
+from gate5.workspace.artifacts import open_workspace
 
-DEFAULT_CONFIG = "config/release.yaml"
 #: What a command gives back, and the exit code.
 Done = tuple[Outcome, int]
 
@@ -43,39 +37,6 @@ class Command:
     needs: frozenset[str] = frozenset({"workspace", "config"})
 
 
-def from_here(text: str) -> str:
-    """A path as a person means it at a prompt: from the current folder; an address stays as it is."""
-    return text if "://" in text else os.path.abspath(text)
-
-
-def load_config(arguments: argparse.Namespace, over: dict[str, Any] | None = None) -> ReleaseConfig:
-    """The configuration of ``--config`` and ``--set``; without a file, ``config/release.yaml`` where there is one.
-
-    Args:
-        over: further overrides, which ``--set`` can change again.
-    """
-    path = arguments.config
-    if path is None and resolve_path(DEFAULT_CONFIG).exists():
-        path = str(resolve_path(DEFAULT_CONFIG))
-    return ReleaseConfig.load(path, {**(over or {}), **dict(_override(text) for text in arguments.set)})
-
-
-def _override(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set {text!r} is not KEY=VALUE, such as --set gate.sla_p99_ms=0.5.")
-    return key, yaml.safe_load(value)
-
-
-def _run_config(workspace: Workspace, arguments: argparse.Namespace) -> ReleaseConfig:
-    """What ``resolve`` froze into the workspace, unless the caller names a configuration."""
-    from gate5.pipeline.stages import load_run_config
-
-    if arguments.config is None and not arguments.set:
-        return load_run_config(workspace)
-    return load_config(arguments)
-
-
 def _resolve(arguments: argparse.Namespace) -> Done:
     from gate5.pipeline import stages
 
@@ -89,7 +50,7 @@ def _stage(stage: contents.Stage) -> Callable[[argparse.Namespace], Done]:
         from gate5.pipeline import line
 
         workspace = open_workspace(from_here(arguments.workspace))
-        config = _run_config(workspace, arguments)
+        config = run_config(workspace, arguments)
         scenario = arguments.scenario if stage.per_scenario else None
         results = line.run(stage, workspace, config, scenario)
         if not stage.per_scenario or scenario is not None:
@@ -108,24 +69,8 @@ def _gate(arguments: argparse.Namespace) -> Done:
     from gate5.pipeline import stages
 
     workspace = open_workspace(from_here(arguments.workspace))
-    result = stages.gate(workspace, _run_config(workspace, arguments))
+    result = stages.gate(workspace, run_config(workspace, arguments))
     return Judged(result, stages.gate_report(workspace)), verdict_code(result)
-
-
-def _promote(arguments: argparse.Namespace) -> Done:
-    from gate5.pipeline import approval, promote
-
-    workspace = open_workspace(from_here(arguments.workspace))
-    config = _run_config(workspace, arguments)
-    if arguments.approved_by:
-        approval.record(workspace, **_approval(arguments))
-    return promote.promote(workspace, config, approved_by=arguments.approved_by), 0
-
-
-def _approval(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Who approves, who started this and what they say; on a command line the login has started it."""
-    starter = arguments.started_by or getpass.getuser()
-    return {"approved_by": arguments.approved_by, "started_by": starter, "comment": arguments.comment}
 
 
 def _release(arguments: argparse.Namespace) -> Done:
@@ -136,7 +81,7 @@ def _release(arguments: argparse.Namespace) -> Done:
         from_here(arguments.checkpoint),
         load_config(arguments, QUICK if arguments.quick else None),
         workspace=arguments.workspace and from_here(arguments.workspace),
-        **_approval(arguments),
+        **promote.approval_of(arguments),
         progress=progress,
         unattended=arguments.unattended,
     )
@@ -284,18 +229,12 @@ def _add_release(parser: argparse.ArgumentParser) -> None:
     _add_resolve(parser)
     parser.add_argument("--workspace", metavar="DIR", help="where the artifacts go (default: var/workspaces/cli-TIME)")
     parser.add_argument("--quick", action="store_true", help="small budgets: proves less, and says so")
-    _add_approval(parser)
+    promote.add_approval(parser)
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("case", metavar="CASE", help="a file that `gate5 falsify` wrote: DIR/cases/SCENARIO.json")
     parser.add_argument("--workspace", metavar="DIR", help="whose engine drives (default: the one that CASE lies in)")
-
-
-def _add_approval(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--approved-by", metavar="NAME", help="who approves, where release.approval is required")
-    parser.add_argument("--started-by", metavar="NAME", help="who started this (default: the login)")
-    parser.add_argument("--comment", metavar="TEXT", help="the approver's, kept in the signed entry")
 
 
 def _add_scenario(parser: argparse.ArgumentParser) -> None:
@@ -369,18 +308,21 @@ def _add_candidate(parser: argparse.ArgumentParser) -> None:
 _SPECIAL = {
     "resolve": (_resolve, _add_resolve),
     "gate": (_gate, _nothing),
-    "promote": (_promote, _add_approval),
+    "promote": (promote.run, promote.configure),
 }
+
+
+CONFIG = frozenset({"config"})
+NOTHING: frozenset[str] = frozenset()
 
 
 def _of_stage(stage: contents.Stage) -> Command:
     ordinary = (_stage(stage), _add_scenario if stage.per_scenario else _nothing)
     run, configure = _SPECIAL.get(stage.name, ordinary)
-    return Command(stage.name, stage.title, run, configure)
+    needs = CONFIG if stage.name == "promote" else frozenset({"workspace", "config"})  # which one is its own question
+    return Command(stage.name, stage.title, run, configure, needs)
 
 
-CONFIG = frozenset({"config"})
-NOTHING: frozenset[str] = frozenset()
 COMMANDS: tuple[Command, ...] = (
     *(_of_stage(stage) for stage in contents.STAGES if stage.command),
     Command("release", "all stages in one process", _release, _add_release, CONFIG),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -300,7 +301,7 @@ def gate(workspace: Workspace, config: ReleaseConfig) -> GateResult:
     def body(tracker: Tracker) -> GateResult:
         rows = EvaluationReport.from_dict(tracker.read_json("comparison.json"))
         worst = RobustnessReport.from_dict(tracker.read_json("robustness.json"))
-        metrics = _metrics(tracker) | rows.metrics() | worst.metrics()
+        metrics = measurements(tracker.read_json) | rows.metrics() | worst.metrics()
         metrics["evidence.quick"] = float(config.evaluation.quick)
         declared = bool(worst.about.get("declared"))
         metrics["evidence.declared"] = float(declared or config.evaluation.accept_undeclared)
@@ -335,11 +336,12 @@ def gate_report(workspace: Workspace) -> GateReport:
     return GateReport.from_dict(workspace.read_json("gate.json"))
 
 
-def _metrics(tracker: Tracker) -> dict[str, float | None]:
+def measurements(read_json: Callable[[str], Any]) -> dict[str, float | None]:
+    """What export, verify and benchmark measured, from a run's or a release's files."""
     metrics: dict[str, float | None] = {}
-    metrics |= ExportReport.from_dict(tracker.read_json("export.json")).metrics()
-    metrics |= ParityReport.from_dict(tracker.read_json("parity.json")).metrics()
-    metrics |= LatencyReport.from_dict(tracker.read_json("latency.json")).metrics()
+    metrics |= ExportReport.from_dict(read_json("export.json")).metrics()
+    metrics |= ParityReport.from_dict(read_json("parity.json")).metrics()
+    metrics |= LatencyReport.from_dict(read_json("latency.json")).metrics()
     return metrics
 
 

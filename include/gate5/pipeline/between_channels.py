@@ -1,0 +1,143 @@
+"""From one channel to another: the same signed release, its evidence held to what the other channel demands.
+
+Nothing is built and nothing is measured again. What the target demands (rules, SLA, scenarios, episodes, back end,
+people, freeze) is asked of the numbers that the release was signed with.
+"""
+
+from __future__ import annotations
+
+from gate5 import store
+from gate5.config.channel import ChannelConfig
+from gate5.config.models import ReleaseConfig
+from gate5.edge.release_files import ReleaseFiles, in_store
+from gate5.errors import RefusedError, StoreInputError
+from gate5.evaluation import EvaluationReport
+from gate5.evaluation.explain import violation_notes
+from gate5.gate.judge import judge
+from gate5.pipeline import current, stages
+from gate5.pipeline.approval import Approval
+from gate5.pipeline.promote import check_channel
+from gate5.provenance import now
+from gate5.robustness.report import RobustnessReport
+from gate5.store import claims
+from gate5.store.candidate import identities
+from gate5.store.channel import Log
+from gate5.store.entry import ChannelEntry
+from gate5.store.held import refuse_held, state_of
+
+
+def promote_between(
+    config: ReleaseConfig,
+    source: str,
+    target: str,
+    release: str | None = None,
+    *,
+    approved_by: str | None = None,
+    started_by: str | None = None,
+    comment: str | None = None,
+) -> store.Promotion:
+    """Make a release of one channel the current one of another.
+
+    Args:
+        config: whose store it is, and what it demands of ``target`` (``channels``).
+        release: its id; ``None``: the source's current one.
+        approved_by: the person who approves, where the target asks for one.
+        started_by: who started this; ``None``: nobody did by hand.
+        comment: the approver's; kept in the signed entry.
+
+    Raises:
+        StoreInputError: the release was never on ``source``, or its back end or the approval is not what is demanded.
+        RefusedError: the evidence is not what the target demands, the policy is held on either channel, or the target
+            is frozen.
+        IntegrityError: the release or a log is damaged or not signed by a trusted key.
+        StoreError: the store failed.
+    """
+    if source == target:
+        raise StoreInputError(f"A release cannot be promoted from {source} to itself: give another --to.")
+    opened = store.open_store(config.store)
+    log = Log(opened, source, [opened.signer.public_key, *opened.trusted_keys])
+    entry = _on_channel(log, release)
+    found = in_store(opened, entry.release, log.keyring)
+    if found.release.manifest_sha256 != entry.manifest_sha256:
+        raise StoreInputError(f"The manifest of {entry.release} is not the one that was promoted on {source}.")
+    refuse_held(source, state_of(opened, log.newest()), identities(found.release))
+    said = None
+    if approved_by is not None:
+        gate = found.release.files.get("gate.json", "")
+        said = Approval(approved_by, now(), gate, started_by, comment).to_dict()
+    check_channel(config, target, approved_by, said)
+    signed = store.demands(opened, target)
+    for demands in (config.channels.get(target), ChannelConfig.model_validate(signed) if signed else None):
+        check_evidence(found, target, demands or ChannelConfig())
+    demanded = config.channels.get(target, ChannelConfig())
+    return store.promote(
+        opened,
+        target,
+        found.release,
+        approved_by=approved_by or "gate5",
+        require_backend=demanded.require_backend,
+        reason=f"promoted from {source} (entry {entry.sequence})" + (f": {comment}" if comment else ""),
+        by=approved_by or started_by,
+        made=entry.made,
+        approval=said,
+        details={"from": {"channel": source, "sequence": entry.sequence}},
+    )
+
+
+def check_evidence(files: ReleaseFiles, channel: str, demands: ChannelConfig) -> None:
+    """Hold the numbers that a release was signed with to what a channel demands.
+
+    Raises:
+        RefusedError: they are not enough; the text names the first rules that say no.
+    """
+    name = files.release.id
+    own = ReleaseConfig.parse(files.read_json("config.json"), f"config.json of {name}")
+    asked = own.tightened(demands)
+    if own.evaluation.quick and not demands.quick:
+        raise RefusedError(f"{name} was judged by a quick run, and the channel {channel} takes none: release it again.")
+    if asked.evaluation.episodes > own.evaluation.episodes:
+        raise RefusedError(
+            f"{name} was judged by {own.evaluation.episodes} episodes of each scenario, and the channel {channel} "
+            f"demands {asked.evaluation.episodes}: release it again with as many."
+        )
+    rows = EvaluationReport.from_dict(files.read_json("comparison.json"))
+    covered = [row.scenario for row in rows.scenarios]
+    missing = [each for each in demands.scenarios or () if each not in covered]
+    if missing:
+        raise RefusedError(
+            f"{name} was not judged in {', '.join(missing)}, which the channel {channel} demands: release it again."
+        )
+    worst = RobustnessReport.from_dict(files.read_json("robustness.json"))
+    metrics = stages.measurements(files.read_json) | rows.metrics() | worst.metrics()
+    metrics["evidence.quick"] = float(own.evaluation.quick)
+    declared = bool(worst.about.get("declared"))
+    metrics["evidence.declared"] = float(declared or own.evaluation.accept_undeclared)
+    notes = violation_notes(rows) | worst.notes()
+    first: dict[str, str] = {}
+    if current.FILE in files.release.files:  # compared with the source's release of then; on its first one with none
+        first = current.inapplicable(current.Current.from_dict(files.read_json(current.FILE)), metrics)
+    verdict = judge(asked.gate.rules, metrics, covered, asked.gate.sla_p99_ms, notes, inapplicable=first)
+    if not verdict.passed:
+        raise RefusedError(
+            f"{name} does not pass what the channel {channel} demands: {'; '.join(verdict.reasons[:3])}."
+        )
+
+
+def _on_channel(log: Log, release: str | None) -> ChannelEntry:
+    """The entry that made a release the current one of a channel."""
+    newest = log.newest()
+    if newest is None or not newest.release:
+        raise StoreInputError(f"Nothing was ever promoted on the channel {log.channel} of {log.store.uri}.")
+    if release is None or release == newest.release:
+        return log.at(newest.since) if newest.since else newest
+    after = claims.claimed(log, release) if _is_id(release) else None
+    found = None if after is None else claims.find(log, after, newest.sequence, claims.of_release(release))
+    if found is None:
+        raise StoreInputError(
+            f"{release!r} was never on the channel {log.channel}; `gate5 history --channel {log.channel}` lists it."
+        )
+    return found
+
+
+def _is_id(name: str) -> bool:
+    return bool(name) and not set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789-")

@@ -1,0 +1,147 @@
+"""A release that is on one channel goes to another as it is, if its evidence is what the other one demands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gate5.cli.main import main
+from tests.pipeline.test_to_the_plant import CONFIG
+
+GOOD = Path(__file__).parents[2] / "examples/checkpoints/good"
+LATENCY = {"name": "latency", "metric": "latency.p99_upper_ms", "op": "<", "threshold": "sla_p99_ms"}
+DRIVEN = {"name": "more", "metric": "evaluation.*.rl.engine_episodes", "op": ">=", "threshold": 2}
+PEOPLE = {"approvers": ["ada", "bob"], "two_person": True}
+DEMANDS: dict[str, Any] = {
+    "production": {},
+    "slow": {"sla_p99_ms": 900, "rules": [LATENCY]},
+    "fast": {"sla_p99_ms": 1e-6, "rules": [LATENCY]},
+    "driven": {"rules": [DRIVEN]},
+    "many": {"episodes": 2},
+    "wide": {"scenarios": ["steady_state"]},
+    "people": PEOPLE,
+    "gpu": {"require_backend": "tensorrt"},
+    "frozen": {"freeze": {"reason": "outage of unit 2", "until": "2999-01-01T00:00:00+00:00"}},
+    "thawed": {"freeze": {"reason": "outage of unit 1", "until": "2020-01-01T00:00:00+00:00"}},
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One real release on the channel ``staging``; each test has a target channel of its own."""
+    home = tmp_path_factory.mktemp("home")
+    config = CONFIG | {"release": {"channel": "staging"}, "channels": DEMANDS}
+    (home / "release.yaml").write_text(yaml.safe_dump(config))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GATE5_HOME", str(home))
+        assert main(["keygen"]) == 0
+        arguments = ["--config", str(home / "release.yaml"), "--workspace", str(home / "w")]
+        assert main(["release", str(GOOD), *arguments]) == 0
+    return home
+
+
+@pytest.fixture
+def move(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    monkeypatch.setenv("GATE5_HOME", str(home))
+
+    def run(target: str, *arguments: str, source: str = "staging", command: str = "promote") -> tuple[int, str]:
+        where = ["--from", source, "--to", target] if command == "promote" else ["--channel", target]
+        code = main([command, *where, "--config", str(home / "release.yaml"), *arguments])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return run
+
+
+def released(home: Path) -> str:
+    return str(json.loads((home / "w/release.json").read_text())["release_id"])
+
+
+def test_the_same_signed_release(home: Path, move: Any) -> None:
+    code, said = move("production", released(home), "--comment", "after a week on staging")
+    assert (code, f"{released(home)} is now in production" in said) == (0, True)
+    assert move("production")[0] == 0, "again: it is there already"
+    entries = json.loads(move("production", "--json", command="history")[1])["entries"]
+    assert len(entries) == 1
+    assert entries[0]["details"]["from"] == {"channel": "staging", "sequence": 1}
+    staging = json.loads(move("staging", "--json", command="history")[1])["entries"][0]
+    assert entries[0]["manifest_sha256"] == staging["manifest_sha256"]
+    assert entries[0]["made"] == staging["made"] is not None
+
+
+@pytest.mark.parametrize(
+    ("target", "match"),
+    [
+        ("fast", "does not pass what the channel fast demands: latency: latency.p99_upper_ms is"),
+        ("driven", "more: evaluation.emergency_trip.rl.engine_episodes is 1"),
+        ("many", "judged by 1 episodes of each scenario, and the channel many demands 2"),
+        ("wide", "was not judged in steady_state"),
+        ("frozen", "frozen (outage of unit 2, until 2999-01-01T00:00:00+00:00)"),
+    ],
+)
+def test_what_the_target_demands_is_asked_of_the_evidence(move: Any, target: str, match: str) -> None:
+    code, said = move(target)
+    assert code == 1
+    assert match in said
+    assert "Nothing was ever promoted" in move(target, command="history")[1]
+
+
+@pytest.mark.parametrize("target", ["slow", "thawed"])
+def test_evidence_that_is_enough(move: Any, target: str) -> None:
+    assert move(target)[0] == 0
+
+
+def test_people(move: Any) -> None:
+    for arguments, match in (
+        ([], "asks for an approval by ada or bob"),
+        (["--approved-by", "eve"], "'eve' is none of them"),
+        (["--approved-by", "ada", "--started-by", "Ada"], "'ada' started the run and cannot approve it"),
+    ):
+        code, said = move("people", *arguments)
+        assert (code, match in said) == (2, True), said
+    assert move("people", "--approved-by", "bob", "--started-by", "ada", "--comment", "seen on staging")[0] == 0
+    (entry,) = json.loads(move("people", "--json", command="history")[1])["entries"]
+    approval = entry["details"]["approval"]
+    assert (entry["by"], approval["started_by"], approval["comment"]) == ("bob", "ada", "seen on staging")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["--from", "staging", "--to", "gpu"], "takes tensorrt only"),
+        (["--from", "staging", "--to", "x", "sco2-000000000000"], "was never on the channel staging"),
+        (["--from", "staging", "--to", "x", "../../etc"], "was never on the channel staging"),
+        (["--from", "nowhere", "--to", "x"], "Nothing was ever promoted on the channel nowhere"),
+        (["--from", "staging", "--to", "staging"], "to itself"),
+        (["--from", "staging"], "needs --from CHANNEL and --to CHANNEL"),
+        (["--from", "staging", "--to", "x", "--workspace", "w"], "no --workspace"),
+        ([], "Nothing was named to promote"),
+    ],
+)
+def test_bad_input(
+    home: Path,
+    arguments: list[str],
+    match: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("GATE5_HOME", str(home))
+    assert main(["promote", *arguments, "--config", str(home / "release.yaml")]) == 2
+    assert match in capsys.readouterr().err
+
+
+def test_what_is_held_on_its_own_channel_goes_nowhere(home: Path, move: Any) -> None:
+    """The policy of ``thawed``'s log, held on a channel that it came through."""
+    assert move("through")[0] == 0
+    identity = json.loads(move("through", "--json", command="history")[1])["entries"][0]["details"]["identities"][0]
+    said = ["--by", "ada", "--reason", "no"]
+    assert move("through", identity, *said, command="hold")[0] == 2, "the current release is not held, but rolled back"
+    assert move("held-there", identity, *said, command="hold")[0] == 0
+    code, text = move("held-there")
+    assert (code, "held on the channel held-there" in text) == (1, True)
+    assert move("held-there", identity[:12], *said, command="release-hold")[0] == 0
+    assert move("held-there")[0] == 0
