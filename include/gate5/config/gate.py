@@ -92,6 +92,13 @@ class GateConfig(Section):
     """Gate 5."""
 
     sla_p99_ms: float = Field(1.0, gt=0, description="the latency that the SLA allows, in milliseconds")
+    repeat: int = Field(
+        3,
+        ge=1,
+        le=9,
+        description="how often a measurement that says neither yes nor no is made at most, all samples together; "
+        "1: once",
+    )
     rules: tuple[RuleConfig, ...] = Field(
         default_factory=_default_rules, min_length=1, description="all of them; a list here replaces the default one"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ def quantile(ordered: NDArray[Any], q: float) -> float:
     return float(ordered[rank - 1])
 
 
+@lru_cache(maxsize=256)
 def upper_rank(n: int, q: float, confidence: float) -> int | None:
     """The smallest k such that the k-th smallest of n samples is at or above the true q-quantile with ``confidence``.
 
@@ -48,3 +50,13 @@ def upper_bound(ordered: NDArray[Any], q: float, confidence: float) -> float | N
     """The upper confidence bound of the q-quantile; ``None``: too few samples."""
     rank = upper_rank(len(ordered), q, confidence)
     return None if rank is None else float(ordered[rank - 1])
+
+
+def lower_bound(ordered: NDArray[Any], q: float, confidence: float) -> float | None:
+    """The lower confidence bound of the q-quantile; ``None``: too few samples.
+
+    The k-th smallest lies above the quantile only if fewer than k samples are below it, which is the upper bound of the
+    quantile 1 - q of the samples in reverse.
+    """
+    rank = upper_rank(len(ordered), 1.0 - q, confidence)
+    return None if rank is None else float(ordered[len(ordered) - rank])

@@ -14,6 +14,29 @@ from gate5.latency.series import Series
 
 
 @dataclass(frozen=True)
+class Look:
+    """One measurement of several, and what all samples so far said after it (``gate5.latency.repeat``).
+
+    Attributes:
+        samples, p99_ms, max_ms: of this measurement alone, back to back.
+        pooled_samples, pooled_p99_ms, pooled_p99_upper_ms: of all so far.
+        confidence: of that upper bound.
+        disturbed: what interfered with this measurement; empty: nothing that was seen.
+        answer: ``yes``, ``no``, or ``neither``: it was measured again, where that was allowed.
+    """
+
+    samples: int
+    p99_ms: float
+    max_ms: float
+    pooled_samples: int
+    pooled_p99_ms: float
+    pooled_p99_upper_ms: float | None
+    confidence: float
+    disturbed: dict[str, float]
+    answer: str
+
+
+@dataclass(frozen=True)
 class LatencyReport:
     """What was measured and under which conditions.
 
@@ -30,6 +53,7 @@ class LatencyReport:
             thread rested for how long within a block; ``None``: it did not.
         device_before, device_after: clocks, temperature, power of the device; read outside of the timing.
         engine, machine: what ran, on what.
+        looks: each measurement where more than one was allowed; the series are of all samples together.
     """
 
     back_to_back: Series
@@ -45,6 +69,7 @@ class LatencyReport:
     device_after: dict[str, Any] | None
     engine: dict[str, Any]
     machine: dict[str, Any]
+    looks: tuple[Look, ...] = ()
 
     @property
     def samples(self) -> int:
@@ -90,6 +115,15 @@ class LatencyReport:
         """The median of the blocks' p99: far below ``p99_ms`` means that a few blocks were disturbed."""
         return float(np.median([block["p99_ms"] for block in self.blocks]))
 
+    def notes(self) -> dict[str, str]:
+        """Metric to what explains a bound that is too large: how often it was measured, and what interfered."""
+        if len(self.looks) < 2:
+            return {}
+        total = sum(look.disturbed.get("back_to_back.involuntary_switches", 0.0) for look in self.looks)
+        by = f", {total:.0f} times interrupted by other work" if total else ""
+        told = f"measured {len(self.looks)} times, all {self.samples:,} samples together{by}"
+        return dict.fromkeys(("latency.p99_upper_ms", "latency.cadence.p99_upper_ms"), told)
+
     def to_dict(self) -> dict[str, Any]:
         return dict(to_plain(self))
 
@@ -107,5 +141,6 @@ class LatencyReport:
             metrics |= {f"latency.cadence.{name}": value for name, value in asdict(largest.series).items()}
             metrics["latency.cadence.gap_ms"] = largest.gap_ms
         metrics["latency.block_p99_median_ms"] = self.block_p99_median_ms
+        metrics["latency.measurements"] = float(max(len(self.looks), 1))
         metrics["latency.nonfinite"] = float(self.nonfinite)
         return {name: None if value is None else float(value) for name, value in metrics.items()}

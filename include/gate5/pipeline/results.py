@@ -102,11 +102,13 @@ class BenchmarkResult(StageResult):
     p99_ms: float | None
     p99_upper_ms: float | None
     sla_p99_ms: float
+    measurements: int = 1
 
     def line(self) -> str:
+        times = f", measured {self.measurements} times, all samples together" if self.measurements > 1 else ""
         return (
             f"p50 {_number(self.p50_ms)} ms, p99 {_number(self.p99_ms)} ms, upper bound of p99 "
-            f"{_number(self.p99_upper_ms)} ms (SLA: below {self.sla_p99_ms:g} ms)"
+            f"{_number(self.p99_upper_ms)} ms (SLA: below {self.sla_p99_ms:g} ms){times}"
         )
 
 

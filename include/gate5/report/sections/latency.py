@@ -15,7 +15,7 @@ from gate5.report.sections.plain import flat_facts
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 _NAMES = {"back_to_back": "back to back"}
-_ELSEWHERE = ("back_to_back", "gaps", "blocks")
+_ELSEWHERE = ("back_to_back", "gaps", "blocks", "looks")
 _SPLIT = ("copy", "compute", "h2d", "d2h", "inference")
 
 
@@ -40,6 +40,7 @@ def section(artifacts: Artifacts) -> Markup:
         parts.append(fold("Tail, histogram and course of the series as charts", _charts(series, metrics, sla)))
     else:
         parts.append(tag("p", "Missing: the raw samples (latency.npz).", class_="soft"))
+    parts.append(_looks(report))
     gaps = _gaps(report)
     if gaps is not None:
         parts.append(fold("Latency after an idle gap", gaps))
@@ -58,6 +59,39 @@ def _quantiles(series: Arrays, metrics: dict[str, float | None], sla: float | No
     bound = figure(metrics.get("latency.p99_upper_ms"), 4, "ms")
     text = f"Milliseconds. Upper confidence bound of p99: {bound}; the SLA allows < {figure(sla, 4, 'ms')}"
     return table(header, rows, numeric=range(1, 8), caption=text)
+
+
+_ANSWERS = {"yes": "below the SLA", "no": "not below the SLA", "neither": "neither yes nor no"}
+
+
+def _looks(report: LatencyReport) -> Markup | None:
+    """Each measurement where one did not decide, with what all samples said after it."""
+    if len(report.looks) < 2:
+        return None
+    rows = []
+    for index, look in enumerate(report.looks):
+        by = ", ".join(f"{name.replace('_', ' ')} {figure(value, 3)}" for name, value in look.disturbed.items())
+        rows.append(
+            [
+                str(index + 1),
+                f"{look.samples:,}",
+                figure(look.p99_ms, 4),
+                figure(look.max_ms, 4),
+                f"{look.pooled_samples:,}",
+                figure(look.pooled_p99_ms, 4),
+                figure(look.pooled_p99_upper_ms, 4),
+                f"{100 * look.confidence:.4g} %",
+                by or "nothing that was seen",
+                _ANSWERS.get(look.answer, look.answer),
+            ]
+        )
+    header = ("measurement", "samples", "its p99", "its max", "all samples", "their p99", "upper bound", "confidence",
+              "disturbed by", "answer")  # fmt: skip
+    told = (
+        "Milliseconds, back to back. A measurement that was disturbed or too close was made again; every sample "
+        "counts, and the chance of error is shared out over the looks, so that looking again passes nothing more often."
+    )
+    return table(header, rows, numeric=range(8), caption=told)
 
 
 def _gaps(report: LatencyReport) -> Markup | None:
