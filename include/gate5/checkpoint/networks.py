@@ -138,6 +138,7 @@ def encoders(
         dense = Layer(weights[f"{own}linear.0.weight"], weights[f"{own}linear.0.bias"], "ReLU")
         expected |= {f"{name}.{part}" for name in [*names, f"{own}linear.0"] for part in ("weight", "bias")}
         found.append(Encoder(key, part, part.is_image and normalize_images, tuple(cells), (dense,)))
+        _check_images(found[-1], uri)
     strange = next((key for key in weights if key.startswith(prefix) and key not in expected), None)
     if strange is not None:
         raise CheckpointError(
@@ -147,6 +148,35 @@ def encoders(
     return tuple(found)
 
 
+def _check_images(encoder: Encoder, uri: str) -> None:
+    """Whether the convolutions and the layer after them take what arrives.
+
+    Raises:
+        CheckpointError: they do not.
+    """
+    channels, *sizes = encoder.space.shape
+    for number, cell in enumerate(encoder.convolutions):
+        shape = cell.weight.shape
+        fits = cell.weight.ndim == 4 and min(shape) >= 1 and shape[1] == channels and cell.bias.shape == shape[:1]
+        if not fits or any(kernel > size for kernel, size in zip(shape[2:], sizes, strict=True)):
+            raise CheckpointError(
+                f"Convolution {number} of the policy in {uri} has a weight of shape {shape} where an image of "
+                f"{channels} channels of {sizes} arrives: the archive contradicts itself; save it again."
+            )
+        channels = shape[0]
+        sizes = [(size - kernel) // cell.stride + 1 for size, kernel in zip(sizes, shape[2:], strict=True)]
+    layer, width = encoder.dense[0], channels * sizes[0] * sizes[1]
+    if layer.weight.ndim != 2 or layer.weight.shape[1] != width or not _one_each(layer):
+        raise CheckpointError(
+            f"The layer after the convolutions of the policy in {uri} has a weight of shape {layer.weight.shape} where "
+            f"{width} numbers arrive: the archive contradicts itself; save it again."
+        )
+
+
+def _one_each(layer: Layer) -> bool:
+    return layer.bias is None or layer.bias.shape == layer.weight.shape[:1]
+
+
 def encoded_width(encoder: Encoder) -> int:
-    """Numbers that an encoder gives; of convolutions the number that its dense layer takes is checked elsewhere."""
+    """Numbers that an encoder gives."""
     return int(encoder.dense[-1].weight.shape[0]) if encoder.dense else encoder.space.encoded

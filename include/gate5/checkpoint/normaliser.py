@@ -135,5 +135,9 @@ def _check(spec: NormaliserSpec) -> None:
             f"vecnormalize.pkl: observation {index} has the mean {spec.mean.flat[index]:g} and the variance "
             f"{spec.var.flat[index]:g}, which float32 cannot hold; the file is damaged or the observation diverged."
         )
+    if not 0 <= spec.count < np.inf:
+        raise CheckpointError(
+            f"vecnormalize.pkl: count is {spec.count:g}, which is no number of observations; save it again."
+        )
     if not spec.clip > 0:
         raise CheckpointError(f"vecnormalize.pkl: clip_obs is {spec.clip:g}, but it has to be above zero.")

@@ -53,7 +53,7 @@ def compare_graph(checkpoint: Checkpoint, model: bytes, rollout: Float32, sample
     stacked = np.concatenate([inputs[name] for name in names])
     given = _as_environment(checkpoint, stacked)
     expected, reference = _reference(checkpoint, given)
-    actual = run_graph(model, stacked)
+    actual = run_graph(model, stacked, 0 if policy.observation is None else policy.observation.encoded)
     judged = len(stacked) - len(inputs["far"])  # the last kind
     found = difference(expected[:judged], actual[:judged], signature)
     every = difference(expected, actual, signature)
@@ -170,7 +170,9 @@ def _statistics(checkpoint: Checkpoint) -> tuple[Float64, Float64]:
 
 def _reference(checkpoint: Checkpoint, rows: Any) -> tuple[Float32, str]:
     """The reference, of large rows some at a time."""
-    chunk = max(1, _CHUNK_NUMBERS // rows.shape[1]) if rows.shape[1] > 500 else len(rows)
+    space = checkpoint.policy.observation
+    width = max(rows.shape[1], 0 if space is None else space.encoded)  # one number may be a million once it is one-hot
+    chunk = max(1, _CHUNK_NUMBERS // width) if width > 500 else len(rows)
     parts = [checkpoint.reference(rows[start : start + chunk]) for start in range(0, len(rows), chunk)]
     return np.concatenate([part for part, _ in parts]), parts[0][1]
 
@@ -205,13 +207,17 @@ def _by_kind(
     return rows, worst_kind
 
 
-def run_graph(model: bytes, rows: Float32) -> Float32:
+def run_graph(model: bytes, rows: Float32, width: int = 0) -> Float32:
     """A graph's output rows, by ONNX Runtime on the CPU.
+
+    Args:
+        width: numbers that it makes of a row inside, where these are more (one-hot).
 
     Raises:
         ExportError: ONNX Runtime refuses it.
     """
-    chunk = max(1, _CHUNK_NUMBERS // rows.shape[1]) if rows.shape[1] > 500 else len(rows)
+    width = max(width, rows.shape[1])
+    chunk = max(1, _CHUNK_NUMBERS // width) if width > 500 else len(rows)
     try:
         session = open_session(as_rows(model))
         parts = [
