@@ -21,6 +21,7 @@ from gymnasium import spaces
 from gate5.cli.main import main
 from gate5.config.models import ReleaseConfig
 from gate5.store import current, open_store
+from gate5.workspace import contents
 
 CURRENT = "evaluation.*.current.difference.low_percent"
 CONFIG: dict[str, Any] = {
@@ -98,6 +99,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path
         checkpoint(home / "good", NARROW)
         checkpoint(home / "wide", WIDE)
         checkpoint(home / "worse", NARROW, offset=0.03)
+        checkpoint(home / "alike", NARROW, offset=1e-5)
         code, workspace = release("good", "--unattended")
         assert code == 0
         yield home, home / workspace
@@ -231,3 +233,21 @@ def test_the_report_shows_all_three(home: Path) -> None:
     assert [f'data-name="{name}"' in curves for name in ("policy", "PID", "current release")] == [True] * 3
     first = Path("good-unattended/report.html").read_text()
     assert "Not compared: first release of the channel." in first
+
+
+@pytest.mark.parametrize("unattended", [True, False])
+def test_a_channel_that_moved_on_meanwhile(home: Path, capsys: pytest.CaptureFixture[str], unattended: bool) -> None:
+    """Judged against one release and promoted over another: refused, where nobody watches."""
+    Path("c.yaml").write_text(yaml.safe_dump(CONFIG))
+    more = ["--unattended"] if unattended else []
+    assert main(["resolve", "alike", "--config", "c.yaml", "--workspace", "w", *more]) == 0
+    assert release("worse")[0] == 0
+    moved = in_production()
+    for stage in contents.STAGES[1:]:
+        if stage.command and stage.name != "promote":
+            assert main([stage.name, "--workspace", "w"]) == 0, stage.name
+    capsys.readouterr()
+    assert main(["promote", "--workspace", "w"]) == (1 if unattended else 0)
+    assert (in_production() == moved) is unattended
+    if unattended:
+        assert f"and {moved} is in production by now" in capsys.readouterr().err

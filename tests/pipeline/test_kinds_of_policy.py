@@ -106,6 +106,16 @@ def _release_and_pull(home: Path, config: str, capsys: pytest.CaptureFixture[str
     return export
 
 
+def _drives_as_the_current_release(home: Path, config: str, *more: str) -> None:
+    """What was released drives the same policy's episodes from the store: to the last bit the same returns."""
+    assert main(["resolve", "policy.zip", "--config", config, "--workspace", "w", *QUICK, *more]) == 0
+    assert main(["evaluate", "--workspace", "w"]) == 0
+    for path in (home / "w/evaluation").glob("*.json"):
+        row = json.loads(path.read_text())
+        assert row["current"]["why_not"] == ""
+        assert row["current"]["result"]["returns"] == row["rl"]["returns"]
+
+
 def _predict_is_what_runs(home: Path, drive: Callable[[Any], list[Any]], expected: list[Any]) -> None:
     """The engine that was pulled, driven by its controller, gives what the trained model gives."""
     from gate5 import engine

@@ -289,3 +289,9 @@ def inapplicable(current: Current, metrics: Mapping[str, float | None]) -> dict[
     if not current.first:
         return {}
     return {name: current.first for name in metrics if ".current." in name}
+
+
+def judged_against(current: Current, config: ReleaseConfig) -> str | None:
+    """The release that a candidate may replace, empty on a channel's first; ``None``: any, no rule asks for it."""
+    asked = any(".current." in rule.metric and rule.vetoes(current.unattended) for rule in config.gate.rules)
+    return current.release if asked else None

@@ -63,7 +63,8 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     Raises:
         InputError: the gate has not said pass, or not under this configuration, nobody approved who may, or the channel
             demands another backend.
-        RefusedError: the policy is held on the channel, or the channel is frozen.
+        RefusedError: the policy is held on the channel, the channel is frozen, or it moved on meanwhile where a rule
+            about its current release has a veto.
         OperationError: the store failed or is not safe.
     """
     said = approval.of(workspace, approved_by)
@@ -109,6 +110,7 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
         details=begun.to_dict() if begun else None,
         made=tracker.read_json("checkpoint.json").get("begun"),
         approval=kept,
+        against=current_release.judged_against(current, config),
     )
     result = PromoteResult(
         workspace=workspace.uri,

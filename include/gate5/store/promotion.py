@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from gate5.errors import IntegrityError, StoreError, StoreInputError
+from gate5.errors import IntegrityError, RefusedError, StoreError, StoreInputError
 from gate5.store import claims
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.candidate import identities
@@ -73,6 +73,7 @@ def promote(
     by: str | None = None,
     details: Mapping[str, Any] | None = None,
     approval: Mapping[str, Any] | None = None,
+    against: str | None = None,
     signer: Signer | None = None,
     trusted_keys: Sequence[PublicKey] | None = None,
 ) -> Promotion:
@@ -91,6 +92,8 @@ def promote(
             channel demands of an approval is asked of ``approved_by`` alone.
         details: of the run, kept in the entry.
         approval: the record of the approval (who started the run, who approved, the comment), kept in the signed entry.
+        against: the release that the candidate was judged against, empty where there was none; where another one is
+            current by now it is refused. ``None``: whatever is current.
         signer: signs the entry; ``None``: the store's own. Its public key is trusted.
         trusted_keys: further keys that may have signed the release and the log's earlier entries; ``None``: those
             that lie beside the store's signing key.
@@ -98,7 +101,8 @@ def promote(
     Raises:
         StoreInputError: there is no such release, it or the approval is not what the channel demands, the key may not
             sign there, or the channel's name is none.
-        RefusedError: the policy is held on the channel, or the channel is frozen.
+        RefusedError: the policy is held on the channel, the channel is frozen, or it has another release than the one
+            that the candidate was judged against.
         IntegrityError: the release or the channel's log is damaged or not signed by a trusted key.
         StoreError: the store failed or is not safe to use.
     """
@@ -129,6 +133,7 @@ def promote(
         stop = before or _newer_is_there(log, newest, wanted.id, made)
         if stop is not None:
             return stop
+        _refuse_moved(newest, wanted.id, channel, against)
         after = number
         changed: dict[str, Any] = {"state": kept(store, state.returned(names))} if returns else {}
         entry = next_entry(
@@ -150,6 +155,16 @@ def promote(
             return done("promoted", entry, newest)
         wait(attempt)
     raise too_contended(store, channel)
+
+
+def _refuse_moved(newest: ChannelEntry | None, release: str, channel: str, against: str | None) -> None:
+    """Refuse a candidate that was judged against another release than the one that it would replace."""
+    now = newest.release if newest else ""
+    if against is not None and now != against:
+        raise RefusedError(
+            f"{release} was judged against {against or 'no release'}, and {now or 'none'} is in {channel} by now: "
+            "release the candidate again, so that it is judged against that one."
+        )
 
 
 def _checked_release(
