@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
-from gate5 import engine, store
+from benchmarks.plant_folder import publish
 from gate5.cli.main import main
 from gate5.config.models import ReleaseConfig
-from gate5.edge.golden import golden_provenance, pack_golden
 from gate5.edge.runtime.installed import Installed, read_installed
 from gate5.edge.runtime.launcher import Launcher
-from gate5.evaluation import envelope
-from gate5.io import canonical
-from gate5.pipeline import stages
-from gate5.plant.registry import open_plant
 from gate5.store import load_public_keys
-from gate5.workspace.artifacts import Workspace, open_workspace
+from gate5.workspace.artifacts import open_workspace
 from tests.support.bench import Bench
 
 GOOD = Path(__file__).parents[3] / "examples/checkpoints/good"
@@ -45,39 +38,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.chdir(folder)
         (folder / "release.yaml").write_text(yaml.safe_dump(CONFIG))
         assert main(["keygen"]) == 0
-        _publish(open_workspace(str(folder / "w")), ReleaseConfig.load(folder / "release.yaml"))
+        publish(open_workspace(str(folder / "w")), ReleaseConfig.load(folder / "release.yaml"), str(GOOD))
         assert main(["pull", "plant", "--config", "release.yaml", "--trust", "var/keys/release.pub"]) == 0
         yield folder
-
-
-def _publish(workspace: Workspace, config: ReleaseConfig) -> None:
-    stages.resolve(workspace, config, str(GOOD))
-    stages.export(workspace, config)
-    stages.build(workspace, config)
-    seen = []
-    for scenario in stages.scenarios(config):
-        stages.evaluate(workspace, config, scenario)
-        with np.load(io.BytesIO(workspace.read(f"envelope/{scenario}.npz"))) as arrays:
-            seen.append(dict(arrays))
-    bounds = envelope.fit(open_plant(config.plant), seen)
-    with np.load(io.BytesIO(workspace.read("observations.npz"))) as arrays:
-        obs = arrays["obs"][:64]
-    blob, metadata = workspace.read("engine/policy.engine"), workspace.read_json("engine/engine.json")
-    with engine.load(blob, metadata) as loaded:
-        golden = pack_golden(obs, loaded.infer(obs))
-    files = {
-        "engine/policy.engine": blob,
-        "engine/engine.json": canonical.dumps(metadata),
-        "golden.npz": golden,
-        "envelope.json": canonical.dumps(bounds.to_dict()),
-    }
-    opened = store.open_store(config.store)
-    provenance = {
-        "plant": "sco2", "engine": metadata, "gate": {"verdict": "pass"}, "golden": golden_provenance(),
-        "config": config.plain(),
-    }  # fmt: skip
-    release = store.publish(opened, files, provenance)
-    store.promote(opened, "production", release, approved_by="me")
 
 
 @pytest.fixture(scope="session")

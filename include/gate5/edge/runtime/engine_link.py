@@ -48,7 +48,7 @@ class EngineLink:
         self._box: Mailbox | None = None
         self._life: socket.socket | None = None
         self._number, self._missed, self._pause = 0, 0, config.restart_s
-        self._again_at, self._started = 0.0, 0.0
+        self._again_at, self._started, self._since = 0.0, 0.0, 0.0
         self._reset = True
         self._pid = 0
         self.starts = 0
@@ -123,9 +123,12 @@ class EngineLink:
         self._pid = 0
 
     def _late(self) -> Trouble:
+        if not self._missed:
+            self._since = time.monotonic()
         self._missed += 1
         self._reset = True  # a policy's state is no longer what the plant went through
-        if self._missed >= self._config.hung_periods:
+        long_enough = time.monotonic() - self._since >= self._config.hung_s
+        if self._missed >= self._config.hung_periods and long_enough:
             return self._end("engine_hung", f"{self._missed} answers in a row did not come; it is started again")
         return "late", f"no answer within the deadline, {self._missed} in a row"
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gate5.control.pid import PIDBaseline
+from gate5.control.scalar import ScalarBaseline
 from gate5.errors import Gate5Error
 from gate5.plant.base import Controller, Float32
 
@@ -25,15 +26,14 @@ class Follower:
     """
 
     def __init__(self, baseline: Controller) -> None:
-        self._inner: Any = baseline
-        self._pid = baseline if isinstance(baseline, PIDBaseline) else None
+        self._pid = ScalarBaseline(baseline) if isinstance(baseline, PIDBaseline) else None
+        self._inner: Any = self._pid or baseline
         self._usual: list[tuple[Any, Any, float]] = []
         if self._pid is not None:
             for channel in self._pid.channels:
-                added = sum(loop.select == "add" for loop in channel.loops) or 1
+                added = sum(loop.add for loop in channel.loops) or 1
                 for loop in channel.loops:
-                    shared = added if loop.select == "add" else 1
-                    self._usual.append((loop.pid, loop.pid.tracking_s, loop.pid.dt_s * shared))
+                    self._usual.append((loop, loop.tracking_s, loop.dt_s * (added if loop.add else 1)))
         self._drives = True
         self.reset()
 
@@ -53,7 +53,7 @@ class Follower:
         if self._pid is None:
             return
         if driving != self._drives:
-            for pid, usual, quick in self._usual:
-                pid.tracking_s = usual if driving else quick
+            for loop, usual, quick in self._usual:
+                loop.tracking_s = usual if driving else quick
             self._drives = driving
         self._pid.track(applied)

@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+"""What `gate5 run` costs: the supervisor's share of a period, 1 kHz held, an engine killed, releases swapped, memory.
+
+python -m benchmarks.runtime [--seconds 600] [--periods 1000000] [--swaps 50] [--kills 20]
+
+Every stretch at 1 kHz has an empty loop of the same length beside it, in turns: what that misses, the machine misses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks import results
+from benchmarks.plant_folder import publish
+from gate5.cli.main import main as gate5
+from gate5.config.models import ReleaseConfig
+from gate5.config.run import RunConfig
+from gate5.edge.runtime.decision import Decision, Reading
+from gate5.edge.runtime.engine_link import EngineLink
+from gate5.edge.runtime.installed import Installed, read_installed
+from gate5.edge.runtime.launcher import Launcher
+from gate5.edge.runtime.loop import Tally, drive
+from gate5.edge.runtime.supervisor import PolicyRuntime
+from gate5.edge.runtime.update import Update
+from gate5.plant.base import Float32
+from gate5.plant.judged import judged_plant
+from gate5.store import load_public_keys
+from gate5.workspace.artifacts import open_workspace
+
+PERIOD_S = 1e-3
+TURNS = 10
+SHARES = ("p50", "p90", "p99", "p99.9")
+CHECKPOINT = results.ROOT / "examples/checkpoints/good"
+CONFIG = {
+    "engine": {"backend": "onnxruntime"},
+    "export": {"samples": 1000},
+    "evaluation": {"episodes": 5, "monte_carlo": 0},
+}
+
+
+class Replay:
+    """A plant that reads out one recorded episode again and again."""
+
+    address, troubles = "", 0
+
+    def __init__(self, obs: list[Float32]) -> None:
+        self._obs, self._at = obs, 0
+
+    def open(self) -> None:
+        """Nothing to connect."""
+
+    def read(self) -> Reading:
+        at = self._at % len(self._obs)
+        self._at += 1
+        return Reading(self._obs[at], starts=at == 0)
+
+    def write(self, action: Float32) -> None:
+        """It goes nowhere."""
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=600.0, help="at 1 kHz")
+    parser.add_argument("--periods", type=int, default=1_000_000, help="without a pause, for the memory")
+    parser.add_argument("--swaps", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=20)
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["GATE5_HOME"] = home
+        release = installed(Path(home))
+        obs = episode(release)
+        launcher = Launcher()
+        result: dict[str, Any] = {"machine": results.description(("onnxruntime",)), "asked": vars(told)}
+        result["cadence"] = cadence(release, launcher, obs, told.seconds)
+        result["kills"] = kills(release, launcher, obs, told.kills)
+        result["swaps"] = swaps(Path(home) / "plant", release, launcher, obs, told.swaps)
+        result["memory"] = memory(release, launcher, obs, told.periods)
+        launcher.close()
+    command = f"python -m benchmarks.runtime --seconds {told.seconds:g} --periods {told.periods} --swaps {told.swaps}"
+    print(results.write("runtime", "What `gate5 run` costs", f"{command} --kills {told.kills}", result, page(result)))
+    return 0
+
+
+def installed(home: Path) -> Installed:
+    """A release that was judged and pulled."""
+    (home / "release.yaml").write_text(yaml.safe_dump(CONFIG))
+    config = str(home / "release.yaml")
+    os.chdir(home)
+    gate5(["keygen"])
+    publish(open_workspace(str(home / "w")), ReleaseConfig.load(config), str(CHECKPOINT))
+    key = home / "var/keys/release.pub"
+    if gate5(["pull", str(home / "plant"), "--config", config, "--trust", str(key)]) != 0:
+        raise SystemExit(3)
+    return read_installed(home / "plant", load_public_keys([key]))
+
+
+def episode(release: Installed) -> list[Float32]:
+    """The observations of one episode of steady state under the baseline."""
+    plant, baseline = judged_plant(release.config), release.baseline(None)
+    obs = plant.reset("steady_state", [20_000])
+    baseline.reset(1)
+    seen = []
+    for _ in range(plant.scenarios["steady_state"].steps):
+        seen.append(obs[0].copy())
+        obs = plant.step(baseline.predict(obs)[0]).obs
+    return seen
+
+
+def started(release: Installed, launcher: Launcher, extra: dict[str, Any] | None = None) -> PolicyRuntime:
+    """A runtime at 1 kHz whose engine is ready."""
+    told = {"period_s": PERIOD_S, "hand_over.hold_periods": 1, "hand_over.deadline_ms": 0.5, **(extra or {})}
+    config = RunConfig.load(None, told)
+    link = EngineLink(release, launcher, config.engine)
+    while not link.ready:
+        link.check_start()
+        time.sleep(0.01)
+    runtime = PolicyRuntime(release, link, config)
+    drive(runtime, Replay(EPISODE or []), speed=1.0, periods=500)
+    return runtime
+
+
+#: Of the release under measurement; for the warm-up of each runtime.
+EPISODE: list[Float32] = []
+
+
+def cadence(release: Installed, launcher: Launcher, obs: list[Float32], seconds: float) -> dict[str, Any]:
+    """1 kHz in turns with an empty loop."""
+    EPISODE[:] = obs
+    runtime = started(release, launcher)
+    periods = max(int(seconds / TURNS / PERIOD_S), 1)
+    total, empty = Tally(), 0
+    overhead: list[int] = []
+    waited: list[int] = []
+
+    def observe(reading: Reading, decision: Decision) -> None:
+        overhead.append(decision.overhead_ns)
+        waited.append(decision.waited_ns)
+
+    for _ in range(TURNS):
+        empty += empty_loop(periods)
+        tally = drive(runtime, Replay(obs), periods=periods, observers=[observe])
+        total.missed += tally.missed
+        total.policy += tally.policy
+        total.periods += tally.periods
+        total.causes.update(tally.causes)
+    runtime.link.close()
+    share = np.percentile(np.array(overhead) / 1e3, [50, 90, 99, 99.9])
+    return {
+        "periods": total.periods, "missed": total.missed, "missed_empty": empty, "policy": total.policy,
+        "causes": dict(total.causes), "overhead_us": dict(zip(SHARES, share.tolist(), strict=True)),
+        "waited_us": {"p50": float(np.median(waited)) / 1e3, "p99": float(np.percentile(waited, 99)) / 1e3},
+    }  # fmt: skip
+
+
+def empty_loop(periods: int) -> int:
+    """Periods that a loop that does nothing begins late; counted as ``drive`` does."""
+    missed, due = 0, time.monotonic()
+    for _ in range(periods):
+        due += PERIOD_S
+        left = due - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+        elif left < -PERIOD_S:
+            missed += 1
+            due = time.monotonic()
+    return missed
+
+
+def kills(release: Installed, launcher: Launcher, obs: list[Float32], count: int) -> dict[str, Any]:
+    """kill -9 of the engine process between two periods: how many periods later the PID's action was applied."""
+    later: list[int] = []
+    for _ in range(count):
+        runtime = started(release, launcher)
+        sources: list[str] = []
+
+        def observe(reading: Reading, decision: Decision, sources: list[str] = sources) -> None:
+            sources.append(decision.source)
+
+        drive(runtime, Replay(obs), periods=50, observers=[observe])
+        if runtime.link.pid <= 0:
+            raise SystemExit("the engine process had ended by itself; try again on a quieter machine")
+        os.kill(runtime.link.pid, signal.SIGKILL)
+        sources.clear()
+        drive(runtime, Replay(obs), periods=50, observers=[observe])
+        runtime.link.close()
+        later.append(sources.index("baseline") if "baseline" in sources else 50)
+    return {"kills": count, "same_period": later.count(0), "most_periods_later": max(later, default=0)}
+
+
+def swaps(root: Path, release: Installed, launcher: Launcher, obs: list[Float32], count: int) -> dict[str, Any]:
+    """Releases taken over at 1 kHz: engine process started, warmed, 100 periods in shadow, swapped in."""
+    if not count:
+        return {"swaps": 0}
+    extra = {"update.shadow_periods": 100, "update.probation_periods": 50, "update.most_hand_overs": 1_000_000}
+    runtime = started(release, launcher, {**extra, "update.margin_loss": 1e6, "update.shadow_late": 1.0})
+    update = Update(root, runtime, launcher, [], lambda text: None)
+    missed_at: list[int] = []
+    swapped_at: list[int] = []
+    period = 0
+
+    def observe(reading: Reading, decision: Decision) -> None:
+        nonlocal period
+        period += 1
+        if decision.missed:
+            missed_at.append(period)
+
+    def between() -> None:
+        before = runtime.link
+        if update.phase == "idle":
+            update.offer(release, EngineLink(release, launcher, runtime.config.engine))
+        elif update.phase != "holding":
+            update.between()
+        else:
+            update.phase = "idle"
+        if runtime.link is not before:
+            swapped_at.append(period)
+
+    def done() -> bool:
+        return len(swapped_at) >= count and update.phase == "idle"
+
+    tally = drive(runtime, Replay(obs), observers=[update, observe], between=between, stop=done)
+    update.close()
+    runtime.link.close()
+    near = sum(any(0 <= m - at <= 2 for m in missed_at) for at in swapped_at)
+    return {
+        "swaps": len(swapped_at), "periods": tally.periods, "missed": tally.missed, "missed_at_a_swap": near,
+        "missed_empty": empty_loop(tally.periods), "without_the_policy": tally.baseline + tally.safe,
+    }  # fmt: skip
+
+
+def memory(release: Installed, launcher: Launcher, obs: list[Float32], periods: int) -> dict[str, Any]:
+    """Resident memory of the supervisor's process after a tenth of the periods and after all."""
+    runtime = started(release, launcher, {"hand_over.deadline_ms": 100.0})
+    binding = Replay(obs)
+    drive(runtime, binding, speed=float("inf"), periods=periods // 10)
+    first = resident_kib()
+    drive(runtime, binding, speed=float("inf"), periods=periods - periods // 10)
+    last = resident_kib()
+    runtime.link.close()
+    return {"periods": periods, "kib_after_a_tenth": first, "kib_at_the_end": last}
+
+
+def resident_kib() -> int:
+    """VmRSS."""
+    text = Path("/proc/self/status").read_text()
+    return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS:")))
+
+
+def page(result: dict[str, Any]) -> list[str]:
+    """The page's lines."""
+    held, killed, swapped, kept = result["cadence"], result["kills"], result["swaps"], result["memory"]
+    over, wait = held["overhead_us"], held["waited_us"]
+    rows = [
+        ("supervisor's share of a period, p50 / p99 / p99.9",
+         f"{over['p50']:.0f} / {over['p99']:.0f} / {over['p99.9']:.0f} us"),
+        ("wait for the engine, p50 / p99", f"{wait['p50']:.0f} / {wait['p99']:.0f} us"),
+        (f"periods of 1 ms missed, of {held['periods']}", f"{held['missed']}"),
+        ("the same of a loop that does nothing", f"{held['missed_empty']}"),
+        ("periods that the policy drove", f"{held['policy']}"),
+        (f"engine killed {killed['kills']} times: PID's action in the same period", f"{killed['same_period']}"),
+        (f"releases swapped in at 1 kHz ({swapped.get('periods', 0)} periods)", f"{swapped['swaps']}"),
+        ("swaps with a missed period at them", f"{swapped.get('missed_at_a_swap', 0)}"),
+        ("periods missed in all of that / by a loop that does nothing",
+         f"{swapped.get('missed', 0)} / {swapped.get('missed_empty', 0)}"),
+        (f"memory after {kept['periods'] // 10} / {kept['periods']} periods",
+         f"{kept['kib_after_a_tenth']} / {kept['kib_at_the_end']} KiB"),
+    ]  # fmt: skip
+    return [
+        *results.table(("what", "measured"), rows),
+        "",
+        "The share is everything but the wait for the engine's answer: reading and writing, the checks, the baseline,",
+        "asking. The plant is a recorded episode, so that its own steps cost nothing.",
+    ]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
