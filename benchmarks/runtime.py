@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,7 +23,6 @@ import yaml
 
 from benchmarks import results
 from benchmarks.plant_folder import publish
-from gate5.cli.main import main as gate5
 from gate5.config.models import ReleaseConfig
 from gate5.config.run import RunConfig
 from gate5.edge.runtime.decision import Decision, Reading
@@ -98,12 +99,17 @@ def installed(home: Path) -> Installed:
     (home / "release.yaml").write_text(yaml.safe_dump(CONFIG))
     config = str(home / "release.yaml")
     os.chdir(home)
-    gate5(["keygen"])
+    gate5("keygen")
     publish(open_workspace(str(home / "w")), ReleaseConfig.load(config), str(CHECKPOINT))
     key = home / "var/keys/release.pub"
-    if gate5(["pull", str(home / "plant"), "--config", config, "--trust", str(key)]) != 0:
-        raise SystemExit(3)
+    gate5("pull", str(home / "plant"), "--config", config, "--trust", str(key))
     return read_installed(home / "plant", load_public_keys([key]))
+
+
+def gate5(*arguments: str) -> None:
+    """Run the command; stop where it says no."""
+    if subprocess.run([sys.executable, "-m", "gate5", *arguments], check=False).returncode != 0:
+        raise SystemExit(f"gate5 {arguments[0]} failed")
 
 
 def episode(release: Installed) -> list[Float32]:
