@@ -197,11 +197,12 @@ def report() -> dict[str, Any]:
 
 @task.branch(**RETRY, **minutes(5))
 def decide(verdict: dict[str, Any]) -> str:
-    """`reject` unless the verdict is pass; then `approval` where a person is to be asked, else `promote`."""
+    """`reject` unless the verdict is pass or awaiting proof; `approval` where a person is asked, else `promote`."""
+    from gate5.config.verdicts import RELEASED
     from gate5.pipeline import stages
     from gate5_dag.tasks import run_workspace, stage_errors
 
-    if verdict["verdict"] != "pass":
+    if verdict["verdict"] not in RELEASED:
         return "reject"
     with stage_errors():
         config = stages.load_run_config(run_workspace())

@@ -98,7 +98,9 @@ def answered_by() -> str | None:
 
 def refusal() -> dict[str, Any]:
     """What a person's answer adds to the gate's reasons, and whose it is; nothing where the gate itself said no."""
-    if get_current_context()["ti"].xcom_pull(task_ids="gate")["verdict"] != "pass":
+    from gate5.config.verdicts import RELEASED
+
+    if get_current_context()["ti"].xcom_pull(task_ids="gate")["verdict"] not in RELEASED:
         return {}
     name = answered_by()
     if name:

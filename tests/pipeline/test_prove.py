@@ -76,7 +76,7 @@ class Fleet:
         self.of("plant").joinpath("proof.json").write_bytes(data)
 
 
-def publish(home: Path, **changes: Any) -> str:
+def publish(home: Path, changes: Json | None = None, verdict: str = "pass") -> str:
     """Publish and promote a release of the good checkpoint; returns its id."""
     config = ReleaseConfig.load(home / "release.yaml", changes)
     checkpoint = read(fetch(GOOD))
@@ -92,7 +92,7 @@ def publish(home: Path, **changes: Any) -> str:
         "config.json": canonical.dumps(config.plain()),
         "golden.npz": golden,
     }
-    given = {"plant": "sco2", "engine": built.metadata, "gate": {"verdict": "pass"}, "golden": golden_provenance()}
+    given = {"plant": "sco2", "engine": built.metadata, "gate": {"verdict": verdict}, "golden": golden_provenance()}
     opened = store.open_store(config.store)
     release = store.publish(opened, files, given, identity=["config.json", "policy.onnx"])
     store.promote(opened, "production", release, approved_by="me")
@@ -264,7 +264,7 @@ def test_a_devices_key_signs_proofs_and_nothing_else(proved: Fleet) -> None:
     code, made = proved.prove("plant", "--key", "device.pem")
     assert code == 0, made
     signer = store.load_signer(proved.home / "device.pem")
-    next_one = publish(proved.home, **{"parity.samples": 101})
+    next_one = publish(proved.home, {"parity.samples": 101})
     with pytest.raises(StoreInputError, match="may sign on proofs only, not on production"):
         store.rollback(proved.store, "production", by="me", reason="test", signer=signer)
     with pytest.raises(StoreInputError, match="may sign on proofs only, not on test"):
@@ -299,8 +299,25 @@ def test_what_a_channel_or_a_machine_asks_for_needs_no_option(proved: Fleet) -> 
     assert proved.pull("plant")[0] == 0
 
 
+def test_what_awaits_its_proof_runs_nowhere_without(fleet: Fleet) -> None:
+    """Whatever the machine asks for; what ran before runs on until the proof is there."""
+    assert fleet.pull()[1]["outcome"] == "installed"
+    before = fleet.of("plant")
+    release = publish(fleet.home, {"parity.samples": 101}, verdict="awaiting proof")
+    for _ in range(2):
+        code, found = fleet.pull()
+        assert code == 3
+        assert release in found["error"]
+    assert fleet.of("plant") == before
+    waiting = fleet.of("plant", "candidate")
+    assert len(list((fleet.home / "plant/releases").iterdir())) == 2, "fetched once, however often it is pulled"
+    assert fleet.prove()[0] == 0
+    code, done = fleet.pull()
+    assert (code, done["release"], done["path"]) == (0, release, str(waiting))
+
+
 def test_a_device_that_is_too_slow_signs_that_it_is(fleet: Fleet) -> None:
-    publish(fleet.home, **{"gate.sla_p99_ms": 1e-6})
+    publish(fleet.home, {"gate.sla_p99_ms": 1e-6})
     assert fleet.pull()[0] == 0
     code, made = fleet.prove()
     assert (code, made["proof"]["verdict"]) == (1, "fail")

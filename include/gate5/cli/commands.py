@@ -12,6 +12,7 @@ from gate5.cli import holds, plant, promote, prove, rebuild
 from gate5.cli.results import Judged, NewKey, Outcome, Several, Trained
 from gate5.cli.settings import from_here, load_config, run_config
 from gate5.config.quick import QUICK
+from gate5.config.verdicts import AWAITING
 from gate5.errors import ConfigError, OperationError
 from gate5.io.paths import resolve_path
 from gate5.pipeline.results import GateResult
@@ -62,7 +63,7 @@ def _stage(stage: contents.Stage) -> Callable[[argparse.Namespace], Done]:
 
 def verdict_code(result: GateResult) -> int:
     """The exit code that stands for a verdict."""
-    return {"pass": 0, "fail": 1}.get(result.verdict, 3)
+    return {"pass": 0, AWAITING: 0, "fail": 1}.get(result.verdict, 3)
 
 
 def _gate(arguments: argparse.Namespace) -> Done:

@@ -99,7 +99,13 @@ class Engine(Protocol):
 
 
 class ConfinedEngine:
-    """What all engines share: the thread check, the shape check and the context manager."""
+    """What all engines share: the thread check, the shape check and the context manager.
+
+    Attributes:
+        stands_in: whether this is the exported graph in the place of an engine that cannot run here.
+    """
+
+    stands_in = False
 
     def __init__(self, info: EngineInfo) -> None:
         self._info = info

@@ -65,7 +65,7 @@ class Evaluator:
         return ControllerResult(
             driver=driver,
             episodes=len(seeds),
-            engine_episodes=len(seeds) if driver else 0,
+            engine_episodes=len(seeds) if driver and not _stands_in(controller) else 0,
             steps=steps,
             violations=sum(int(b.sum()) for b in broken.values()) + failures + wild + int(unexplained.sum()),
             violating_episodes=violating,
@@ -166,4 +166,9 @@ def _tracking(tape: Recording, variable: str, setpoint: str, unit: str, dt_s: fl
 def _driver(controller: Controller) -> str:
     """The backend of the built engine behind a controller (``EngineController.engine.info``), else empty."""
     info = getattr(getattr(controller, "engine", None), "info", None)
-    return str(info.backend) if info is not None else ""
+    name = str(info.backend) if info is not None else ""
+    return f"the exported graph, {name}" if _stands_in(controller) else name
+
+
+def _stands_in(controller: Controller) -> bool:
+    return bool(getattr(getattr(controller, "engine", None), "stands_in", False))

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gate5.config.gate import RuleConfig
 from gate5.config.operators import OPERATORS
+from gate5.config.verdicts import AWAITING
 from gate5.gate.report import GateReport, Outcome, RuleResult
 from gate5.io.canonical import number
 
@@ -27,6 +28,7 @@ def judge(
     *,
     unattended: bool = False,
     inapplicable: Mapping[str, str] | None = None,
+    awaits: Callable[[str], str | None] | None = None,
 ) -> GateReport:
     """Apply every rule.
 
@@ -39,14 +41,18 @@ def judge(
         unattended: nobody started the run by hand, which makes vetoes of some rules.
         inapplicable: metric to why there is nothing to measure, which is neither a pass nor missing; only where
             ``metrics`` knows the metric and has no number of it.
+        awaits: gives a sentence for a metric that is not measured because only the engine's own device can; ``None``:
+            nothing is excused.
 
     Returns:
         ``fail`` where a veto rule failed; else ``error`` where a veto rule's measurement is missing, or no rule has a
-        veto; else ``pass``.
+        veto; else ``awaiting proof`` where a veto rule's measurement has to be made on the engine's device; else
+        ``pass``.
     """
     asked = [(rule, rule.vetoes(unattended)) for rule in rules]
     judged = (result for rule, veto in asked for result in _expand(rule, veto, metrics, scenarios, sla_p99_ms))
-    results = tuple(_explained(_applicable(result, metrics, inapplicable or {}), notes or {}) for result in judged)
+    known = (_awaiting(_applicable(result, metrics, inapplicable or {}), awaits) for result in judged)
+    results = tuple(_explained(result, notes or {}) for result in known)
     vetoes = [result for result in results if result.veto and result.outcome != "not_applicable"]
     broken = tuple(result.sentence() for result in vetoes if result.outcome == "fail")
     missing = tuple(result.sentence() for result in vetoes if result.outcome == "missing")
@@ -56,7 +62,10 @@ def judge(
         return GateReport("error", results, missing)
     if not vetoes:
         return GateReport("error", results, ("No rule with a veto was judged, so that nothing could have failed.",))
-    return GateReport("pass", results, ())
+    awaiting = tuple(result.sentence() for result in vetoes if result.outcome == "awaiting")
+    if len(awaiting) == len(vetoes):
+        return GateReport("error", results, ("No rule with a veto could be judged here: all await the proof.",))
+    return GateReport(AWAITING if awaiting else "pass", results, awaiting)
 
 
 def judged_by(
@@ -82,6 +91,12 @@ def _applicable(result: RuleResult, metrics: Mapping[str, float | None], inappli
     if result.metric not in inapplicable or not unmeasured:
         return result
     return replace(result, outcome="not_applicable", note=f"not applicable, {inapplicable[result.metric]}")
+
+
+def _awaiting(result: RuleResult, awaits: Callable[[str], str | None] | None) -> RuleResult:
+    """A rule whose measurement was not made, and could not be made here."""
+    why = awaits(result.metric) if awaits is not None and result.outcome == "missing" else None
+    return result if why is None or result.measured is not None else replace(result, outcome="awaiting", note=why)
 
 
 def _explained(result: RuleResult, notes: Mapping[str, str]) -> RuleResult:

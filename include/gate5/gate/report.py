@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gate5.config.verdicts import RELEASED, Verdict
 from gate5.errors import DocumentError, WorkspaceError
 from gate5.io.plain import from_plain, to_plain
 
-Outcome = Literal["pass", "fail", "missing", "not_applicable"]
-Verdict = Literal["pass", "fail", "error"]
+Outcome = Literal["pass", "fail", "missing", "awaiting", "not_applicable"]
 
-SYMBOLS: Mapping[str, str] = {"pass": "✓", "fail": "✗", "missing": "?", "not_applicable": "–"}
+SYMBOLS: Mapping[str, str] = {"pass": "✓", "fail": "✗", "missing": "?", "awaiting": "…", "not_applicable": "–"}
 #: Outcomes that speak against nothing.
 FINE = ("pass", "not_applicable")
 
@@ -34,7 +34,8 @@ class RuleResult:
         measured: the measured number, or ``None`` where it is missing or not finite (``note`` says which).
         margin: how far the measurement is on the good side of the threshold, in the metric's unit: positive where
             there is room, negative where it is broken, at most 0 for ``==``. ``None`` without a measurement.
-        outcome: ``pass``, ``fail``, ``missing``, or ``not_applicable``: there is nothing to measure, ``note`` says why.
+        outcome: ``pass``, ``fail``, ``missing``, ``awaiting`` what only the engine's own device can measure, or
+            ``not_applicable``: there is nothing to measure, ``note`` says why.
         veto: whether the rule has a say in this run's verdict.
         why: what the rule is for, from the configuration.
         note: what the reader has to know beside the numbers; empty where they say it all.
@@ -72,6 +73,11 @@ class GateReport:
     @property
     def passed(self) -> bool:
         return self.verdict == "pass"
+
+    @property
+    def releasable(self) -> bool:
+        """Whether the candidate may be released: it passed, or all that can be judged here did."""
+        return self.verdict in RELEASED
 
     @property
     def advice(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from gate5.errors import RefusedError, StoreInputError
 from gate5.evaluation import EvaluationReport
 from gate5.evaluation.explain import violation_notes
 from gate5.gate.judge import judge
-from gate5.pipeline import current, stages
+from gate5.pipeline import awaiting, current, measurements
 from gate5.pipeline.approval import Approval
 from gate5.pipeline.promote import check_channel
 from gate5.provenance import now
@@ -108,7 +108,7 @@ def check_evidence(files: ReleaseFiles, channel: str, demands: ChannelConfig) ->
             f"{name} was not judged in {', '.join(missing)}, which the channel {channel} demands: release it again."
         )
     worst = RobustnessReport.from_dict(files.read_json("robustness.json"))
-    metrics = stages.measurements(files.read_json) | rows.metrics() | worst.metrics()
+    metrics = measurements.metrics(files) | rows.metrics() | worst.metrics()
     metrics["evidence.quick"] = float(own.evaluation.quick)
     declared = bool(worst.about.get("declared"))
     metrics["evidence.declared"] = float(declared or own.evaluation.accept_undeclared)
@@ -116,8 +116,10 @@ def check_evidence(files: ReleaseFiles, channel: str, demands: ChannelConfig) ->
     first: dict[str, str] = {}
     if current.FILE in files.release.files:  # compared with the source's release of then; on its first one with none
         first = current.inapplicable(current.Current.from_dict(files.read_json(current.FILE)), metrics)
-    verdict = judge(asked.gate.rules, metrics, covered, asked.gate.sla_p99_ms, notes, inapplicable=first)
-    if not verdict.passed:
+    awaits = awaiting.rule_notes(files)
+    metrics = metrics if awaits is None else awaiting.without_episodes(metrics)
+    verdict = judge(asked.gate.rules, metrics, covered, asked.gate.sla_p99_ms, notes, inapplicable=first, awaits=awaits)
+    if not verdict.releasable:
         raise RefusedError(
             f"{name} does not pass what the channel {channel} demands: {'; '.join(verdict.reasons[:3])}."
         )

@@ -17,6 +17,7 @@ from gate5.config.models import ReleaseConfig
 from gate5.control.baseline import open_baseline
 from gate5.engine.rows import signature_of_graph
 from gate5.evaluation import Reference
+from gate5.pipeline import awaiting
 from gate5.plant import Controller, Plant
 from gate5.plant.base import Float32
 from gate5.workspace.records import Tracker
@@ -72,6 +73,11 @@ def built_engine(tracker: Tracker, config: ReleaseConfig) -> engine.Engine:
     """The engine that ``build`` made, opened in this thread."""
     metadata = tracker.read_json("engine/engine.json")
     return engine.load(tracker.read("engine/policy.engine"), metadata, threads=config.engine.threads)
+
+
+def driving_engine(tracker: Tracker, config: ReleaseConfig) -> engine.Engine:
+    """The engine that ``build`` made; the exported graph in its place where it was built for another machine."""
+    return built_engine(tracker, config) if awaiting.elsewhere(tracker) is None else awaiting.stand_in(tracker, config)
 
 
 class GraphController:

@@ -14,7 +14,7 @@ from gate5.errors import InputError, StoreInputError
 from gate5.gate.judge import judged_by
 from gate5.gate.report import GateReport
 from gate5.io import canonical
-from gate5.pipeline import approval, candidate, stages
+from gate5.pipeline import approval, awaiting, candidate, stages
 from gate5.pipeline import current as current_release
 from gate5.pipeline.results import PromoteResult, RejectResult
 from gate5.store.demanded import refuse_frozen
@@ -25,8 +25,14 @@ from gate5.workspace.records import Tracker, read_record, run_stage
 #: What of a run goes into its release.
 FILES = tuple(file.name for file in contents.files(contents.STAGES) if file.released)
 
+OPTIONAL = tuple(file.name for file in contents.files() if file.released and file.optional)
+
 #: The files that make a candidate the same candidate, whatever was measured on it this time.
 IDENTITY = tuple(file.name for file in contents.files() if file.identity)
+
+
+#: What is said of a release whose engine was not measured where it was built.
+AWAITED = "It is awaiting proof and runs nowhere before `gate5 prove` has passed on such a device."
 
 
 def check_store(config: ReleaseConfig) -> None:
@@ -75,7 +81,7 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
         raise InputError(refusal(config.release.channel))
     tracker = Tracker(workspace, config.sha256)
     verdict = GateReport.from_dict(tracker.read_json("gate.json"))
-    if not verdict.passed:
+    if not verdict.releasable:
         reason = verdict.reasons[0] if verdict.reasons else "no reason was recorded"
         raise InputError(f"Gate 5 said {verdict.verdict} ({reason}): only a candidate that passes is promoted.")
     current = current_release.read(tracker)
@@ -90,8 +96,7 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
             f"The verdict in the workspace {workspace.uri} was made under other rules than those of this run: judge it "
             f"again with `gate5 gate --workspace {workspace.uri}`."
         )
-    recorded = {file.name for entry in contents.STAGES if entry.recorded for file in entry.writes}
-    files = {name: tracker.read(name) if name in recorded else workspace.read(name) for name in FILES}
+    files = _released_files(tracker)
     opened = store.open_store(config.store)
     kept = None if said is None else said.to_dict()
     check_channel(config, config.release.channel, approved_by, kept)
@@ -120,7 +125,7 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
         sequence=promotion.sequence,
         store=opened.uri,
         approved_by=approved_by,
-        sentence=promotion.sentence,
+        sentence=promotion.sentence if verdict.passed else f"{promotion.sentence} {AWAITED}",
     )
     workspace.write_json("release.json", result.to_dict())
     return result
@@ -141,6 +146,16 @@ def check_channel(config: ReleaseConfig, channel: str, approved_by: str | None, 
     why = refused_person(demands, approved_by or "gate5", said)
     if why is not None:
         raise InputError(f"The channel {channel} {why}.")
+
+
+def _released_files(tracker: Tracker) -> dict[str, bytes]:
+    """Everything of the run that belongs to its release; what is optional only where it is there."""
+    recorded = {file.name for entry in contents.STAGES if entry.recorded for file in entry.writes}
+    found = {}
+    for name in FILES:
+        if name not in OPTIONAL or tracker.find(name) is not None:
+            found[name] = tracker.read(name) if name in recorded else tracker.workspace.read(name)
+    return found
 
 
 def _check_demands(opened: store.ArtifactStore, config: ReleaseConfig) -> None:
@@ -183,7 +198,7 @@ def reject(
     def body(tracker: Tracker) -> RejectResult:
         verdict = GateReport.from_dict(tracker.read_json("gate.json"))
         said = [] if by is None else [_hold(tracker, config, by, comment or "; ".join(reasons) or "rejected")]
-        why = cause if verdict.passed else "gate"
+        why = cause if verdict.releasable else "gate"
         result = RejectResult(workspace.uri, verdict.verdict, [*reasons, *said, *verdict.reasons], why, by)
         tracker.write_json("rejection.json", result.to_dict())
         return result
@@ -223,6 +238,7 @@ def _provenance(
         "engine": metadata,
         "candidate": None if policy is None else policy.to_dict(),
         "gate": {"verdict": verdict.verdict, "sha256": canonical.digest(verdict.to_dict())},
+        "awaiting": awaiting.reason(tracker),
         "golden": golden.golden_provenance(),
         "config": config.plain(),
         "approved_by": approved_by,

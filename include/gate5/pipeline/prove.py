@@ -120,7 +120,7 @@ def measure(files: ReleaseFiles, *, episodes: int = EPISODES, say: Say = lambda 
 def rules(config: ReleaseConfig, tolerance: float) -> list[RuleConfig]:
     """What the device is judged by: the release's own rules, as far as it can, and never less than ``ALWAYS``."""
     own = [rule for rule in config.gate.rules if rule.metric.startswith(MEASURED) or rule.metric.endswith(DRIVEN)]
-    judged = {rule.metric for rule in own if rule.veto}
+    judged = {rule.metric for rule in own if rule.veto is True}
     names = {rule.name for rule in own}
     for rule in GateConfig().rules:
         if rule.name in ALWAYS and rule.metric not in judged:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gate5.config.models import ReleaseConfig
 from gate5.config.quick import refusal
+from gate5.config.verdicts import RELEASED
 from gate5.errors import InputError
 from gate5.pipeline import approval, candidate, line, promote, stages
 from gate5.pipeline.results import PromoteResult, RejectResult, StageResult
@@ -21,7 +22,7 @@ class ReleaseOutcome:
     """What a release came to.
 
     Attributes:
-        verdict: Gate 5's, ``pass``, ``fail`` or ``error``.
+        verdict: Gate 5's, ``pass``, ``awaiting proof``, ``fail`` or ``error``.
         exit_code: 0, 1 or 3.
         promotion: what promote did, ``None`` where the gate said no.
         rejection: why not, ``None`` where it passed.
@@ -94,14 +95,14 @@ def release(
     verdict = stages.gate(space, config)
     say(stages.gate_report(space).table())
     report = stages.report(space, config)
-    if verdict.verdict == "pass" and config.evaluation.quick and not promote.takes_quick(config):
+    if verdict.verdict in RELEASED and config.evaluation.quick and not promote.takes_quick(config):
         rejected = promote.reject(space, config, [refusal(config.release.channel)])
-        return ReleaseOutcome(space.uri, report.path, "pass", 1, None, rejected)
-    if verdict.verdict == "pass":
+        return ReleaseOutcome(space.uri, report.path, verdict.verdict, 1, None, rejected)
+    if verdict.verdict in RELEASED:
         if approved_by:
             approval.record(space, approved_by=approved_by, started_by=started_by, comment=comment)
         promoted = promote.promote(space, config, approved_by=approved_by)
-        return ReleaseOutcome(space.uri, report.path, "pass", 0, promoted, None)
+        return ReleaseOutcome(space.uri, report.path, verdict.verdict, 0, promoted, None)
     rejected = promote.reject(space, config)
     code = 1 if verdict.verdict == "fail" else 3
     return ReleaseOutcome(space.uri, report.path, verdict.verdict, code, None, rejected)

@@ -71,7 +71,7 @@ def replay(path: Path, workspace: str | None = None) -> Replay:
     if plant.name != case.plant:
         raise WorkspaceError(f"The case is of the plant {case.plant}, but {space.uri} is of {plant.name}.")
     tracker = Tracker(space)
-    with controllers.built_engine(tracker, config) as built:
+    with controllers.driving_engine(tracker, config) as built:
         now, _ = robustness.replayed(plant, engine.EngineController(built), case)
     candidate = robustness.candidate_hash(tracker)
     return Replay(case, now, candidate, case.candidate != candidate or _agree(case, now))

@@ -86,8 +86,11 @@ class VerifyResult(StageResult):
     max_abs_error: float | None
     nonfinite: int
     compared: int
+    awaiting: str | None = None
 
     def line(self) -> str:
+        if self.awaiting is not None:
+            return f"awaiting proof, nothing compared: {self.awaiting}"
         bad = f", {self.nonfinite} not finite" if self.nonfinite else ""
         return (
             f"engine against ONNX: largest error {_number(self.max_abs_error)} on {self.compared:,} observations{bad}"
@@ -103,8 +106,11 @@ class BenchmarkResult(StageResult):
     p99_upper_ms: float | None
     sla_p99_ms: float
     measurements: int = 1
+    awaiting: str | None = None
 
     def line(self) -> str:
+        if self.awaiting is not None:
+            return f"awaiting proof, nothing timed: {self.awaiting}"
         times = f", measured {self.measurements} times, all samples together" if self.measurements > 1 else ""
         return (
             f"p50 {_number(self.p50_ms)} ms, p99 {_number(self.p99_ms)} ms, upper bound of p99 "
@@ -204,7 +210,7 @@ class CompareResult(StageResult):
 
 @dataclass(frozen=True)
 class GateResult(StageResult):
-    """Gate 5's verdict: ``pass``, ``fail`` or ``error``."""
+    """Gate 5's verdict: ``pass``, ``awaiting proof``, ``fail`` or ``error``."""
 
     verdict: str
     reasons: list[str]

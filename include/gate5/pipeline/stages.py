@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,16 +24,15 @@ from gate5.errors import ConfigError, PlantError, WorkspaceError
 from gate5.evaluation import EvaluationReport, EvaluationReporter, ScenarioComparison, envelope
 from gate5.evaluation.explain import violation_notes
 from gate5.evaluation.observations import collect_observations
-from gate5.export import ExportReport, ONNXExporter
+from gate5.export import ONNXExporter
 from gate5.gate.judge import judge
 from gate5.gate.report import GateReport
 from gate5.io import canonical
 from gate5.io.files import sha256
 from gate5.latency import repeat
 from gate5.latency.benchmark import LatencyBenchmark
-from gate5.latency.report import LatencyReport
-from gate5.parity.engine import ParityReport, compare_engine
-from gate5.pipeline import controllers, robustness
+from gate5.parity.engine import compare_engine
+from gate5.pipeline import awaiting, controllers, measurements, robustness
 from gate5.pipeline import current as current_release
 from gate5.pipeline.plants import check_scenario
 from gate5.pipeline.results import (
@@ -212,6 +210,10 @@ def verify(workspace: Workspace, config: ReleaseConfig) -> VerifyResult:
         plant = open_plant(config.plant)
         space = plant.observation_space
         onnx, seen = tracker.read("policy.onnx"), _observations(tracker)
+        why = awaiting.elsewhere(tracker)
+        if why is not None:
+            awaiting.write(tracker, config, why, seen)
+            return VerifyResult(workspace.uri, None, 0, 0, why)
         with controllers.built_engine(tracker, config) as built:
             report = compare_engine(built, onnx, seen, space.low, space.high, config.parity)
             answers = record_golden(built, seen, signature_of_graph(onnx))
@@ -226,7 +228,9 @@ def benchmark(workspace: Workspace, config: ReleaseConfig) -> BenchmarkResult:
     """Time the engine host to host, one real observation at a time; again where that says neither yes nor no."""
 
     def body(tracker: Tracker) -> BenchmarkResult:
-        observations = _observations(tracker)
+        observations, why = _observations(tracker), awaiting.reason(tracker)
+        if why is not None and awaiting.elsewhere(tracker) is not None:
+            return BenchmarkResult(workspace.uri, None, None, None, config.gate.sla_p99_ms, awaiting=why)
         with controllers.built_engine(tracker, config) as built:
             timed = LatencyBenchmark(built, config.latency, period_s=open_plant(config.plant).dt_s)
             report, samples = repeat.measure(
@@ -249,7 +253,7 @@ def evaluate(workspace: Workspace, config: ReleaseConfig, scenario: str) -> Eval
         plant = judged_plant(config)
         reporter = EvaluationReporter(plant, config.evaluation)
         with (
-            controllers.built_engine(tracker, config) as built,
+            controllers.driving_engine(tracker, config) as built,
             current_release.driver(tracker, config, plant) as current,
         ):
             driver = engine.EngineController(built)
@@ -307,21 +311,23 @@ def gate(workspace: Workspace, config: ReleaseConfig) -> GateResult:
     def body(tracker: Tracker) -> GateResult:
         rows = EvaluationReport.from_dict(tracker.read_json("comparison.json"))
         worst = RobustnessReport.from_dict(tracker.read_json("robustness.json"))
-        metrics = measurements(tracker.read_json) | rows.metrics() | worst.metrics()
+        metrics = measurements.metrics(tracker) | rows.metrics() | worst.metrics()
         metrics["evidence.quick"] = float(config.evaluation.quick)
         declared = bool(worst.about.get("declared"))
         metrics["evidence.declared"] = float(declared or config.evaluation.accept_undeclared)
-        current = current_release.read(tracker)
-        timed = LatencyReport.from_dict(tracker.read_json("latency.json"))
+        current, awaits = current_release.read(tracker), awaiting.rule_notes(tracker)
+        metrics = metrics if awaits is None else awaiting.without_episodes(metrics)
         verdict = judge(
             config.gate.rules,
             metrics,
             scenarios(config),
             config.gate.sla_p99_ms,
-            violation_notes(rows) | worst.notes() | timed.notes() | current_release.notes(metrics, rows),
+            violation_notes(rows) | worst.notes() | measurements.notes(tracker) | current_release.notes(metrics, rows),
             unattended=current.unattended,
             inapplicable=current_release.inapplicable(current, metrics),
+            awaits=awaits,
         )
+        verdict = verdict if awaits is None else awaiting.noted(verdict)
         tracker.write_json("gate.json", verdict.to_dict())
         return GateResult(workspace.uri, verdict.verdict, list(verdict.reasons))
 
@@ -341,15 +347,6 @@ def report(workspace: Workspace, config: ReleaseConfig) -> ReportResult:
 def gate_report(workspace: Workspace) -> GateReport:
     """The verdict with all its rules (``.table()`` for a terminal, ``.markdown()`` for a page)."""
     return GateReport.from_dict(workspace.read_json("gate.json"))
-
-
-def measurements(read_json: Callable[[str], Any]) -> dict[str, float | None]:
-    """What export, verify and benchmark measured, from a run's or a release's files."""
-    metrics: dict[str, float | None] = {}
-    metrics |= ExportReport.from_dict(read_json("export.json")).metrics()
-    metrics |= ParityReport.from_dict(read_json("parity.json")).metrics()
-    metrics |= LatencyReport.from_dict(read_json("latency.json")).metrics()
-    return metrics
 
 
 def _evaluate_result(workspace: Workspace, row: ScenarioComparison, bound: Chance | None) -> EvaluateResult:

@@ -48,6 +48,7 @@ class Artifacts:
         self.parity = self._parsed("parity.json", ParityReport.from_dict)
         self.latency = self._parsed("latency.json", LatencyReport.from_dict)
         self.samples = self._arrays("latency.npz")
+        self.awaiting: dict[str, Any] | None = self._parsed("awaiting.json", dict)
         self.gate = self._parsed("gate.json", GateReport.from_dict)
         self.release: dict[str, Any] | None = self._parsed("release.json", dict)
         self.rejection: dict[str, Any] | None = self._parsed("rejection.json", dict)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gate5.config.verdicts import RELEASED
 from gate5.gate.report import GateReport
 from gate5.store.standing import Standing
 
@@ -141,7 +142,7 @@ def _rejected(gate: GateReport | None, rejection: Mapping[str, Any]) -> Outcome:
     cause, by = rejection.get("cause"), rejection.get("by")
     if verdict == "error":
         return Outcome("undecided", "Gate 5 could not decide: a measurement is missing. Nothing is released.")
-    if verdict != "pass":
+    if verdict not in RELEASED:
         return Outcome("refused", _refusal(gate) if gate else "Gate 5 refused this candidate. Nothing is released.")
     first = reasons[0] if reasons else ""
     if not cause:  # of an older version, which kept the sentence alone

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gate5.config.verdicts import RELEASED
 from gate5.errors import IntegrityError, StoreInputError
 from gate5.io import canonical
 from gate5.io.files import sha256
@@ -116,7 +117,7 @@ def _check_provenance(provenance: Mapping[str, Any]) -> None:
         value = provenance.get(section)
         if not isinstance(value, Mapping) or not isinstance(value.get(key), str):
             raise StoreInputError(f"The provenance does not say {section}.{key}; nothing is released without it.")
-    if provenance["gate"]["verdict"] != "pass":
+    if provenance["gate"]["verdict"] not in RELEASED:
         raise StoreInputError(
             f"Gate 5's verdict on this candidate is {provenance['gate']['verdict']!r}: only a candidate that passes is "
             "released."

@@ -32,14 +32,12 @@ class TensorRTRTX(Backend):
 
     def elsewhere(self, metadata: dict[str, Any]) -> str | None:
         """That there is no GPU, or another one than the engine's targets."""
-        from gate5.engine.tensorrt.gpu import Gpu
-        from gate5.engine.tensorrt_rtx.runtime import check_target, check_version
+        from gate5.engine.tensorrt_rtx.runtime import check_target, check_version, open_gpu
 
         try:
-            gpu = Gpu()
+            gpu = open_gpu(metadata)
         except EngineError as error:
-            targets = ", ".join(metadata.get("hardware", {}).get("targets", []))
-            return f"The engine was built for {targets}, and this machine has no GPU ({error})"
+            return str(error)
         try:
             check_target(metadata, gpu.identity())
             import tensorrt_rtx

@@ -32,7 +32,7 @@ class TensorRTRTXEngine(TensorRTEngine):
             EngineError: there is no GPU, it is none of the engine's targets, or TensorRT-RTX is another version or
                 finds the engine invalid here.
         """
-        gpu = Gpu()
+        gpu = open_gpu(metadata)
         try:
             check_target(metadata, gpu.identity())
             trt = _library(metadata)
@@ -42,6 +42,20 @@ class TensorRTRTXEngine(TensorRTEngine):
         except BaseException:
             gpu.release()
             raise
+
+
+def open_gpu(metadata: dict[str, Any]) -> Gpu:
+    """This machine's GPU.
+
+    Raises:
+        EngineError: there is none; says what the engine was built for.
+    """
+    try:
+        return Gpu()
+    except EngineError as error:
+        targets = ", ".join(metadata.get("hardware", {}).get("targets", [])) or "no GPU at all"
+        why = str(error).rstrip(".")
+        raise EngineError(f"The engine was built for {targets}, and no GPU can be used here ({why}).") from None
 
 
 def check_target(metadata: dict[str, Any], here: dict[str, Any]) -> None:

@@ -65,7 +65,7 @@ def _row(claim: Claim, artifacts: Artifacts) -> tuple[object, ...]:
     state = "open"
     if rules:
         passed = [rule.outcome in FINE for rule in rules]
-        unknown = all(rule.outcome in ("missing", "not_applicable") for rule in rules)
+        unknown = all(rule.outcome in ("missing", "awaiting", "not_applicable") for rule in rules)
         state = "open" if unknown else "supported" if all(passed) else "partly"
     failed = sorted({rule.name + (f" ({rule.scenario})" if rule.scenario else "") for rule in rules
                      if rule.outcome not in FINE})  # fmt: skip

@@ -41,6 +41,8 @@ def _other(rows: list[ScenarioComparison]) -> str:
 
 def _introduction(row: ScenarioComparison) -> Markup:
     driver = f"the built engine ({row.rl.driver})" if row.rl.driver else "the policy (not a built engine)"
+    if row.rl.driver and not row.rl.engine_episodes:
+        driver = f"{row.rl.driver} (not the built engine, which cannot run here)"
     return tag(
         "p",
         f"Plant {row.plant}; {driver} and the baseline each drive {row.episodes} episodes per scenario on the same "

@@ -11,7 +11,7 @@ from gate5.report.artifacts import Arrays, Artifacts
 from gate5.report.axis import Floats
 from gate5.report.chart import Chart, Mark, Series, draw
 from gate5.report.html import Markup, figure, fold, table, tag
-from gate5.report.sections.plain import flat_facts
+from gate5.report.sections.plain import awaiting, flat_facts
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 _NAMES = {"back_to_back": "back to back"}
@@ -24,6 +24,7 @@ def section(artifacts: Artifacts) -> Markup:
     report = artifacts.latency
     if report is None:
         missing = tag("p", "Missing: the stage benchmark has not run yet.", class_="soft")
+        missing = missing if artifacts.awaiting is None else awaiting(artifacts.awaiting)
         return tag("section", tag("h2", "Latency"), missing, id="latency")
     metrics = report.metrics()
     sla = artifacts.config.gate.sla_p99_ms if artifacts.config else None

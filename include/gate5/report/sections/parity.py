@@ -8,6 +8,7 @@ from typing import Any
 from gate5.parity.engine import ParityReport
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, code, facts, figure, fold, table, tag
+from gate5.report.sections.plain import awaiting
 
 _KINDS = {"rollout": "closed-loop rollouts", "interior": "interior of the observation space",
           "corners": "corners of the observation space", "far": "far outside"}  # fmt: skip
@@ -40,7 +41,9 @@ def section(artifacts: Artifacts) -> Markup:
                 _worst(about),
             ),
         ]
-    if parity is None:
+    if parity is None and artifacts.awaiting is not None:
+        parts.append(awaiting(artifacts.awaiting))
+    elif parity is None:
         parts.append(tag("p", "Engine against the ONNX graph. Missing: the stage verify has not run yet.",
                          class_="soft"))  # fmt: skip
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gate5.report.html import Markup, code, facts, figure
+from gate5.report.html import Markup, code, facts, figure, tag
 
 _LONGEST = 400
 
@@ -13,6 +13,12 @@ _LONGEST = 400
 def flat_facts(data: Mapping[str, Any]) -> Markup:
     """Every leaf of nested plain JSON; a long list is shown by its length."""
     return facts(_leaves(data, ""))
+
+
+def awaiting(data: Mapping[str, Any]) -> Markup:
+    """That something can be measured on the engine's own device alone."""
+    return tag("p", f"Awaiting proof, not measured here: {data.get('reason')} `gate5 prove` measures it there.",
+               class_="note")  # fmt: skip
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, object]]:

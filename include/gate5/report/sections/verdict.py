@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from gate5.config.verdicts import AWAITING
 from gate5.gate.report import GateReport, RuleResult, shown
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, code, figure, fold, table, tag
@@ -17,7 +18,9 @@ _NOT_YET = "whether it is released is not decided yet."
 #: So many checks are shown before one opens anything.
 _FRONT = 8
 _NUMERIC = ("measured", "margin")
-_SYMBOLS = {"pass": "✓ pass", "fail": "✗ fail", "missing": "? missing", "not_applicable": "– not applicable"}
+_SYMBOLS = {"pass": "✓ pass", "fail": "✗ fail", "missing": "? missing", "awaiting": "… awaiting proof",
+            "not_applicable": "– not applicable"}  # fmt: skip
+_AWAITING = "AWAITING PROOF"
 
 
 def banner(artifacts: Artifacts) -> Markup:
@@ -40,10 +43,14 @@ def banner(artifacts: Artifacts) -> Markup:
 def _said(gate: GateReport | None, found: Outcome | None) -> tuple[str, str, object]:
     """Colour, word and sentence; amber where all that had a say passed and advice did not."""
     if found is not None:
+        if found.kind == "promoted" and gate is not None and gate.verdict == AWAITING:
+            return "warn", f"{found.word}, {_AWAITING}", _linked(found)
         amber = found.kind == "promoted" and gate is not None and gate.advice
         return ("warn" if amber else found.colour), found.word, _linked(found)
     if gate is None:
         return "wait", "IN PROGRESS", "Gate 5 has not judged yet."
+    if gate.verdict == AWAITING:
+        return "warn", _AWAITING, f"All that can be judged without the engine's own device is good; {_NOT_YET}"
     if gate.advice:
         return "warn", "PASSED WITH ADVICE", f"This candidate passed Gate 5, {_count(gate)}; {_NOT_YET}"
     return "pass", "PASSED", f"This candidate passed Gate 5; {_NOT_YET}"
