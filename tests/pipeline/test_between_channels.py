@@ -10,6 +10,10 @@ import pytest
 import yaml
 
 from gate5.cli.main import main
+from gate5.config.models import ReleaseConfig
+from gate5.edge.release_files import in_store
+from gate5.io import canonical
+from gate5.store import open_store, publish
 from tests.pipeline.test_to_the_plant import CONFIG
 
 GOOD = Path(__file__).parents[2] / "examples/checkpoints/good"
@@ -145,3 +149,55 @@ def test_what_is_held_on_its_own_channel_goes_nowhere(home: Path, move: Any) -> 
     assert (code, "held on the channel held-there" in text) == (1, True)
     assert move("held-there", identity[:12], *said, command="release-hold")[0] == 0
     assert move("held-there")[0] == 0
+
+
+def test_show_says_what_it_is_and_where_it_stands(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("GATE5_HOME", str(home))
+    config = ["--config", str(home / "release.yaml")]
+    assert main(["show", released(home), "--json", *config]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert (about["release"], about["verdict"], about["backend"]) == (released(home), "pass", "onnxruntime")
+    checkpoint = json.loads((home / "w/checkpoint.json").read_text())
+    assert about["function"] == checkpoint["function_sha256"]
+    staging = next(each for each in about["channels"] if each["channel"] == "staging")
+    assert staging["current"]
+    assert f"channel staging: current since {staging['entry']['at']}" in about["text"]
+    assert main(["show", *config]) == 0
+    assert released(home) in capsys.readouterr().out
+    assert main(["show", "sco2-000000000000", *config]) == 2
+
+
+def test_diff_of_two_releases(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """The other one is the same evidence, signed with another setting and a slower engine."""
+    monkeypatch.setenv("GATE5_HOME", str(home))
+    opened = open_store(ReleaseConfig.load(home / "release.yaml").store)
+    first = in_store(opened, released(home), [opened.signer.public_key])
+    files = {name: first.read(name) for name in first.release.files}
+    said = json.loads(files["config.json"])
+    said["gate"]["sla_p99_ms"] = 999.0
+    said["gate"]["rules"][0]["veto"] = False
+    rows = json.loads(files["comparison.json"])
+    rows["scenarios"][0]["rl"]["return_mean"] = 1.25
+    gate = json.loads(files["gate.json"])
+    gate["rules"][1]["measured"] = 5e-5
+    for name, value in (("config.json", said), ("comparison.json", rows), ("gate.json", gate)):
+        files[name] = canonical.dumps(value)
+    provenance = {
+        **first.release.provenance,
+        "candidate": {**first.release.provenance["candidate"], "precision": "fp16"},
+    }
+    other = publish(opened, files, provenance, identity=first.release.identity)
+    config = ["--config", str(home / "release.yaml")]
+    assert main(["diff", released(home), other.id, "--json", *config]) == 0
+    found = json.loads(capsys.readouterr().out)
+    names = {section: [row["name"] for row in rows] for section, rows in found["differences"].items()}
+    assert names == {
+        "policy": ["identity", "precision"],
+        "config": ["gate.sla_p99_ms"],
+        "rules": ["driven"],
+        "numbers": ["parity.engine.max_abs_error"],
+        "scenarios": ["emergency_trip.rl.return_mean"],
+    }
+    assert "gate.sla_p99_ms: 1000 -> 999" in found["text"]
+    assert main(["diff", released(home), released(home), *config]) == 0
+    assert capsys.readouterr().out.count("the same") == 5

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gate5.cli import holds, plant, promote, prove, rebuild
+from gate5.cli import holds, plant, promote, prove, rebuild, show
 from gate5.cli.results import Judged, NewKey, Outcome, Several, Trained
 from gate5.cli.settings import from_here, load_config, run_config
 from gate5.config.quick import QUICK
@@ -121,6 +121,14 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
 def _rebuild(arguments: argparse.Namespace) -> Done:
     result = rebuild.run(load_config(arguments), arguments, arguments.checkpoint and from_here(arguments.checkpoint))
     return result, result.exit_code
+
+
+def _show(arguments: argparse.Namespace) -> Done:
+    return show.show(load_config(arguments), arguments), 0
+
+
+def _diff(arguments: argparse.Namespace) -> Done:
+    return show.diff(load_config(arguments), arguments), 0
 
 
 def _rollback(arguments: argparse.Namespace) -> Done:
@@ -331,6 +339,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("history", "a channel's releases, newest first", _history, _add_history, CONFIG),
     Command("rebuild", "make a release's graph and engine again: the same?", _rebuild, rebuild.configure, CONFIG),
     Command("candidates", "what became of each announced candidate", _candidates, _add_candidates, CONFIG),
+    Command(
+        "show", "what a release is, its verdict, who, when, and where it stands", _show, show.configure_show, CONFIG
+    ),
+    Command("diff", "what tells two releases apart", _diff, show.configure_diff, CONFIG),
     Command("rollback", "put an earlier release back", _rollback, _add_rollback, CONFIG),
     Command("hold", "keep a policy off a channel; without a NAME: what is held", _hold, holds.add_hold, CONFIG),
     Command("release-hold", "let a held policy in again", _release_hold, holds.add_release_hold, CONFIG),
