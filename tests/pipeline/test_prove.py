@@ -265,8 +265,6 @@ def test_a_devices_key_signs_proofs_and_nothing_else(proved: Fleet) -> None:
     assert code == 0, made
     signer = store.load_signer(proved.home / "device.pem")
     next_one = publish(proved.home, {"parity.samples": 101})
-    with pytest.raises(StoreInputError, match="may sign on proofs only, not on production"):
-        store.rollback(proved.store, "production", by="me", reason="test", signer=signer)
     with pytest.raises(StoreInputError, match="may sign on proofs only, not on test"):
         store.promote(proved.store, "test", next_one, approved_by="me", signer=signer)
 
