@@ -24,8 +24,9 @@ from airflow.sdk import TriggerRule, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from gate5_dag.approval import ReleaseApproval
-from gate5_dag.hand_on import HandOn
-from gate5_dag.settings import CANDIDATE, GPU, GPU_ALONE, RECENT, RETRY, release_params, schedule
+    engine = build()
+    graph >> engine
+    graph >> look_up() >> engine >> verify() >> benchmark() >> proved >> compare() >> judged >> reported >> decision
 
 
 def minutes(count: int) -> dict[str, Any]:
@@ -269,13 +270,18 @@ def policy_release() -> None:
             task_id="approval", promote="promote", reject="reject", retries=0, doc_md=ReleaseApproval.__doc__
         ),
     )
-    promoted, rejected = promote(), reject()
+    promoted, rejected, reported = promote(), reject(), report()
+    link(judged, reported, promoted, rejected)
 
     received >> candidate >> [graph, names]
     proved = [stage.expand(scenario=names) for stage in (evaluate, falsify, stress)]
+<<<<<<< HEAD
     engine = build()
     graph >> engine
     graph >> look_up() >> engine >> verify() >> benchmark() >> proved >> compare() >> judged >> report() >> decision
+=======
+    graph >> build() >> verify() >> benchmark() >> proved >> compare() >> judged >> reported >> decision
+>>>>>>> 6157749 (The list of runs says what became of each; tasks link to report and release)
     decision >> [ask, promoted, rejected]
     ask >> [promoted, rejected]
 

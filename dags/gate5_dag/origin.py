@@ -23,7 +23,13 @@ def note_origin(workspace: Workspace) -> None:
 
 def run_url(dag_id: str, run_id: str) -> str | None:
     """The address of a run in Airflow's UI; ``None`` where ``[api] base_url`` is not set."""
+    base = base_url()
+    return f"{base}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}" if base else None
+
+
+def base_url() -> str | None:
+    """The address of Airflow's UI, without a slash at its end; ``None`` where it is not set."""
     from airflow.sdk.configuration import conf
 
     base = conf.get("api", "base_url", fallback=None)
-    return f"{base.rstrip('/')}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}" if base else None
+    return str(base).rstrip("/") if base else None

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from airflow.plugins_manager import AirflowPlugin
 
+from gate5_plugin import listener
 from gate5_plugin.app import app
 
 TAB = {
@@ -43,4 +44,5 @@ class Gate5Plugin(AirflowPlugin):
 
     name = "gate5"
     fastapi_apps: list[Any] = [{"app": app, "url_prefix": "/gate5", "name": "gate5"}]  # noqa: RUF012
+    listeners: list[Any] = [listener]  # noqa: RUF012
     external_views: list[Any] = [RELEASES, TAB]  # noqa: RUF012 - so the base class declares them

@@ -59,8 +59,8 @@ class Found:
         return {"resolve", "gate"} <= {task.task_id for task in self.tasks}
 
 
-def find_run(session: Any, dag_id: str, run_id: str) -> Found | None:
-    """A run, or ``None`` where Airflow has no such run.
+def find_run(session: Any, dag_id: str, run_id: str, *, files: bool = True) -> Found | None:
+    """A run, or ``None`` where Airflow has no such run; without ``files`` its workspace is not looked at.
 
     Raises:
         Gate5Error: the workspace cannot be read.
@@ -74,7 +74,7 @@ def find_run(session: Any, dag_id: str, run_id: str) -> Found | None:
     place = {name: index for index, name in enumerate(ORDER)}
     ordered = sorted(tasks, key=lambda task: (place.get(task.task_id, len(place)), task.task_id, task.map_index))
     release = {"resolve", "gate"} <= {task.task_id for task in tasks}
-    return Found(run, ordered, said, find_run_workspace(dag_id, run_id) if release else None)
+    return Found(run, ordered, said, find_run_workspace(dag_id, run_id) if release and files else None)
 
 
 def run_status(session: Any, dag_id: str, run_id: str) -> RunStatus | None:
@@ -86,12 +86,7 @@ def run_status(session: Any, dag_id: str, run_id: str) -> RunStatus | None:
     found = find_run(session, dag_id, run_id)
     if found is None:
         return None
-    known = [task for task in found.tasks if task.task_id in ORDER or dag_id in OTHERS]
-    stages = tuple(
-        Stage(task.task_id, _name(task, found), str(task.state or "waiting"), _text(task, found))
-        for task in known
-        if task.task_id not in HIDDEN and task.state not in NOT_TO_RUN
-    )
+    stages = stages_of(found)
     ended, links = found.run.state in ENDED, {"run": f"dags/{_q(dag_id)}/runs/{_q(run_id)}"}
     if any(stage.state == "awaiting_input" for stage in stages):
         links["answer"] = f"{links['run']}/tasks/approval/required_actions"
@@ -101,8 +96,19 @@ def run_status(session: Any, dag_id: str, run_id: str) -> RunStatus | None:
     return RunStatus(str(found.run.state), found.release, stages, report, became, person, links)
 
 
-def run_outcome(found: Found, stages: tuple[Stage, ...]) -> Outcome:
-    """What became of a run that has ended, as its channel stands now."""
+def stages_of(found: Found) -> tuple[Stage, ...]:
+    """The tasks that say something to a reader, without those that will not run."""
+    return tuple(
+        Stage(task.task_id, _name(task, found), str(task.state or "waiting"), _text(task, found))
+        for task in found.tasks
+        if (task.task_id in ORDER or found.run.dag_id in OTHERS)
+        and task.task_id not in HIDDEN
+        and task.state not in NOT_TO_RUN
+    )
+
+
+def run_outcome(found: Found, stages: tuple[Stage, ...], *, stands: bool = True) -> Outcome:
+    """What became of a run that has ended; with ``stands`` as its channel stands now, which the store is asked for."""
     gate, release, rejection = _files(found)
     state = {task.task_id: str(task.state) for task in found.tasks}
     if state.get("promote") == "success":
@@ -112,11 +118,13 @@ def run_outcome(found: Found, stages: tuple[Stage, ...]) -> Outcome:
     failed = [stage for stage in stages if stage.state == "failed" and stage.task != "reject"]
     if failed:
         first = failed[0]
-        return broken(f"{first.name}: {first.text}" if first.text else f"{first.name} failed without a word.")
+        said_so = f"{first.name}: {first.text}" if first.text else f"{first.name} failed without a word."
+        errors = [value for (task, _, key), value in found.said.items() if task == first.task and key == "error"]
+        return broken(said_so, bad_input=any(isinstance(e, Mapping) and e.get("exit_code") == 2 for e in errors))
     said = outcome(gate, release, rejection)
     if said is None or (said.kind in ("refused", "undecided") and state.get("gate") != "success"):
         return broken(None)
-    if said.kind != "promoted" or not said.channel or not said.release:
+    if not stands or said.kind != "promoted" or not said.channel or not said.release:
         return said
     try:
         store = opened(run_config(found.workspace, found.run.conf or {}))

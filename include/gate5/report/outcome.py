@@ -21,6 +21,7 @@ WORDS: Mapping[str, str] = {
     "rejected": "REJECTED",
     "unanswered": "NOBODY ANSWERED",
     "not_taken": "NOT TAKEN",
+    "bad_input": "BAD INPUT",
     "broken": "BROKEN",
 }
 #: The colour of each kind: a class of the style sheet.
@@ -34,6 +35,7 @@ COLOURS: Mapping[str, str] = {
     "rejected": "fail",
     "unanswered": "fail",
     "not_taken": "fail",
+    "bad_input": "error",
     "broken": "error",
 }
 _ANSWERED = " answered Reject"
@@ -89,9 +91,12 @@ def outcome(
     return None
 
 
-def broken(text: str | None) -> Outcome:
+def broken(text: str | None, *, bad_input: bool = False) -> Outcome:
     """A run that ended without a verdict; ``text``: what the task that failed said."""
-    return Outcome("broken", text or "The run ended without a verdict; a person may have marked it so by hand.")
+    return Outcome(
+        "bad_input" if bad_input else "broken",
+        text or "The run ended without a verdict; a person may have marked it so by hand.",
+    )
 
 
 def with_standing(found: Outcome, standing: Standing | None) -> Outcome:
@@ -156,5 +161,7 @@ def _rejected(gate: GateReport | None, rejection: Mapping[str, Any]) -> Outcome:
 
 
 def _refusal(gate: GateReport) -> str:
+    if not gate.rules:  # read from where only the reasons are kept
+        return f"Gate 5 refused this candidate: {gate.reasons[0] if gate.reasons else 'no reason was recorded'}."
     failed = sum(rule.veto and rule.outcome != "pass" for rule in gate.rules)
     return f"Gate 5 refused this candidate: {failed} of {len(gate.rules)} checks failed. Nothing is released."
