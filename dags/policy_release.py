@@ -24,9 +24,9 @@ from airflow.sdk import TriggerRule, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from gate5_dag.approval import ReleaseApproval
-    engine = build()
-    graph >> engine
-    graph >> look_up() >> engine >> verify() >> benchmark() >> proved >> compare() >> judged >> reported >> decision
+from gate5_dag.hand_on import HandOn
+from gate5_dag.links import link
+from gate5_dag.settings import CANDIDATE, GPU, GPU_ALONE, RECENT, RETRY, release_params, schedule
 
 
 def minutes(count: int) -> dict[str, Any]:
@@ -275,13 +275,9 @@ def policy_release() -> None:
 
     received >> candidate >> [graph, names]
     proved = [stage.expand(scenario=names) for stage in (evaluate, falsify, stress)]
-<<<<<<< HEAD
     engine = build()
     graph >> engine
-    graph >> look_up() >> engine >> verify() >> benchmark() >> proved >> compare() >> judged >> report() >> decision
-=======
-    graph >> build() >> verify() >> benchmark() >> proved >> compare() >> judged >> reported >> decision
->>>>>>> 6157749 (The list of runs says what became of each; tasks link to report and release)
+    graph >> look_up() >> engine >> verify() >> benchmark() >> proved >> compare() >> judged >> reported >> decision
     decision >> [ask, promoted, rejected]
     ask >> [promoted, rejected]
 

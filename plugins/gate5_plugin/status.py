@@ -101,7 +101,7 @@ def stages_of(found: Found) -> tuple[Stage, ...]:
     return tuple(
         Stage(task.task_id, _name(task, found), str(task.state or "waiting"), _text(task, found))
         for task in found.tasks
-        if (task.task_id in ORDER or found.run.dag_id in OTHERS)
+        if (task.task_id in ORDER or found.run.dag_id in OTHERS or task.state == "failed")
         and task.task_id not in HIDDEN
         and task.state not in NOT_TO_RUN
     )
@@ -116,6 +116,10 @@ def run_outcome(found: Found, stages: tuple[Stage, ...], *, stands: bool = True)
     else:
         release = None  # of a try before this one
     failed = [stage for stage in stages if stage.state == "failed" and stage.task != "reject"]
+    if not failed and "skipped" in (state.get("resolve"), state.get("look_up")):
+        return Outcome("not_judged", _why_not(found))
+    if failed and (found.value(failed[0].task, "error") or {}).get("kind") == "AlreadyJudged":
+        return Outcome("refused", failed[0].text)
     if failed:
         first = failed[0]
         said_so = f"{first.name}: {first.text}" if first.text else f"{first.name} failed without a word."
@@ -132,6 +136,16 @@ def run_outcome(found: Found, stages: tuple[Stage, ...], *, stands: bool = True)
     except Gate5Error as error:
         return Outcome(said.kind, f"{said.sentence} Whether it still is the current one cannot be read: {error}",
                        said.by, said.release, said.channel, said.sequence)  # fmt: skip
+
+
+def _why_not(found: Found) -> str:
+    """Why a run judged nothing and did not fail."""
+    received = found.value("receive", "received")
+    notes = received.get("notes") if isinstance(received, Mapping) else None
+    if notes:
+        return f"This run has no candidate to judge: {'; '.join(str(note) for note in notes)}."
+    return ("Not judged again: the same policy was promoted before by the same rules, or another run has it in hand; "
+            "the log of `look_up` and `gate5 candidates` say which.")  # fmt: skip
 
 
 def report_in_store(found: Found, *, probe: bool = False) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -15,11 +16,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     from gate5_plugin import listener, status
 
     class Session:
-        class no_autoflush:  # noqa: N801 - SQLAlchemy's name
-            def __enter__(self) -> None: ...
-            def __exit__(self, *error: object) -> None: ...
-
-        no_autoflush = no_autoflush()  # type: ignore[assignment]
+        no_autoflush = nullcontext()
 
     class Run:
         dag_id, run_id, note = "policy_release", "r", None

@@ -21,6 +21,7 @@ WORDS: Mapping[str, str] = {
     "rejected": "REJECTED",
     "unanswered": "NOBODY ANSWERED",
     "not_taken": "NOT TAKEN",
+    "not_judged": "NOT JUDGED",
     "bad_input": "BAD INPUT",
     "broken": "BROKEN",
 }
@@ -35,6 +36,7 @@ COLOURS: Mapping[str, str] = {
     "rejected": "fail",
     "unanswered": "fail",
     "not_taken": "fail",
+    "not_judged": "wait",
     "bad_input": "error",
     "broken": "error",
 }
