@@ -54,6 +54,7 @@ class LocalAirflow:
         users: names to roles; the first is whom ``api`` logs in as.
         extra: further environment variables.
         own_runs: runs whose names start so belong to the caller; what a killed one left unfinished is ended first.
+        port: of the API server; another one where it is taken. ``None``: any that is free.
 
     Raises:
         AlreadyRunningError: on entering, if another process runs the Airflow of this folder.
@@ -67,8 +68,9 @@ class LocalAirflow:
         users: Mapping[str, str] | None = None,
         extra: Mapping[str, str] | None = None,
         own_runs: str | None = None,
+        port: int | None = None,
     ) -> None:
-        self.home, self.what, self.own_runs = AirflowHome(home), what, own_runs
+        self.home, self.what, self.own_runs, self.port = AirflowHome(home), what, own_runs, port
         self.users, self.extra = dict(users or {USER: "admin"}), dict(extra or {})
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._watchdog: subprocess.Popen[bytes] | None = None
@@ -152,7 +154,7 @@ class LocalAirflow:
     def _start(self) -> None:
         if self._lock is None:
             raise OperationError("LocalAirflow is a context manager: enter it with `with`.")
-        port = free_port()
+        port = free_port(self.port)
         self.address = f"http://127.0.0.1:{port}"
         environment = self.home.environment(port, self.users, self.extra)
         info = {"pid": os.getpid(), "what": self.what, "address": self.address, "user": self.login[0]}
@@ -251,10 +253,15 @@ def running(home: AirflowHome) -> dict[str, Any]:
         return {}
 
 
-def free_port() -> int:
-    """A port of this machine that nothing listens on just now."""
+def free_port(wanted: int | None = None) -> int:
+    """A port of this machine that nothing listens on just now: the wanted one, if it is free."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        # As the server does it: a port whose last connections are still closing is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted or 0))
+        except OSError:
+            return free_port()
         return int(probe.getsockname()[1])
 
 
