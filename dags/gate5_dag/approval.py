@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLBranchOperator
 
+from gate5_dag.origin import run_url
 from gate5_dag.tasks import run_workspace, stage_errors
 
 PROMOTE, REJECT = "Promote", "Reject"
@@ -31,29 +32,24 @@ class ReleaseApproval(HITLBranchOperator):
 
     def execute(self, context: Any) -> Any:
         """Put the question with the run's own numbers, then wait."""
-        from gate5.pipeline.stages import gate_report, load_run_config
+        from gate5.pipeline.stages import load_run_config
+        from gate5.report import question
 
         with stage_errors():
             workspace = run_workspace()
             config = load_run_config(workspace)
             self.response_timeout = timedelta(hours=config.release.approval_timeout_hours)
-            self.subject = f"Promote this policy to the channel {config.release.channel}?"
-            self.body = question(gate_report(workspace).markdown(), config.release.approval_timeout_hours, context)
+            run = context["dag_run"]
+            url = run_url(run.dag_id, run.run_id)
+            self.subject = question.subject(workspace, config.release.channel)
+            hours = config.release.approval_timeout_hours
+            self.body = question.body(workspace, hours, f"{url}/plugin/gate5" if url else None)
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Note who answered, then follow the answer."""
         context["ti"].xcom_push(key="answered_by", value=responder(event))
         return super().execute_complete(context, event)
-
-
-def question(table: str, hours: float, context: Any) -> str:
-    """The text that the approver reads: the gate's table, where the report is, what silence means."""
-    run = context["dag_run"]
-    return (
-        f"{table}\n\nThe whole report is on the tab **Gate 5** of the run `{run.run_id}`. "
-        f"Without an answer within {hours:g} hours the policy is rejected."
-    )
 
 
 def responder(event: Mapping[str, Any]) -> str | None:

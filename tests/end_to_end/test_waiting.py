@@ -21,9 +21,13 @@ pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 def test_the_question_shows_the_gates_table(site: Site, waiting: str) -> None:
     path = f"{site.api.run_path('policy_release', waiting)}/taskInstances/approval/-1/hitlDetails"
     detail = site.api.get(path)
-    assert detail["subject"] == "Promote this policy to the channel waiting?"
+    assert detail["subject"].startswith("Promote good/policy.zip (")
+    assert ") to waiting? In charge now: " in detail["subject"]
+    assert detail["subject"].endswith("; started by ada")
     assert "| no\\_violations" in detail["body"], "the table is Markdown, with what Markdown would read escaped"
-    assert "tab **Gate 5**" in detail["body"]
+    assert f"/dags/policy_release/runs/{waiting}/plugin/gate5)" in detail["body"], "a real link to the report"
+    order = ["### Not met", "### The candidate beside the others", "### All "]
+    assert sorted(order, key=detail["body"].index) == order, "what speaks against it first, all of it last"
     assert detail["options"] == ["Promote", "Reject"]
     assert detail["defaults"] == ["Reject"]
 

@@ -148,11 +148,11 @@ def shown(value: float | None, beside: float | None = None) -> str:
 def markdown(report: GateReport) -> str:
     """A heading with the verdict, the reasons, and the rules as a Markdown table."""
     lines = [f"**Gate 5: {report.verdict.upper()}**", ""]
-    lines += [f"- {_escape(reason)}" for reason in report.reasons]
-    lines += [f"- {_escape(line)}" for line in _advice(report)]
+    lines += [f"- {escape_markdown(reason)}" for reason in report.reasons]
+    lines += [f"- {escape_markdown(line)}" for line in _advice(report)]
     lines += [""] if report.reasons or report.advice else []
     lines += ["| | rule | scenario | measured | must be | margin | |", "|---|---|---|---:|---|---:|---|"]
-    lines += ["| " + " | ".join(_escape(cell) for cell in _cells(rule)) + " |" for rule in report.rules]
+    lines += ["| " + " | ".join(escape_markdown(cell) for cell in _cells(rule)) + " |" for rule in report.rules]
     return "\n".join(lines) + "\n"
 
 
@@ -201,6 +201,6 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
-def _escape(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text that Markdown, and HTML inside Markdown, shows as it is."""
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", html.escape(_printable(text), quote=False))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gate5.config.verdicts import RELEASED
-from gate5.gate.report import GateReport
+from gate5.gate.report import FINE, GateReport
 from gate5.store.standing import Standing
 
 #: Kinds of outcome and their words; ``outcome`` and ``with_standing`` give them.
@@ -165,5 +165,5 @@ def _rejected(gate: GateReport | None, rejection: Mapping[str, Any]) -> Outcome:
 def _refusal(gate: GateReport) -> str:
     if not gate.rules:  # read from where only the reasons are kept
         return f"Gate 5 refused this candidate: {gate.reasons[0] if gate.reasons else 'no reason was recorded'}."
-    failed = sum(rule.veto and rule.outcome != "pass" for rule in gate.rules)
+    failed = sum(rule.veto and rule.outcome not in FINE for rule in gate.rules)
     return f"Gate 5 refused this candidate: {failed} of {len(gate.rules)} checks failed. Nothing is released."

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gate5.errors import Gate5Error
+from gate5.gate.report import FINE
 from gate5.io import canonical
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.manifest import Release
@@ -114,7 +115,7 @@ def _numbers(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "worse": sum((d.get("high") or 0) < 0 for _, d in pairs) if rows else None,
         "differences": dict(_difference(row, d) for row, d in pairs if _share(row, d) is not None),
         "margins": _margins(rows),
-        "advice": tuple(_sentence(r) for r in rules if not r.get("veto") and r.get("outcome") != "pass"),
+        "advice": tuple(_sentence(r) for r in rules if not r.get("veto") and r.get("outcome") not in FINE),
         "close": tuple(_sentence(r) for r in rules if _close(r)),
     }
 

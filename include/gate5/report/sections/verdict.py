@@ -7,10 +7,11 @@ from itertools import groupby
 from typing import Any
 
 from gate5.config.verdicts import AWAITING
-from gate5.gate.report import GateReport, RuleResult, shown
+from gate5.gate.report import FINE, GateReport, RuleResult, shown
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, code, figure, fold, table, tag
 from gate5.report.outcome import Outcome, outcome
+from gate5.report.question import close
 from gate5.report.sections.evaluation import worse_tracking
 from gate5.workspace import contents
 
@@ -117,7 +118,7 @@ def rules(artifacts: Artifacts) -> Markup:
     if gate is None:
         body: object = tag("p", "Missing: the stage gate has not run yet.", class_="soft")
     else:
-        front = [rule for rule in gate.rules if rule.veto and (rule.outcome != "pass" or close(rule))][:_FRONT]
+        front = [rule for rule in gate.rules if rule.veto and (rule.outcome not in FINE or close(rule))][:_FRONT]
         body = [
             tag("p", "A veto rule must pass; an advisory rule is shown and has no say. "
                 "The margin is how far the measurement is on the good side of its threshold.", class_="soft"),
@@ -127,13 +128,6 @@ def rules(artifacts: Artifacts) -> Markup:
             fold(f"All {len(gate.rules)} checks", _table(gate.rules)),
         ]  # fmt: skip
     return tag("section", tag("h2", "Rules of Gate 5"), body, id="rules")
-
-
-def close(rule: RuleResult) -> bool:
-    """Whether a rule passed with less than 10 % of its threshold to spare."""
-    if rule.outcome != "pass" or rule.margin is None or not rule.threshold or rule.op == "==":
-        return False
-    return 0.0 <= rule.margin < 0.1 * abs(rule.threshold)
 
 
 def _table(rules: Sequence[RuleResult]) -> Markup:
