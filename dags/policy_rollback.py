@@ -28,14 +28,14 @@ PARAMS = {
         None,
         type=["null", "string"],
         title="Release",
-        description="The id of the release to put back (see `gate5 history`); empty: the one before the current.",
+        description="The release to put back (the page Releases lists them). Empty: the one before the current.",
     ),
     "channel": Param(
         None,
         type=["null", "string"],
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
         title="Channel",
-        description="Empty: `release.channel` of the configuration.",
+        description="Empty: what the configuration says.",
     ),
     "config": config_param(),
 }

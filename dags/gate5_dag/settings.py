@@ -52,43 +52,55 @@ TRAIN_RETRY: dict[str, Any] = {**RETRY, "retries": 5}
 
 
 def release_params() -> dict[str, Param]:
-    """The form of a run started by hand. Empty fields leave the configuration's value."""
+    """The form of a run started by hand. Empty fields leave the configuration's value, which the form names."""
     checkpoint = os.environ.get("GATE5_CHECKPOINT") or DEFAULT_CHECKPOINT
+    now = _default_config()
     return {
         "checkpoint": Param(
             checkpoint,
             type="string",
             minLength=1,
             title="Checkpoint",
-            description="A folder with `policy.zip` and `vecnormalize.pkl`, a `.zip`, or `s3://BUCKET/PREFIX/`. "
-            "A relative path starts at `$GATE5_HOME`.",
+            description="A folder with policy.zip and vecnormalize.pkl, a .zip, or s3://BUCKET/PREFIX/. "
+            "A relative path starts at the workers' GATE5_HOME.",
+            section="Candidate",
         ),
-        "config": config_param(),
+        "config": config_param(section="Candidate"),
         "channel": Param(
             None,
             type=["null", "string"],
             pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
             title="Channel",
-            description="Where a policy that passes is released; empty: `release.channel` of the configuration.",
+            description="Where a policy that passes is released. Empty: what the configuration says "
+            f"({now.release.channel} in the default one).",
+            section="Release",
         ),
         "sla_p99_ms": Param(
             None,
             type=["null", "number"],
             exclusiveMinimum=0,
             title="SLA: p99 latency in ms",
-            description="The upper confidence bound of p99 must be below it; empty: `gate.sla_p99_ms`.",
+            description="The upper confidence bound of p99 must be below it. Empty: what the configuration says "
+            f"({now.gate.sla_p99_ms:g} ms in the default one).",
+            section="Rules",
         ),
         "approval": Param(
             None,
             type=["null", "string"],
             enum=[None, "none", "required"],
+            values_display={
+                "null": f"as configured ({now.release.approval} in the default configuration)",
+                "none": "none: a policy that passes is released",
+                "required": "required: a person says yes or no",
+            },
             title="Approval",
-            description="`required`: a person says yes or no after Gate 5; empty: `release.approval`.",
+            description="Whether a person decides between Gate 5 and the channel.",
+            section="Release",
         ),
     }
 
 
-def config_param() -> Param:
+def config_param(**schema: Any) -> Param:
     """The form's field for the configuration file."""
     return Param(
         os.environ.get("GATE5_CONFIG") or DEFAULT_CONFIG,
@@ -96,6 +108,7 @@ def config_param() -> Param:
         minLength=1,
         title="Configuration",
         description="The YAML file of the release, on the workers; it is frozen into a run when the run starts.",
+        **schema,
     )
 
 
@@ -108,14 +121,14 @@ def retrain_params() -> dict[str, Param]:
             type=["null", "integer"],
             minimum=0,
             title="Steps",
-            description="Environment steps of PPO; empty: `retrain.steps` of the configuration.",
+            description="Environment steps of PPO. Empty: what the configuration says (retrain.steps).",
         ),
         "seed": Param(
             None,
             type=["null", "integer"],
             minimum=0,
             title="Seed",
-            description="Empty: `retrain.seed`, and where that is null, one that follows from the run's name.",
+            description="Empty: what the configuration says; where that is null, it follows from the run's name.",
         ),
     }
 
