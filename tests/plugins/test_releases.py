@@ -78,6 +78,16 @@ def test_a_release_that_is_no_longer_in_charge_says_so(client: Any, stock: Any) 
     assert f'Before: <a href="/gate5/releases/production/{stock[1][3]}"' in now
 
 
+def test_what_a_channel_holds_back_is_shown_with_who_and_why(client: Any, stock: Any) -> None:
+    """A rollback holds what it takes out."""
+    held = text(client, "releases/production").partition('id="held"')[2].partition("</section>")[0]
+    assert stock[1][3] in held
+    assert "bob" in held
+    assert "oscillates" in held
+    assert "Held: " in text(client, f"releases/production/{stock[1][3]}")
+    assert "Held: " not in text(client, f"releases/production/{stock[1][2]}")
+
+
 def test_a_release_of_another_channel_is_not_claimed_for_this_one(client: Any, stock: Any) -> None:
     assert "NOT HERE" in text(client, f"releases/pilot/{stock[1][0]}")
 

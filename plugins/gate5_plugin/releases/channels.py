@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from gate5.config.models import ReleaseConfig
 from gate5.errors import Gate5Error
 from gate5.store.artifact_store import ArtifactStore
+from gate5.store.candidate import candidates_of
 from gate5.store.channel import MOVES, Log
 from gate5.store.entry import ChannelEntry, is_entry_name
+from gate5.store.held import Hold, state_of
+from gate5.store.manifest import Release
 from gate5_plugin.sources import log_of
 
 #: Entries on one page of a channel's history.
@@ -35,6 +38,7 @@ class History:
     entries: Sequence[ChannelEntry]
     older: int | None
     newer: int | None
+    holds: Sequence[Hold] = ()
 
 
 def names(store: ArtifactStore, config: ReleaseConfig) -> list[str]:
@@ -82,7 +86,14 @@ def history(store: ArtifactStore, name: str, before: int | None = None) -> Histo
     bottom = max(1, top - PAGE + 1)
     entries = [log.at(number) for number in range(top, bottom - 1, -1)]
     newer = None if top >= found.newest.sequence else min(found.newest.sequence, top + PAGE) + 1
-    return History(found, entries, bottom if bottom > 1 else None, newer)
+    holds = state_of(store, found.newest).holds
+    return History(found, entries, bottom if bottom > 1 else None, newer, holds)
+
+
+def hold_on(store: ArtifactStore, name: str, release: Release) -> Hold | None:
+    """The hold that keeps a release's policy off a channel, if there is one."""
+    known = [candidate.identity for candidate in candidates_of(release)]
+    return state_of(store, log_of(store, name).newest()).on(known)
 
 
 def moves(entries: Sequence[ChannelEntry]) -> list[ChannelEntry]:

@@ -52,6 +52,7 @@ def channel(site: Site, name: str, found: History, known: Mapping[str, Facts], n
     if line.newest is not None:
         history = [tag("h2", "History"), _history(site, name, found), _pager(site, name, found)]
         body.append(tag("section", history, id="history"))
+        body.append(_held(site, name, found))
         drawn = charts(moves(found.entries), known)
         told = "Over the releases of the history above; one that came back is there twice."
         inner = drawn or tag("p", "With two releases and more their numbers are drawn here.", class_="soft")
@@ -112,6 +113,18 @@ def _table(header: Sequence[str], rows: Sequence[tuple[Sequence[object], bool]])
     body = [tag("tr", [tag("td", cell) for cell in row], class_="now" if now else None) for row, now in rows]
     inner = tag("table", tag("thead", head), tag("tbody", body))
     return tag("div", inner, class_="scroll", tabindex=0, role="region", aria_label="History")
+
+
+def _held(site: Site, name: str, found: History) -> Markup | None:
+    """What the channel does not take again until a person lifts it."""
+    if not found.holds:
+        return None
+    rows = [
+        [release_link(site, name, hold.release) if hold.release else code(hold.name), hold.kind, hold.by,
+         day(hold.at), hold.reason]
+        for hold in found.holds
+    ]  # fmt: skip
+    return tag("section", tag("h2", "Held back"), table(("policy", "by a", "who", "when", "why"), rows), id="held")
 
 
 def _pager(site: Site, name: str, found: History) -> Markup | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from gate5.report.html import Markup, code, facts, figure, table, tag, unit
 from gate5.report.outcome import Outcome, with_standing
 from gate5.store.entry import ChannelEntry
+from gate5.store.held import Hold
 from gate5.store.standing import Standing
 from gate5_plugin.releases.facts import Facts
 from gate5_plugin.releases.layout import Site, buttons, day, page, release_link, run_link, tiles
@@ -21,19 +22,22 @@ def release(
     standing: Standing | None,
     put: ChannelEntry | None,
     before: Facts | None,
+    hold: Hold | None,
     nonce: str,
 ) -> str:
     """The page.
 
     Args:
+        hold: what keeps its policy off the channel.
         standing: where it stands on the channel; ``None``: it was never there.
         put: the entry that put it there (the last one that is known).
         before: the release that it replaced.
     """
     current = standing is not None and standing.current
-    verbs = ("rollback", "promote", "hold", "lift")
+    verbs = ("rollback", "promote", "hold" if hold is None else "lift")
     body: list[object] = [
-        tag("section", _standing(channel, shown.id, standing), _why(site, put), tiles(shown),
+        tag("section", _standing(channel, shown.id, standing), _why(site, put),
+            tag("p", f"Held: {hold.sentence()}.", class_="note") if hold else None, tiles(shown),
             buttons(site, channel, shown.id, verbs, current=current), class_=f"banner {_colour(standing)}",
             id="standing"),
         _notes("Advisory checks not met", shown.advice),

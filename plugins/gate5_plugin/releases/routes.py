@@ -107,9 +107,10 @@ def one(site: Here, found: From, channel: str, release_id: str) -> HTMLResponse:
         put = stands.since if stands else None
         earlier = channels.before(store, channel, put) if put else None
         old = facts(store, earlier) if earlier else None
+        hold = channels.hold_on(store, channel, shown.release) if shown.release else None
     except Gate5Error as error:
         return _trouble(site, release_id, error)
-    return _page(lambda nonce: release.release(site, channel, shown, stands, put, old, nonce))
+    return _page(lambda nonce: release.release(site, channel, shown, stands, put, old, hold, nonce))
 
 
 @router.get("/releases/{channel}/{release_id}/report")
