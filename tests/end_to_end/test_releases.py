@@ -64,5 +64,5 @@ def test_what_runs_in_production_and_why_is_two_clicks_away_and_rolled_back_from
     assert (newest["kind"], newest["by"], newest["reason"]) == ("rollback", "ada", "oscillates at part load")
     assert newest["release"] == before[1]["release"]
     page.goto(f"{site.airflow.address}/plugin/releases/gate5/releases/fromthepage")
-    frame.get_by_role("link", name=run_id).wait_for()
+    frame.locator("#current").get_by_role("link", name=run_id).wait_for()
     page.screenshot(path=screenshots / "airflow-releases-rolled-back.png")
