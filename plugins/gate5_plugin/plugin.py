@@ -34,8 +34,8 @@ RELEASES = {
     "destination": "nav",
     "url_route": "releases",
     "nav_top_level": True,
-    "icon": _icon("#3b4a5c"),
-    "icon_dark_mode": _icon("#d5dde6"),
+    "icon": _icon("#7d8fa6"),
+    "icon_dark_mode": _icon("#a9b8ca"),
 }
 
 
