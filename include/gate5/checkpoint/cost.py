@@ -37,15 +37,17 @@ def _estimate(policy: PolicySpec, settings: Mapping[str, Any]) -> int:
     extractor = settings.get("features_extractor_kwargs") or {}
     if not isinstance(extractor, dict) or set(extractor) - {"features_dim", "cnn_output_dim", "normalized_image"}:
         raise ValueError("settings of a features extractor that it does not have")
-    features = max(_count(extractor.get(key), 512) for key in ("features_dim", "cnn_output_dim"))
-    flat = max((e.dense[0].weight.shape[1] for e in policy.encoders if e.dense), default=0)
+    combined = policy.observation is not None and policy.observation.kind == "Dict"
+    features = _count(extractor.get("cnn_output_dim"), 256) if combined else _count(extractor.get("features_dim"), 512)
+    images = [encoder.dense[0].weight for encoder in policy.encoders if encoder.dense]
+    if any(weight.shape[0] != features for weight in images):
+        raise ValueError("another number of features than the tensors have")
     width = sum(encoder.space.encoded for encoder in policy.encoders if not encoder.dense)
     if not policy.encoders:
         width = policy.obs_dim * policy.frames
-    images = sum(bool(encoder.dense) for encoder in policy.encoders)
-    arrive = images * features + width
+    arrive = len(images) * features + width
     copies = 2 * (1 + _count(settings.get("n_critics"), 2, _MOST_CRITICS))
-    total = copies * images * features * flat
+    total = copies * sum(weight.size for weight in images)
     if policy.lstm:
         hidden = _count(settings.get("lstm_hidden_size"), 256)
         layers = _count(settings.get("n_lstm_layers"), 1, _MOST_LAYERS)
