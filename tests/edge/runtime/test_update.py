@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import yaml
 from onnx import numpy_helper
 
 from gate5 import engine, store
@@ -79,6 +80,7 @@ class Driven:
         scenario: str,
         at: dict[int, Callable[[], object]],
         ended: frozenset[str] | set[str] = frozenset({"passed", "put_back", "refused"}),
+        more: dict[str, Any] | None = None,
     ) -> None:
         self._ended = ended
         self.said: list[str] = []
@@ -90,8 +92,8 @@ class Driven:
             None,
             {
                 "trust": [str(home / "var/keys/release.pub")], "hand_over.deadline_ms": 2000.0,
-                "binding.options": {"scenarios": [scenario], "episodes": 20}, "flight.record": False,
-                "update.shadow_periods": 20, "update.probation_periods": 60, "update.check_s": 0.01,
+                "binding.options": {"scenarios": [scenario], "episodes": 10_000}, "flight.record": False,
+                "update.shadow_periods": 20, "update.probation_periods": 60, "update.check_s": 0.01, **(more or {}),
             },
         )  # fmt: skip
         with Session(folder, config, self.said.append) as self.session:
@@ -145,6 +147,19 @@ def test_a_good_release_takes_over_between_two_periods(home: Path, installed: In
     assert driven.result.updates[0]["shadow"]["largest"] == 0.0, "the same policy"
     assert (folder / "driving").resolve() == (folder / "current").resolve()
     assert driven.result.release == second
+
+
+def test_the_run_pulls_by_itself(home: Path, installed: Installed, folder: Path) -> None:
+    config = yaml.safe_load((home / "release.yaml").read_text())
+    config["release"] = {"channel": folder.name}
+    (folder.parent / "pull.yaml").write_text(yaml.safe_dump(config))
+    more = {"update.pull": {"config": str(folder.parent / "pull.yaml"), "every_s": 1.0}}
+
+    def next_one() -> None:
+        publish(home, installed, folder.name, "second")
+
+    driven = Driven(home, folder, "steady_state", {30: next_one}, more=more)
+    assert [o["outcome"] for o in driven.result.updates] == ["took_over", "passed"], driven.said
 
 
 def test_a_release_that_is_bad_only_on_probation_is_put_back_and_held(

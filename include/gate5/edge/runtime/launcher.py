@@ -29,7 +29,13 @@ def main() -> None:
         arguments = [text.format(**names) if text.startswith("{fd") else text for text in command]
         with contextlib.suppress(OSError):
             children.append(
-                subprocess.Popen(arguments, pass_fds=handles, stdin=subprocess.DEVNULL, start_new_session=True)
+                subprocess.Popen(
+                    arguments,
+                    pass_fds=handles,
+                    stdin=subprocess.DEVNULL,
+                    stdout=sys.stderr,  # standard output is the run's own result
+                    start_new_session=True,
+                )
             )
         for handle in handles:
             os.close(handle)
