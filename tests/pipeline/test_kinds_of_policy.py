@@ -226,3 +226,51 @@ def test_torchscript_file(home: Path, capsys: pytest.CaptureFixture[str]) -> Non
         return [controller.predict(row)[0][0, 0] for row in rows]
 
     _predict_is_what_runs(home, drive, [float(Push()(torch.from_numpy(row)).argmax()) for row in rows])
+
+
+class Valves(gymnasium.Env[Any, Any]):
+    """Three valves, one of which is stuck for a while and must not be chosen; two sensors of different kinds."""
+
+    observation_space = spaces.Dict({"level": spaces.Box(0.0, 1.0, (2,), np.float32), "stuck": spaces.Discrete(3)})
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.t = 0
+        return self._look(), {}
+
+    def _look(self) -> Any:
+        self.stuck = int(self.np_random.integers(3))
+        return {"level": self.np_random.random(2).astype(np.float32), "stuck": self.stuck}
+
+    def action_masks(self) -> Any:
+        return np.arange(3) != self.stuck
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        reward = float(int(action)) - 10.0 * float(int(action) == self.stuck)
+        return self._look(), reward, False, self.t >= 10, {}
+
+
+def test_masks_and_a_dict_of_observations(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not trained: that it never chooses what is stuck is the mask's doing."""
+    from sb3_contrib import MaskablePPO
+
+    if "Valves-v0" not in gymnasium.registry:
+        made: Any = Valves
+        gymnasium.register("Valves-v0", made, max_episode_steps=10)
+    model = MaskablePPO("MultiInputPolicy", Valves(), device="cpu", policy_kwargs={"net_arch": [8]})
+    model.save(home / "policy.zip")
+    _release_and_pull(home, _config(home, "Valves-v0", 0.0, action_masks=True), capsys)
+
+
+def test_stacked_frames(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A policy that sees the last three observations is given them by whoever drives."""
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import VecFrameStack
+
+    model = PPO("MlpPolicy", VecFrameStack(make_vec_env(Remember, 1), 3), device="cpu", policy_kwargs={"net_arch": [8]})
+    model.save(home / "policy.zip")
+    more = ("--set", "checkpoint.frame_stack=3")
+    _release_and_pull(home, _config(home, "Remember-v0", -100.0), capsys, *more)
