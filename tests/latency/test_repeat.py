@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gate5.io.spending import confidences
 from gate5.latency.gaps import Gap, GapSeries
 from gate5.latency.quantiles import lower_bound, upper_bound
-from gate5.latency.repeat import Limit, Measurement, confidences, disturbed, measure_until
+from gate5.latency.repeat import Limit, Measurement, disturbed, measure_until
 from gate5.latency.report import LatencyReport
 from gate5.latency.series import Series
 

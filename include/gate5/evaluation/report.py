@@ -34,12 +34,12 @@ class EvaluationReport:
         rows = tuple(sorted(comparisons, key=lambda c: (c.phase, c.scenario)))
         first = rows[0]
         for row in rows[1:]:
-            for what in ("plant", "seed", "episodes"):
+            for what in ("plant", "seed", "planned"):
                 ours, theirs = getattr(first, what), getattr(row, what)
                 if ours != theirs:
                     raise EvaluationError(
-                        f"The evaluations cannot be joined: {first.scenario} has {what} {ours} and {row.scenario} "
-                        f"{theirs}; evaluate both with the same configuration."
+                        f"The evaluations cannot be joined: {first.scenario} has {what.replace('planned', 'episodes')} "
+                        f"{ours} and {row.scenario} {theirs}; evaluate both with the same configuration."
                     )
         for a, b in itertools.combinations(rows, 2):
             if a.scenario == b.scenario:

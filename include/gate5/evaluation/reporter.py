@@ -39,6 +39,7 @@ class EvaluationReporter:
     Args:
         env: the plant.
         config: scenarios, episodes, seed, confidence.
+        interval_confidence: of the differences' intervals, where it is not ``config.confidence``.
         evaluator_factory: makes the evaluator from the plant and the confidence; default ``Evaluator``.
 
     Raises:
@@ -50,8 +51,11 @@ class EvaluationReporter:
         env: Plant,
         config: EvaluationConfig,
         evaluator_factory: Callable[[Plant, float], Evaluator] | None = None,
+        *,
+        interval_confidence: float | None = None,
     ) -> None:
         self.plant, self.config = env, config
+        self.interval_confidence = interval_confidence or config.confidence
         self.scenarios = tuple(config.scenarios) if config.scenarios is not None else tuple(env.scenarios)
         for name in self.scenarios:
             self._check(name)
@@ -215,7 +219,7 @@ class EvaluationReporter:
         if len(deltas) < len(pairs):
             return Difference(None, None, None, None, len(pairs), 0)
         interval = paired_bootstrap(
-            deltas, confidence=self.config.confidence, resamples=self.config.bootstrap, seed=self.config.seed
+            deltas, confidence=self.interval_confidence, resamples=self.config.bootstrap, seed=self.config.seed
         )
         low, high = (None, None) if interval is None else interval
         return Difference(mean(deltas), low, high, effect_size(deltas), len(deltas), sum(d > 0 for d in deltas))

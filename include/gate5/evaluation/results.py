@@ -145,6 +145,25 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class IntervalLook:
+    """What an interval said of a veto's threshold after so many episodes (``gate5.evaluation.repeat``).
+
+    Attributes:
+        metric: the rule's, without ``evaluation.SCENARIO.``.
+        low, high: the interval's ends in the metric's unit; ``None``: there is none.
+        answer: ``yes``, ``no``, or ``neither``: more episodes were driven, where that was allowed.
+    """
+
+    metric: str
+    episodes: int
+    confidence: float
+    low: float | None
+    high: float | None
+    threshold: float
+    answer: str
+
+
+@dataclass(frozen=True)
 class CurrentComparison:
     """The policy against its channel's current release in one scenario, paired on seeds.
 
@@ -226,6 +245,7 @@ class ScenarioComparison:
         reference: the engine against a reference form of the policy; ``None``: not compared.
         terms: the objective's terms apart; empty in documents that are older than they are.
         current: the channel's current release on the same seeds; ``None`` in documents that are older than this.
+        looks: what the intervals said of vetoes; where that was neither yes nor no, more episodes were driven.
     """
 
     plant: str
@@ -249,6 +269,12 @@ class ScenarioComparison:
     reference: EngineEffect | None = None
     terms: tuple[TermResult, ...] = ()
     current: CurrentComparison | None = None
+    looks: tuple[IntervalLook, ...] = ()
+
+    @property
+    def planned(self) -> int:
+        """The episodes that the configuration asked for, before any were added."""
+        return self.looks[0].episodes if self.looks else self.episodes
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gate5.config.gate import GateConfig
+from gate5.io.spending import confidences
 from gate5.latency.gaps import Gap, GapSeries
 from gate5.latency.quantiles import lower_bound
 from gate5.latency.report import LatencyReport, Look
 from gate5.latency.series import Series
 
-FIRST = 0.75
 Samples = Mapping[str, NDArray[np.float64]]
 #: One measurement: its report, and its samples in milliseconds by the name of their series.
 Measurement = tuple[LatencyReport, Samples]
@@ -40,15 +40,6 @@ class Limit:
 
     cadence: bool
     sla_ms: float
-
-
-def confidences(confidence: float, looks: int) -> tuple[float, ...]:
-    """What each look's bound has, so that all of them together are wrong no more often than ``1 - confidence``."""
-    alpha = 1.0 - confidence
-    if looks == 1:
-        return (confidence,)
-    rest = (1.0 - FIRST) * alpha / (looks - 1)
-    return (1.0 - FIRST * alpha, *(1.0 - rest for _ in range(looks - 1)))
 
 
 def limits(gate: GateConfig) -> list[Limit]:

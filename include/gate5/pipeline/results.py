@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gate5.io.plain import from_plain, to_plain
+
+if TYPE_CHECKING:
+    from gate5.evaluation import ScenarioComparison
+    from gate5.robustness.monte_carlo import Chance
 
 T = TypeVar("T", bound="StageResult")
 
@@ -262,6 +266,33 @@ class RejectResult(StageResult):
 
     def line(self) -> str:
         return "rejected:" + "".join(f"\n  - {reason}" for reason in self.reasons)
+
+
+def evaluate_result(workspace: str, row: ScenarioComparison, bound: Chance | None) -> EvaluateResult:
+    """The short form of a scenario's comparison."""
+    metrics = row.metrics()
+
+    def value(name: str) -> float | None:
+        return metrics.get(f"evaluation.{row.scenario}.{name}")
+
+    def count(name: str) -> int | None:
+        found = value(name)
+        return None if found is None else int(found)
+
+    return EvaluateResult(
+        workspace=workspace,
+        scenario=row.scenario,
+        episodes=count("rl.episodes") or 0,
+        violations=count("rl.violations"),
+        return_mean=value("rl.return_mean"),
+        baseline_return_mean=value("baseline.return_mean"),
+        baseline_violations=count("baseline.violations"),
+        difference_low=value("difference.low"),
+        difference_high=value("difference.high"),
+        baseline=row.baseline_name,
+        chance_episodes=0 if bound is None else bound.episodes,
+        chance_upper=None if bound is None else bound.violation_probability_upper,
+    )
 
 
 def _number(value: float | None) -> str:

@@ -22,6 +22,7 @@ from gate5.edge.golden import GOLDEN, record_golden
 from gate5.engine.rows import signature_of_graph
 from gate5.errors import ConfigError, PlantError, WorkspaceError
 from gate5.evaluation import EvaluationReport, EvaluationReporter, ScenarioComparison, envelope
+from gate5.evaluation import repeat as intervals
 from gate5.evaluation.explain import violation_notes
 from gate5.evaluation.observations import collect_observations
 from gate5.export import ONNXExporter
@@ -45,11 +46,11 @@ from gate5.pipeline.results import (
     ReportResult,
     ResolveResult,
     VerifyResult,
+    evaluate_result,
 )
 from gate5.plant import Controller
 from gate5.plant.judged import judged_plant
 from gate5.plant.registry import open_plant
-from gate5.robustness.monte_carlo import Chance
 from gate5.robustness.report import RobustnessReport
 from gate5.store import timing_caches
 from gate5.workspace.artifacts import DirectoryWorkspace, Workspace
@@ -251,22 +252,31 @@ def evaluate(workspace: Workspace, config: ReleaseConfig, scenario: str) -> Eval
 
     def body(tracker: Tracker) -> EvaluateResult:
         plant = judged_plant(config)
-        reporter = EvaluationReporter(plant, config.evaluation)
+        asked = intervals.questions(config.gate, scenario, unattended=current_release.read(tracker).unattended)
         with (
             controllers.driving_engine(tracker, config) as built,
             current_release.driver(tracker, config, plant) as current,
         ):
             driver = engine.EngineController(built)
-            watched = envelope.Watched(driver)
-            other = envelope.watch(controllers.baseline(tracker, config, plant))
             said, before_it = robustness.told(f"evaluate {scenario}"), controllers.reference(tracker, config)
-            row = reporter.scenario(scenario, watched, other, said, before_it, current)
+
+            runs = []
+
+            def drive(times: int, confidence: float) -> ScenarioComparison:
+                more = config.evaluation.model_copy(update={"episodes": times * config.evaluation.episodes})
+                reporter = EvaluationReporter(plant, more, interval_confidence=confidence)
+                ours, other = envelope.Watched(driver), envelope.watch(controllers.baseline(tracker, config, plant))
+                runs.append((reporter, [ours, other]))
+                return reporter.scenario(scenario, ours, other, said, before_it, current)
+
+            row = intervals.drive_until(drive, asked, config.evaluation.confidence, config.gate.repeat)
+            reporter, watched = runs[-1]
             bound = robustness.chance(tracker, config, plant, driver, scenario)
             arrays = reporter.trajectories(scenario) | robustness.extremes(plant, driver, bound)
         tracker.write_json(f"evaluation/{scenario}.json", row.to_dict())
         tracker.write(f"evaluation/{scenario}.npz", _pack(**arrays))
-        tracker.write(f"envelope/{scenario}.npz", _pack(**envelope.summarise([watched, other])))
-        return _evaluate_result(workspace, row, bound)
+        tracker.write(f"envelope/{scenario}.npz", _pack(**envelope.summarise(watched)))
+        return evaluate_result(workspace.uri, row, bound)
 
     given = {"plant": judged_plant(config).name}
     return run_stage(workspace, config, f"evaluate-{scenario}", EvaluateResult, body, given)
@@ -347,32 +357,6 @@ def report(workspace: Workspace, config: ReleaseConfig) -> ReportResult:
 def gate_report(workspace: Workspace) -> GateReport:
     """The verdict with all its rules (``.table()`` for a terminal, ``.markdown()`` for a page)."""
     return GateReport.from_dict(workspace.read_json("gate.json"))
-
-
-def _evaluate_result(workspace: Workspace, row: ScenarioComparison, bound: Chance | None) -> EvaluateResult:
-    metrics = row.metrics()
-
-    def value(name: str) -> float | None:
-        return metrics.get(f"evaluation.{row.scenario}.{name}")
-
-    def count(name: str) -> int | None:
-        found = value(name)
-        return None if found is None else int(found)
-
-    return EvaluateResult(
-        workspace=workspace.uri,
-        scenario=row.scenario,
-        episodes=count("rl.episodes") or 0,
-        violations=count("rl.violations"),
-        return_mean=value("rl.return_mean"),
-        baseline_return_mean=value("baseline.return_mean"),
-        baseline_violations=count("baseline.violations"),
-        difference_low=value("difference.low"),
-        difference_high=value("difference.high"),
-        baseline=row.baseline_name,
-        chance_episodes=0 if bound is None else bound.episodes,
-        chance_upper=None if bound is None else bound.violation_probability_upper,
-    )
 
 
 def _observations(tracker: Tracker) -> Any:

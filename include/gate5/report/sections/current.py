@@ -44,3 +44,31 @@ def against_current(rows: list[ScenarioComparison]) -> Markup | None:
         "Policy less current release, paired on seeds; the low end in percent of the current release's mean return"
     )
     return tag("div", head, about, told, table(header, body, numeric=range(1, 7), caption=caption))
+
+
+_ANSWERS = {"yes": "met", "no": "not met", "neither": "neither yes nor no"}
+
+
+def looks(rows: list[ScenarioComparison]) -> Markup | None:
+    """What the intervals said of vetoes after so many episodes; nothing where every first look decided."""
+    asked = [(row, look) for row in rows for look in row.looks if any(each.answer == "neither" for each in row.looks)]
+    if not asked:
+        return None
+    body: list[list[object]] = [
+        [
+            row.title,
+            code(look.metric),
+            f"{look.episodes:,}",
+            "–" if look.low is None or look.high is None else f"{figure(look.low, 3)} … {figure(look.high, 3)}",
+            figure(look.threshold, 3),
+            f"{100 * look.confidence:.4g} %",
+            _ANSWERS.get(look.answer, look.answer),
+        ]
+        for row, look in asked
+    ]
+    header = ("scenario", "metric", "episodes", "interval", "must be at least", "confidence", "answer")
+    caption = (
+        "An interval that holds its limit says neither yes nor no: more episodes were driven, and all of them count. "
+        "The chance of error is shared out over the looks."
+    )
+    return table(header, body, numeric=(2, 3, 4, 5), caption=caption)

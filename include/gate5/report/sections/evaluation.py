@@ -8,7 +8,7 @@ from gate5.evaluation import ConstraintResult, ControllerResult, ScenarioCompari
 from gate5.report.artifacts import Artifacts
 from gate5.report.forest import Row, forest
 from gate5.report.html import Markup, figure, fold, table, tag, title, unit
-from gate5.report.sections.current import against_current
+from gate5.report.sections.current import against_current, looks
 from gate5.report.sections.engine_effect import engine_effect
 from gate5.report.sections.objective import objective, overview
 from gate5.report.sections.trajectories import trajectories
@@ -22,7 +22,7 @@ def section(artifacts: Artifacts) -> Markup:
         parts.append(tag("p", "Missing: no scenario has been evaluated yet.", class_="soft"))
     else:
         terms = overview(rows)
-        parts += [_introduction(rows[0]), _overview(rows), _forest(rows), against_current(rows)]
+        parts += [_introduction(rows[0]), _overview(rows), _forest(rows), against_current(rows), looks(rows)]
         parts.append(fold("The terms of the objective, in every scenario", terms) if terms else None)
     absent = _absent(artifacts)
     if rows and absent:
