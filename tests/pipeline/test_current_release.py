@@ -240,14 +240,20 @@ def test_a_channel_that_moved_on_meanwhile(home: Path, capsys: pytest.CaptureFix
     """Judged against one release and promoted over another: refused, where nobody watches."""
     Path("c.yaml").write_text(yaml.safe_dump(CONFIG))
     more = ["--unattended"] if unattended else []
-    assert main(["resolve", "alike", "--config", "c.yaml", "--workspace", "w", *more]) == 0
-    assert release("worse")[0] == 0
+    judged("worse", "v")  # begun first, so that it is not the newer one that may stay
+    judged("alike", "w", *more)
+    assert main(["promote", "--workspace", "v"]) == 0
     moved = in_production()
-    for stage in contents.STAGES[1:]:
-        if stage.command and stage.name != "promote":
-            assert main([stage.name, "--workspace", "w"]) == 0, stage.name
     capsys.readouterr()
     assert main(["promote", "--workspace", "w"]) == (1 if unattended else 0)
     assert (in_production() == moved) is unattended
     if unattended:
         assert f"and {moved} is in production by now" in capsys.readouterr().err
+
+
+def judged(name: str, workspace: str, *more: str) -> None:
+    """Every stage up to the report, by its own command."""
+    assert main(["resolve", name, "--config", "c.yaml", "--workspace", workspace, *more]) == 0
+    for stage in contents.STAGES[1:]:
+        if stage.command and stage.name != "promote":
+            assert main([stage.name, "--workspace", workspace]) == 0, stage.name
