@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gate5.store import open_store
+from gate5.store import open_store, promote, publish
 from gate5.store.channel import Log, next_entry
 from gate5.store.entry import PAYLOAD_TYPE, entry_name
 from gate5.store.signing import sign
@@ -172,6 +172,21 @@ def test_a_store_that_is_down_is_said_and_the_rest_stands(tmp_path: Path, monkey
     assert "cannot be reached" in page.text
     assert "the-run" in page.text
     assert client.get("/gate5/releases/production").status_code == 503
+
+
+def test_a_report_of_50_mb_comes_whole(tmp_path: Path) -> None:
+    from fastapi.testclient import TestClient
+
+    settings = site.config(tmp_path)
+    store = open_store(settings.store)
+    data = b"<!DOCTYPE html>" + b"<p>long</p>" * 4_800_000
+    release = publish(store, {**site.documents(0), "report.html": data}, site.PROVENANCE)
+    promote(store, "production", release, approved_by="ada")
+    client = TestClient(site.application(settings))
+    assert client.get(f"/gate5/releases/production/{release.id}/report").content == data
+    page = client.get(f"/gate5/releases/production/{release.id}").text
+    assert len(page) < 200_000, "it is fetched when the reader opens it"
+    assert f'data-report="/gate5/releases/production/{release.id}/report"' in page
 
 
 def test_a_channel_with_5000_entries_is_there_within_a_second(tmp_path: Path) -> None:

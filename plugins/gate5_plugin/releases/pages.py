@@ -55,7 +55,7 @@ def channel(site: Site, name: str, found: History, known: Mapping[str, Facts], n
         body.append(_held(site, name, found))
         drawn = charts(moves(found.entries), known)
         told = "Over the releases of the history above; one that came back is there twice."
-        inner = drawn or tag("p", "With two releases and more their numbers are drawn here.", class_="soft")
+        inner = drawn or tag("p", "Where two releases and more have numbers, they are drawn here.", class_="soft")
         body.append(tag("section", tag("h2", "Trends"), tag("p", told, class_="soft") if drawn else "", inner))
     return page(site, f"Channel {name}", [("Releases", site.releases()), (name, None)], body, nonce)
 
