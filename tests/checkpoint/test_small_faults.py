@@ -170,3 +170,24 @@ def test_name_in_a_space_advises_nothing_that_does_not_help(
     with pytest.raises(CheckpointError, match=r"fractions\.Fraction") as caught:
         read(files)
     assert "trust_pickle" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [np.bool_(True), True, 1])
+def test_setting_that_is_numpys_true(save: Callable[..., Any], given: Any) -> None:
+    """It was false, being an object that the reader does not know: the same for graph and reference, so never seen."""
+    saved = save("PPO", low=-2.0, use_sde=True, policy_kwargs={"net_arch": [16], "squash_output": given})
+    checkpoint = read(CheckpointFiles(saved.policy, saved.vecnormalize, "x"))
+    expected = saved.predict(saved.observations)
+    np.testing.assert_allclose(checkpoint.reference(saved.observations)[0], expected, atol=1e-5)
+    np.testing.assert_allclose(checkpoint.reference_numpy(saved.observations), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("key", ["squash_output", "use_sde", "normalize_images"])
+@pytest.mark.parametrize("value", ["false", "no", 2, [0], {"a": 1}, 0.5])
+def test_setting_that_is_neither_true_nor_false(
+    save: Callable[..., Any], rewrite: Callable[..., bytes], key: str, value: Any
+) -> None:
+    data = _data(save("PPO").policy)
+    data["policy_kwargs"] = {"net_arch": [16, 16], key: value}
+    with pytest.raises(CheckpointError, match=f"{key} = .*not true or false"):
+        read(CheckpointFiles(rewrite(save("PPO").policy, {"data": json.dumps(data).encode()}), None, "x"))

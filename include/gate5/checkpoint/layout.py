@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gate5.checkpoint import classes, networks
+from gate5.checkpoint import classes, networks, unpickle
 from gate5.checkpoint.archive import Archive
 from gate5.checkpoint.spaces import Space, read_space
 from gate5.checkpoint.spec import Encoder, Float32, Layer, LstmLayer, PolicySpec
@@ -48,7 +48,7 @@ def understand(archive: Archive, uri: str, *, frames: int = 1) -> PolicySpec:
         CheckpointError: custom policies or networks, spaces that gate5 does not know, shapes that do not fit.
     """
     reading = _reading(archive, uri)
-    weights, kwargs = reading.weights, reading.kwargs
+    weights = reading.weights
     try:
         encoders = _encoders(reading)
         lstm = _lstm(reading)
@@ -68,7 +68,7 @@ def understand(archive: Archive, uri: str, *, frames: int = 1) -> PolicySpec:
         high=_float32(_bounds(reading.action, 1)),
         observation_low=_float32(_bounds(reading.observation, 0)),
         observation_high=_float32(_bounds(reading.observation, 1)),
-        use_sde=bool(reading.data.get("use_sde", False)) or bool(kwargs.get("use_sde", False)),
+        use_sde=_flag(reading, "use_sde", False),
         bijector=bijector,
         observation=reading.observation,
         action=reading.action,
@@ -113,14 +113,15 @@ def _encoders(reading: _Reading) -> tuple[Encoder, ...]:
     prefix = f"{own}features_extractor."
     if not own and any(key.startswith("pi_features_extractor.") for key in reading.weights):
         prefix = "pi_features_extractor."
-    normalize = bool(reading.kwargs.get("normalize_images", True))
+    normalize = _flag(reading, "normalize_images", True)
     return networks.encoders(reading.weights, prefix, reading.observation, kind, normalize, reading.uri)
 
 
 def _lstm(reading: _Reading) -> tuple[LstmLayer, ...]:
     if reading.family != "recurrent":
         return ()
-    if reading.kwargs.get("lstm_kwargs"):
+    settings = reading.kwargs.get("lstm_kwargs")
+    if settings or isinstance(settings, unpickle.Unknown):
         raise CheckpointError(
             f"The checkpoint {reading.uri} sets lstm_kwargs, and gate5 knows torch's plain LSTM alone: train without."
         )
@@ -171,17 +172,34 @@ def _number(reading: _Reading, key: str, default: float) -> float:
     return number
 
 
+def _flag(reading: _Reading, key: str, default: bool) -> bool:
+    """A setting that is true or false: Python's, or NumPy's, whose text stands beside the pickle. Nothing is true by
+    not being empty: a NumPy bool that is not understood would be false."""
+    given = reading.kwargs if key in reading.kwargs else reading.data
+    value = given.get(key, default)
+    if isinstance(value, unpickle.Unknown):
+        text = (reading.data.get("policy_kwargs") or {}).get(key)
+        value = {"True": True, "False": False}.get(text, text) if isinstance(text, str) else text
+    if value is None:
+        return False
+    if not isinstance(value, bool | int) or value not in (0, 1):
+        raise CheckpointError(
+            f"The checkpoint {reading.uri} has {key} = {excerpt(value, 80)!r}, which is not true or false; save it "
+            "again with one of the two."
+        )
+    return bool(value)
+
+
 def _squash(reading: _Reading) -> tuple[bool, bool]:
     """Whether the action is scaled from [-1, 1] to the action space, and whether tanh comes before."""
     if reading.action.kind != "Box":
         return False, True
     if reading.family in ("actor-critic", "recurrent"):
         # Without gSDE, SB3's predict scales the mean and applies no tanh; its constructor refuses the pair today.
-        sde = bool(reading.kwargs.get("use_sde", reading.data.get("use_sde", False)))
-        return bool(reading.kwargs.get("squash_output", False)), sde
+        return _flag(reading, "squash_output", False), _flag(reading, "use_sde", False)
     if reading.family == "ars":
         linear = classes.policy_class(reading.data, reading.uri)[0].endswith(".ARSLinearPolicy")
-        return bool(reading.kwargs.get("squash_output", not linear)), True
+        return _flag(reading, "squash_output", not linear), True
     return True, True
 
 

@@ -54,11 +54,10 @@ def sb3_policy(policy: PolicySpec, tensors: dict[str, torch.Tensor], source: Sou
     policy_class = getattr(importlib.import_module(module), name)
     assert policy.observation is not None
     assert policy.action is not None
-    arguments = _arguments(policy, source)
     schedule: tuple[Any, ...] = () if "ars" in module else (lambda _: 0.0,)
     try:
         spaces = (gymnasium_space(policy.observation), gymnasium_space(policy.action))
-        network = policy_class(*spaces, *schedule, **arguments)
+        network = policy_class(*spaces, *schedule, **_arguments(policy, source))
         left_out = network.load_state_dict(tensors, strict=False)
     except Exception:  # noqa: BLE001 - of settings that contradict the tensors its constructor raises anything
         return None
@@ -85,6 +84,8 @@ def _arguments(policy: PolicySpec, source: Source) -> dict[str, Any]:
 def _plain(key: str, value: Any) -> Any:
     """A class by its name, only of those that ``gate5.checkpoint.classes`` admits; anything else as it is."""
     name = unpickle.named(value)
+    if isinstance(value, unpickle.Unknown):
+        raise TypeError(f"{key} is of a class that is not known")  # whose truth would be that of an empty table
     if name is None:
         return value
     module, _, attribute = name.rpartition(".")
