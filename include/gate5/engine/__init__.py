@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from gate5.checkpoint.signature import Signature
@@ -87,12 +88,13 @@ def build(onnx: bytes, config: EngineConfig, *, timing_cache: bytes | None = Non
     return replace(built, metadata={**built.metadata, **own})
 
 
-def load(blob: bytes, metadata: dict[str, Any], *, threads: int = 1) -> Engine:
+def load(blob: bytes, metadata: dict[str, Any], *, threads: int = 1, beside: Path | None = None) -> Engine:
     """Open a built engine in this thread.
 
     Args:
         blob, metadata: of ``BuiltEngine``.
         threads: ONNX Runtime's intra-op threads.
+        beside: a folder of this machine where a backend may keep what makes the next start quicker; ``None``: nothing.
 
     Raises:
         IntegrityError: the blob is not the one that the metadata describes.
@@ -109,7 +111,10 @@ def load(blob: bytes, metadata: dict[str, Any], *, threads: int = 1) -> Engine:
         )
     if metadata["backend"] not in BACKENDS:
         raise EngineError(f"The engine's backend is {metadata['backend']!r}; this gate5 knows {', '.join(BACKENDS)}.")
-    loaded: Any = backend(metadata["backend"]).load(blob, metadata, threads=threads)
+    here = {name: value for name, value in metadata.items() if name != "beside"}  # a file's word is not taken for it
+    if beside is not None:
+        here["beside"] = str(beside)
+    loaded: Any = backend(metadata["backend"]).load(blob, here, threads=threads)
     signature = _signature(metadata)
     if signature is not None:
         loaded.signature = signature

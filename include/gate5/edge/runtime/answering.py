@@ -48,8 +48,8 @@ def _prove(folder: Path, order: dict[str, Any]) -> engine.EngineController:
             raise IntegrityError(f"{name} in {folder} is not the released one: pull the release again.")
     golden = Golden.read(data[GOLDEN], order["provenance"], str(order["release"]))
     metadata, threads = dict(canonical.loads(data[METADATA])), int(order["threads"])
-    golden.replay(engine.load(data[ENGINE], metadata, threads=threads))
-    controller = engine.EngineController(engine.load(data[ENGINE], metadata, threads=threads))
+    golden.replay(engine.load(data[ENGINE], metadata, threads=threads, beside=folder))
+    controller = engine.EngineController(engine.load(data[ENGINE], metadata, threads=threads, beside=folder))
     controller.reset(1)
     size = int(order["obs_dim"])
     for at in range(WARM_UP):

@@ -6,19 +6,38 @@ against imitations of the device only, with TensorRT-RTX's real builder and bind
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from gate5.engine.tensorrt import compat
 from gate5.engine.tensorrt.gpu import Gpu
 from gate5.engine.tensorrt.runtime import TensorRTEngine
+from gate5.engine.tensorrt_rtx import contexts
 from gate5.engine.tensorrt_rtx.targets import KNOWN, named
 from gate5.errors import EngineError
+
+#: In the metadata of an engine that is opened, never of a released one: the folder that a runtime cache is kept in.
+BESIDE = "beside"
 
 
 class TensorRTRTXEngine(TensorRTEngine):
     """One plan for all batches; streams, buffers and CUDA graphs are ``TensorRTEngine``'s."""
 
     BACKEND = "tensorrt_rtx"
+
+    def __init__(self, trt: Any, gpu: Gpu, blob: bytes, metadata: dict[str, Any], path: str) -> None:
+        beside = metadata.get(BESIDE)
+        self._kept = None if beside is None else Path(beside) / contexts.FILE
+        super().__init__(trt, gpu, blob, metadata, path)
+
+    def _open(self, trt: Any, blob: bytes) -> None:
+        self._runtime = trt.Runtime(self._logger)
+        self._stream = self._gpu.cuda.Stream()
+        engine = self._deserialise(trt, blob, largest=self._info.batch_max)
+        own = contexts.Contexts(trt, engine, self._stream.handle, self._kept)
+        self._engine = self._wide_engine = own
+        self._first = self._make(1)
+        own.keep()  # the first inference has been made, so what batch 1 needs is compiled
 
     @classmethod
     def open(cls, blob: bytes, metadata: dict[str, Any], path: str = "graph") -> TensorRTRTXEngine:
