@@ -146,6 +146,18 @@ def _release_hold(arguments: argparse.Namespace) -> Done:
     return holds.release_hold(load_config(arguments), arguments), 0
 
 
+def _gc(arguments: argparse.Namespace) -> Done:
+    from gate5.cli import store
+
+    return store.collect(load_config(arguments), arguments), 0
+
+
+def _add_gc(parser: argparse.ArgumentParser) -> None:
+    from gate5.cli import store
+
+    store.add_collect(parser)
+
+
 def _pull(arguments: argparse.Namespace) -> Done:
     from gate5.cli import store
 
@@ -346,6 +358,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("rollback", "put an earlier release back", _rollback, _add_rollback, CONFIG),
     Command("hold", "keep a policy off a channel; without a NAME: what is held", _hold, holds.add_hold, CONFIG),
     Command("release-hold", "let a held policy in again", _release_hold, holds.add_release_hold, CONFIG),
+    Command("gc", "list, and with --delete remove, what no channel's window names", _gc, _add_gc, CONFIG),
     Command("pull", "fetch, check and switch to a channel's release (edge)", _pull, _add_pull, CONFIG),
     Command("prove", "measure the pulled engine on this device and sign it (edge)", _prove, prove.configure, CONFIG),
     Command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gate5.edge.pull import pull as fetch_release
 from gate5.errors import StoreInputError
 from gate5.store import announced
 from gate5.store.channel import strays
+from gate5.store.cleanup import Cleanup, clean
 
 
 def history(
@@ -50,6 +52,21 @@ def rollback(
     """Put an earlier release back, and hold what it takes out; ``to=None``: the one before the current."""
     opened = store.open_store(config.store)
     return store.rollback(opened, channel or config.release.channel, to, by=by, reason=reason, hold=hold)
+
+
+def collect(config: ReleaseConfig, arguments: argparse.Namespace) -> Cleanup:
+    """What the store can do without; removed with ``--delete``."""
+    opened = store.open_store(config.store)
+    return clean(opened, keep=arguments.keep, grace_hours=arguments.grace_hours, delete=arguments.delete)
+
+
+def add_collect(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``gate5 gc``."""
+    parser.add_argument("--keep", type=int, default=20, metavar="N", help="entries of each channel (default: 20)")
+    parser.add_argument(
+        "--grace-hours", type=float, default=24.0, metavar="H", help="younger objects stay (default: 24)"
+    )
+    parser.add_argument("--delete", action="store_true", help="remove it; without this it is only listed")
 
 
 def pull(

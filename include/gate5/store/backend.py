@@ -46,6 +46,14 @@ class Backend(Protocol):
         """
         ...
 
+    def stat(self, prefix: str) -> Iterator[tuple[str, float, int]]:
+        """Name, time of creation (seconds since 1970) and bytes of all objects that start with ``prefix``."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a manifest, a blob or an intent that a clean-up may take; no error where it is gone already."""
+        ...
+
     def unsafe(self) -> str | None:
         """Why channels must not be kept here, one sentence; ``None``: the store itself says nothing of the kind."""
         ...
@@ -53,6 +61,17 @@ class Backend(Protocol):
     def discard(self, name: str) -> None:
         """Remove an object under ``probe/``, the only ones that are ever removed; no error where that fails."""
         ...
+
+
+def checked_removal(name: str) -> str:
+    """``name`` if it is of a kind that a clean-up removes: never an entry, a claim or a key.
+
+    Raises:
+        StoreInputError: it is not.
+    """
+    if not name.startswith(("blobs/sha256/", "releases/", "intents/")):
+        raise StoreInputError(f"{name!r} is nothing that a clean-up removes.")
+    return checked_name(name)
 
 
 def checked_name(name: str) -> str:

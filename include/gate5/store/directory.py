@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from gate5.errors import StoreError, StoreInputError
 from gate5.io.files import create_exclusively, make_directory, sha256
-from gate5.store.backend import checked_name
+from gate5.store.backend import checked_name, checked_removal
 
 _BESIDE = ".incoming"
 _PIECE = 2**20
@@ -61,6 +61,16 @@ class DirectoryBackend:
             make_directory(beside)
             make_directory(target.parent)
             return create_exclusively(target, data, beside)
+
+    def stat(self, prefix: str) -> Iterator[tuple[str, float, int]]:
+        for name in self.list(prefix):
+            with self._errors(), contextlib.suppress(FileNotFoundError):
+                found = (self.path / name).stat()
+                yield name, found.st_mtime, found.st_size
+
+    def remove(self, name: str) -> None:
+        with self._errors():
+            (self.path / checked_removal(name)).unlink(missing_ok=True)
 
     def unsafe(self) -> str | None:
         # What a kill left half-written is never visible, only in the way: the daily broom is here because this is

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from gate5.errors import IntegrityError, RefusedError, StoreError, StoreInputError
-from gate5.store import claims
+from gate5.store import claims, intents
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.candidate import identities
 from gate5.store.channel import Log, checked_channel, next_entry
@@ -113,11 +113,13 @@ def promote(
         raise StoreInputError("Nobody is named as the one who approves: give approved_by.")
     log, request, after = Log(store, channel, keys), secrets.token_hex(8), None
     wanted = _checked_release(store, release, log.keyring, require_backend)
+    store.ensure_safe()
+    if intents.announce_old(store, wanted):  # until then a clean-up may have taken something
+        wanted = _checked_release(store, release, log.keyring, require_backend)
     names = identities(wanted)
     kept_details = {**(details or {}), "identities": list(names)}
     if approval is not None:
         kept_details["approval"] = dict(approval)
-    store.ensure_safe()
     for attempt in range(ATTEMPTS):
         newest = log.newest()
         number = newest.sequence if newest else 0

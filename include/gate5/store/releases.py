@@ -9,6 +9,7 @@ from gate5.config.verdicts import RELEASED
 from gate5.errors import IntegrityError, StoreInputError
 from gate5.io import canonical
 from gate5.io.files import sha256
+from gate5.store import intents
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.manifest import Release, checked_file_name, manifest_name, read_manifest, release_id, write_manifest
 from gate5.store.signing import PublicKey, Signer
@@ -42,7 +43,7 @@ def publish(
     Raises:
         StoreInputError: a file's name, the provenance or the key cannot be used, or the verdict is not ``pass``.
         IntegrityError: something else lies where this release belongs.
-        StoreError: the store failed or is not safe to use.
+        StoreError: the store failed, is not safe to use, or is being cleaned up.
     """
     signer = signer or store.signer
     _check_provenance(provenance)
@@ -53,6 +54,7 @@ def publish(
     if existing is not None:
         return _same_candidate(existing, digests, names)
     store.ensure_safe()
+    intents.announce(store, found_id, digests.values())
     for data in files.values():
         store.put_blob(data)
     store.backend.create(manifest_name(found_id), write_manifest(digests, provenance, names, signer))

@@ -8,7 +8,7 @@ from typing import Any
 
 from gate5.errors import IntegrityError, StoreError, StoreInputError
 from gate5.provenance import now
-from gate5.store import claims
+from gate5.store import claims, intents
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.candidate import Candidate, candidates_of
 from gate5.store.channel import Log, checked_channel, next_entry
@@ -81,6 +81,9 @@ def rollback(
         back = known_as(log, target)
         refuse_held(channel, state, _names(back))
         signer_may(log.keyring, signer, channel, now())
+        wanted = find_release(store, target.release, log.keyring) if to is not None else None
+        if wanted is not None:  # a rollback of one step is never in a clean-up's way
+            intents.announce_old(store, wanted)
         _check_promoted(store, target, log.keyring)
         put = _hold_on(newest, out, back, state, by, reason) if hold else None
         entry = next_entry(

@@ -19,7 +19,7 @@ from gate5.io.s3 import (
     read_object,
     s3_errors,
 )
-from gate5.store.backend import checked_name
+from gate5.store.backend import checked_name, checked_removal
 
 _PAGE = 1000
 _UNCLEAR_ATTEMPTS = 8
@@ -122,6 +122,27 @@ class S3Backend:
             f"{self._what} answered {_UNCLEAR_ATTEMPTS} times with {what} to the creation of {name}; "
             "look at the server and try again."
         )
+
+    def stat(self, prefix: str) -> Iterator[tuple[str, float, int]]:
+        start = self._key("")
+        more: dict[str, str] = {}
+        while True:
+            with s3_errors(self._what, self.client):
+                page = persistently(
+                    lambda more=more: self.client.list_objects_v2(  # type: ignore[misc]
+                        Bucket=self.bucket, Prefix=start + prefix, MaxKeys=_PAGE, **more
+                    )
+                )
+            for item in page.get("Contents", []):
+                yield item["Key"][len(start) :], item["LastModified"].timestamp(), int(item["Size"])
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def remove(self, name: str) -> None:
+        key = self._key(checked_removal(name))
+        with s3_errors(self._what, self.client):
+            persistently(lambda: self.client.delete_object(Bucket=self.bucket, Key=key))
 
     def unsafe(self) -> str | None:
         from botocore.exceptions import ClientError

@@ -1,0 +1,76 @@
+"""Intents and clean-ups: who is about to need a release's files, and who is about to remove some.
+
+Whoever publishes, or puts an old release on a channel, writes an intent first and then looks whether a clean-up is
+running; a clean-up writes its mark first and then looks for intents. So one of the two always sees the other: the
+clean-up spares what an intent names, or the publication stops and is tried again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+
+from gate5.errors import StoreError
+from gate5.io import canonical
+from gate5.provenance import now
+from gate5.store.artifact_store import ArtifactStore
+from gate5.store.manifest import Release
+
+#: A mark counts for so long, whatever became of its clean-up: longer than any takes, and the clocks' error.
+MARK = timedelta(minutes=30)
+#: A release that is younger than this is spared by every clean-up (whose grace time is longer), without an intent.
+YOUNG = timedelta(hours=1)
+
+
+def announce(store: ArtifactStore, release: str, digests: Iterable[str]) -> None:
+    """Say that a release's files are needed from now on.
+
+    Raises:
+        StoreError: a clean-up is running.
+    """
+    said = {"release": release, "digests": sorted(set(digests)), "at": now()}
+    store.backend.create(f"intents/{release}-{secrets.token_hex(6)}.json", canonical.dumps(said))
+    marks = running(store)
+    if marks:
+        raise StoreError(
+            f"The store {store.uri} is being cleaned up ({marks[0]}): nothing is published or promoted meanwhile; try "
+            "again in some minutes."
+        )
+
+
+def announce_old(store: ArtifactStore, release: Release) -> bool:
+    """The same for a release that a clean-up might take, because it is not a new one; whether it was said.
+
+    Two requests, or none where the release is new.
+    """
+    finished = (release.provenance.get("run") or {}).get("finished_on")
+    try:
+        made = datetime.fromisoformat(str(finished).replace("Z", "+00:00"))
+        young = datetime.now(timezone.utc) - made < YOUNG
+    except (ValueError, TypeError):
+        young = False
+    if not young:
+        announce(store, release.id, release.files.values())
+    return not young
+
+
+def running(store: ArtifactStore) -> list[str]:
+    """The marks of clean-ups that are not done, or were killed less than half an hour ago."""
+    names = store.backend.list("cleanups/")
+    done = {name.removesuffix("-done.json") for name in names if name.endswith("-done.json")}
+    begun = [name for name in names if name.endswith("-begun.json") and name.removesuffix("-begun.json") not in done]
+    return [name for name in begun if _counts(name)]
+
+
+def mark() -> str:
+    """A new clean-up's name; it begins with the time."""
+    return f"cleanups/{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def _counts(name: str) -> bool:
+    try:
+        at = datetime.strptime(name.split("/")[1][:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
+    except (ValueError, IndexError):
+        return False
+    return datetime.now(timezone.utc) - at < MARK
