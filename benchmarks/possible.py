@@ -4,7 +4,7 @@
 python -m benchmarks.possible [--checkpoint examples/checkpoints/good] [--episodes 3] [--scenarios NAME ...]
 
 The controller (``benchmarks.predictive``) knows the plant and its state perfectly and nothing of what is to come.
-Writes docs/results/possible.{json,md}.
+Writes docs/results/possible.{json,md,svg}. Ten minutes of one core.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
+
 from benchmarks.predictive import Predictive, Shooting
-from benchmarks.results import ROOT, description, table, write
+from benchmarks.results import RESULTS, ROOT, description, table, write
 from gate5.checkpoint import fetch, read
 from gate5.checkpoint.controller import TorchController
 from gate5.config.evaluation import BaselineConfig
@@ -31,6 +33,8 @@ from gate5.control.memoryless import memoryless
 from gate5.control.pid import PIDBaseline
 from gate5.plant.base import Controller, objective
 from gate5.plant.sco2 import SCO2Plant
+from gate5.report.chart import Chart, Series
+from gate5.report.standalone import sheet
 from gate5.seeds import seeds_of
 
 #: An upper mark less far above the PID than this, in hundredths of the reward per step, is no measure of a share.
@@ -69,26 +73,52 @@ def measured(plant: SCO2Plant, found: Mapping[str, QuickScore], steps: int) -> d
             "terms": terms,
         }
     possible, own = (rows[name]["reward_percent"] - rows["PID"]["reward_percent"] for name in ("MPC", "policy"))
-    return {"controllers": rows, "share_won": own / possible if possible > LEAST else None}
+    return {"controllers": rows, "share_won": share(possible, own)}
+
+
+def share(possible: float, own: float) -> float | None:
+    """Of what the MPC gains over the PID, the part that the policy gains; ``None`` where the mark says too little."""
+    return own / possible if possible > LEAST else None
+
+
+def picture(result: Mapping[str, Any]) -> str:
+    """What MPC and policy gain over the PID, scenario by scenario, as an SVG file."""
+    names = list(result["scenarios"])
+    at = np.arange(1.0, len(names) + 1.0)
+    series = [
+        Series(who, kind, at, np.array([_gain(result["scenarios"][name], who) for name in names]), dots=True)
+        for who, kind in (("MPC", "c1"), ("policy", "rl"))
+    ]
+    axis = "scenario: " + ", ".join(f"{i} {name}" for i, name in enumerate(names, 1))
+    title = "Gain over the PID"
+    return sheet([Chart(title, "% of rated revenue", series, axis, summary=f"{title} in {len(names)} scenarios.")], 1)
+
+
+def _gain(found: Mapping[str, Any], who: str) -> float:
+    rows = found["controllers"]
+    return float(rows[who]["reward_percent"] - rows["PID"]["reward_percent"])
 
 
 def text(plant: SCO2Plant, result: Mapping[str, Any]) -> list[str]:
     """The page."""
     head = ("scenario", "controller", "reward, % of rated revenue", "violating", *(t.name for t in objective(plant)))
     rows, shares = [], []
+    gains = ("scenario", "MPC less PID", "policy less PID", "share won")
     for scenario, found in result["scenarios"].items():
         for name, row in found["controllers"].items():
             terms = tuple(f"{row['terms'][t.name]:.4g}" for t in objective(plant))
             rows.append((scenario, name, f"{row['reward_percent']:.3f}", str(row["violating_episodes"]), *terms))
         won = found["share_won"]
-        shares.append((scenario, "-" if won is None else f"{100 * won:.0f} %"))
+        both = (f"{_gain(found, who):+.3f}" for who in ("MPC", "policy"))
+        shares.append((scenario, *both, "-" if won is None else f"{100 * won:.0f} %"))
     return [
         f"{result['episodes']} episodes of each scenario, the plant as it is. MPC: cross-entropy shooting over "
         f"{result['shooting']['horizon']} control steps with a perfect model, the true state and no preview, as "
         "corrections of tuned loops without memory. It searches with few samples and a short horizon: a mark of "
         "what is possible, not a bound.",
-        "", "Share of (MPC - PID) that the policy has won; - where the MPC itself gains less than "
-        f"{LEAST:g} % of rated revenue:", "", *table(("scenario", "share won"), shares), "",
+        "", "Gains in % of rated revenue, and the share of (MPC - PID) that the policy has won; - where the MPC itself "
+        f"gains less than {LEAST:g} %, a negative share where the policy is behind the PID:", "",
+        *table(gains, shares), "", "![Gain over the PID](possible.svg)", "",
         "Terms in their units (docs/plant.md), mean over an episode:", "", *table(head, rows),
     ]  # fmt: skip
 
@@ -111,7 +141,10 @@ def main() -> int:
         "machine": description(("numpy", "torch")), "episodes": options.episodes, "checkpoint": options.checkpoint,
         "shooting": asdict(Shooting()), "scenarios": rows,
     }  # fmt: skip
-    page = write("possible", "What is possible", "python -m benchmarks.possible", result, text(plant, result))
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "possible.svg").write_text(picture(result), encoding="utf-8")
+    asked = " ".join(["python -m benchmarks.possible", *sys.argv[1:]])
+    page = write("possible", "What is possible", asked, result, text(plant, result))
     print(f"written: {page.relative_to(ROOT)} and .json")
     return 0
 

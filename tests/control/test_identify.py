@@ -13,7 +13,7 @@ from gate5.control.closed_loop import pairs, quick, worst_margins
 from gate5.control.identify import Model, fit, identify, naive
 from gate5.control.population import Population
 from gate5.control.search import Search
-from gate5.control.tune import Tunable, tune, worth
+from gate5.control.tune import Tunable, better, hard, search, tune, tune_until, worth
 from gate5.io import canonical
 from tests.support.tank import Constant, Tank
 
@@ -98,7 +98,7 @@ def test_tuning_leaves_zeros_and_the_structure_alone_and_improves(tank: Tank) ->
     moved = tunable.at(np.ones(tunable.size)).channels[0].loops[0]
     assert moved.kd == 0.0
     assert moved.kp == pytest.approx(0.8 * np.exp(0.25))
-    better = tune(tank, start, generations=4, population=6, episodes=2, seed=0)
+    better = tune(tank, start, iterations=3, episodes=2, seed=0)
 
     def value(gains: Any) -> float:
         space, actions = tank.observation_space, tank.action_space
@@ -106,6 +106,39 @@ def test_tuning_leaves_zeros_and_the_structure_alone_and_improves(tank: Tank) ->
         return worth(tank, quick(tank, pid, *pairs(tank, 4, 321)))
 
     assert value(better) > value(start)
+    found = search(tank, start, generations=4, population=6, episodes=2, seed=0)
+    assert value(found) > value(start)
+
+
+def test_an_ascent_moves_what_it_may_and_sees_the_hardest_episodes(tank: Tank) -> None:
+    start = parse_gains(tank.baseline_gains())
+    some = Tunable(start, only=("kp",))
+    assert some.size == 1
+    moved = some.at(np.ones(1)).channels[0].loops[0]
+    assert moved.ki == start.channels[0].loops[0].ki
+    assert moved.kp != start.channels[0].loops[0].kp
+    assert Tunable(start, only=(start.channels[0].action,)).size == Tunable(start).size
+    names, seeds = hard(tank, start, 2, 8, 500)
+    assert {name: names.count(name) for name in tank.scenarios} == dict.fromkeys(tank.scenarios, 2)
+    space, actions = tank.observation_space, tank.action_space
+    pid = PIDBaseline(start, space.names, actions.low, actions.high, actions.names)
+    score = quick(tank, pid, *pairs(tank, 8, 500))
+    for name, margins in score.by_scenario(score.margins / np.array([[1e-9]])).items():
+        closest = 500 + int(np.argmin(margins.min(axis=0)))
+        assert closest in [seed for n, seed in zip(names, seeds, strict=True) if n == name]
+    assert hard(tank, start, 0, 8, 500) == ([], [])
+
+
+def test_rounds_keep_only_what_checking_seeds_agree_with(tank: Tank) -> None:
+    start = parse_gains(tank.baseline_gains())
+    kept: list[Any] = []
+    best, history = tune_until(tank, start, 2, 1e9, kept.append, iterations=2, generations=2, population=6, episodes=2)
+    assert [(row["kind"], row["round"]) for row in history] == [("ascent", 0), ("search", 0)], "the target is met"
+    assert kept[-1] == best
+    agreed, gained = better(tank, start, best)
+    assert agreed == any(row["kept"] for row in history)
+    assert set(gained) == set(tank.scenarios)
+    assert better(tank, best, best)[0] is False, "as good is not better"
 
 
 def test_the_objective_pays_for_violations_and_for_grazing(tank: Tank, constant: type[Constant]) -> None:

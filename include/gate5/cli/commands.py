@@ -210,16 +210,20 @@ def _candidate(arguments: argparse.Namespace) -> Done:
 def _train(arguments: argparse.Namespace) -> Done:
     from gate5.plant.registry import open_plant
     from gate5.train import TrainingSettings, train
+    from gate5.train.ascent import AscentConfig
     from gate5.train.polish import PolishConfig
 
     if arguments.search < 0:
         raise ConfigError(f"--search is {arguments.search}: give the number of generations, 0 or more.")
+    if arguments.ascent < 0:
+        raise ConfigError(f"--ascent is {arguments.ascent}: give the number of iterations, 0 or more.")
     config = load_config(arguments)
     settings = TrainingSettings(
         arguments.steps,
         arguments.seed,
         imitation=not arguments.no_imitation,
         baseline=config.baseline,
+        ascent=AscentConfig(iterations=arguments.ascent),
         polish=PolishConfig(generations=arguments.search),
     )
     try:
@@ -312,6 +316,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         default=40,
         metavar="N",
         help="generations of the last search (default: 40)",
+    )
+    parser.add_argument(
+        "--ascent",
+        type=int,
+        default=0,
+        metavar="N",
+        help="iterations of the ascent on the output layer before that search (default: 0)",
     )
     parser.add_argument("--no-imitation", action="store_true", help="start from random weights, not from the baseline")
 

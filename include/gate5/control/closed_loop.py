@@ -52,14 +52,33 @@ def quick(
     seeds: Sequence[int],
     cost: Callable[[Mapping[str, Float64]], Float64] | None = None,
 ) -> QuickScore:
-    """Drive one episode per pair of scenario and seed, all in one batch.
+    """Drive one episode per pair of scenario and seed: those of one length in one batch, so that none waits for others.
 
     Args:
         plant: a ``Plant`` that also has ``reset_mixed``.
-        controller: reset to the batch's size first.
+        controller: reset to each batch's size first. One that is several, each with its own part of the rows in order,
+            needs as many episodes of a length in each part.
         scenarios, seeds: one of each per episode.
         cost: of a step, ``[B]``, from the plant's variables.
     """
+    lengths = np.array([plant.scenarios[name].steps for name in scenarios])
+    groups: list[list[int]] = [np.flatnonzero(lengths == length).tolist() for length in np.unique(lengths)]
+    found = [_drive(plant, controller, [scenarios[i] for i in g], [seeds[i] for i in g], cost) for g in groups]
+    order = np.argsort(np.concatenate(groups))
+    whole = {
+        name: np.concatenate([getattr(score, name) for score in found], axis=-1)[..., order]
+        for name in ("returns", "violations", "margins", "costs", "terms")
+    }
+    return QuickScore(tuple(scenarios), **whole)
+
+
+def _drive(
+    plant: Any,
+    controller: Controller,
+    scenarios: Sequence[str],
+    seeds: Sequence[int],
+    cost: Callable[[Mapping[str, Float64]], Float64] | None,
+) -> QuickScore:
     batch = len(seeds)
     obs = plant.reset_mixed(scenarios, seeds)
     controller.reset(batch)

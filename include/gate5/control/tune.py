@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gate5.config.candidate import PlantConfig
+from gate5.control.climb import climb
 from gate5.control.closed_loop import QuickScore, pairs, quick, worst_margins
 from gate5.control.gains import Gains, parse_gains, read_gains
 from gate5.control.identify import identify, naive
@@ -29,7 +30,8 @@ from gate5.plant.base import Float64, Plant
 from gate5.seeds import seeds_of
 
 # Distance from a limit, in its unit, below which the search pays: a tuning that grazes a limit is not a good one.
-BUFFERS = {"C": 0.2, "MPa": 0.05, "MW": 0.3, "C/min": 0.4, "1": 0.03}
+# The compressor inlet has more: few episodes do not see the rare ramps that come closest to its ends.
+BUFFERS = {"compressor_inlet": 0.35, "C": 0.2, "MPa": 0.05, "MW": 0.3, "C/min": 0.4, "1": 0.03}
 
 
 class Tunable:
@@ -37,12 +39,17 @@ class Tunable:
 
     Gains and time constants move by factors (``exp(0.25 x)``), biases and feedforward by 0.05 of the action's unit,
     constant set-points by 0.5 %. What is zero in the structure and is a gain stays zero: the loops are given.
+
+    Args:
+        gains: the structure.
+        only: what moves: names of numbers (``setpoint``) or of channels (``coolant_valve``); empty: all.
     """
 
-    def __init__(self, gains: Gains) -> None:
+    def __init__(self, gains: Gains, only: Sequence[str] = ()) -> None:
         self.plain: dict[str, Any] = gains.model_dump(mode="json")
         self._entries: list[tuple[Any, Any, str]] = []
         for channel in self.plain["channels"]:
+            before = len(self._entries)
             self._entries.append((channel, "bias", "add"))
             for table in channel["feedforward"]:
                 self._entries += [(point, 1, "add") for point in table["points"]]
@@ -51,6 +58,8 @@ class Tunable:
                 self._entries += [(loop, name, "factor") for name in names if loop[name] != 0.0]
                 if not isinstance(loop["setpoint"], str):
                     self._entries.append((loop, "setpoint", "share"))
+            if only and channel["action"] not in only:
+                self._entries[before:] = [entry for entry in self._entries[before:] if entry[1] in only]
         self._start = [holder[key] for holder, key, _ in self._entries]
 
     @property
@@ -76,58 +85,120 @@ def worth(plant: Plant, score: QuickScore) -> float:
     for margins in worst_margins(plant, score).values():
         for constraint in plant.constraints:
             if constraint.name in margins:
-                buffer = BUFFERS.get(constraint.unit, 0.0) or 1e-9
-                thin += float(np.clip(1.0 - margins[constraint.name] / buffer, 0.0, 3.0))
+                buffer = BUFFERS.get(constraint.name, BUFFERS.get(constraint.unit, 0.0)) or 1e-9
+                thin += float(np.clip(1.0 - margins[constraint.name] / buffer, 0.0, 3.0)) ** 2
     return 100.0 * float(np.mean(reward)) - 20.0 * float(np.mean(violating)) - 0.3 * thin
 
 
 def tune(
-    plant: Any, start: Gains, *, generations: int, population: int, episodes: int, seed: int, sigma: float = 0.5
+    plant: Any,
+    start: Gains,
+    *,
+    iterations: int,
+    episodes: int,
+    seed: int,
+    only: Sequence[str] = (),
+    hardest: tuple[int, int] = (0, 0),
 ) -> Gains:
-    """The best candidate of one search; all are judged on the same seeds, so that they are compared fairly."""
+    """The end of one ascent (``climb``); all candidates are judged on the same seeds."""
+    tunable = Tunable(start, only)
+    names, seeds = pairs(plant, episodes, seeds_of("tuning", seed).start)
+    more_names, more_seeds = hard(plant, start, *hardest, seeds_of("tuning", seed).start + episodes)
+    names, seeds = names + more_names, seeds + more_seeds
+
+    def values(points: Float64) -> Float64:
+        return evaluate(plant, [tunable.at(x) for x in points], names, seeds)
+
+    def say(iteration: int, value: float, x: Float64) -> None:
+        _say(f"iteration {iteration}/{iterations}: {value:.4f}")
+
+    return tunable.at(climb(values, tunable.size, iterations=iterations, say=say))
+
+
+def hard(plant: Any, gains: Gains, count: int, among: int, first: int) -> tuple[list[str], list[int]]:
+    """The ``count`` episodes of each scenario, of ``among``, that come closest to a limit, in units of its buffer."""
+    if not count:
+        return [], []
+    names, seeds = pairs(plant, among, first)
+    score = quick(randomised(plant), _controller(plant, gains), names, seeds)
+    buffers = np.array([BUFFERS.get(c.name, BUFFERS.get(c.unit, 0.0)) or 1e-9 for c in plant.constraints])
+    closest = score.by_scenario((score.margins / buffers[:, None]).min(axis=0))
+    found = [(name, first + int(i)) for name, m in closest.items() for i in np.argsort(m, kind="stable")[:count]]
+    return [name for name, _ in found], [seed for _, seed in found]
+
+
+def search(plant: Any, start: Gains, *, generations: int, population: int, episodes: int, seed: int) -> Gains:
+    """The best candidate of an evolution strategy: another way to look for what an ascent left."""
     tunable = Tunable(start)
-    search = Search(tunable.size, sigma=sigma, population=population, seed=seed)
+    strategy = Search(tunable.size, sigma=0.25, population=population, seed=seed)
     names, seeds = pairs(plant, episodes, seeds_of("tuning", seed).start)
     best, best_value = start, evaluate(plant, [start], names, seeds)[0]
     for generation in range(generations):
-        candidates = [tunable.at(x) for x in search.ask()] + [tunable.at(search.mean)]
+        candidates = [tunable.at(x) for x in strategy.ask()] + [tunable.at(strategy.mean)]
         values = evaluate(plant, candidates, names, seeds)
         top = int(np.argmax(values))
         if values[top] > best_value:
             best, best_value = candidates[top], float(values[top])
-        search.tell(values[:-1])
+        strategy.tell(values[:-1])
         _say(f"generation {generation + 1}/{generations}: best {best_value:.4f}, mean {values[-1]:.4f}")
     return best
 
 
-def tune_until(
-    plant: Any, start: Gains, rounds: int, target: float, keep: Callable[[Gains], None], **numbers: Any
-) -> tuple[Gains, list[dict[str, Any]]]:
-    """Fresh searches, each from the best before it and on new seeds, until one gains less than ``target`` everywhere.
-
-    A search's result is kept where it is better on the checking seeds, which no search uses.
+def better(
+    plant: Any, before: Gains, after: Gains, episodes: int = 24, hardest: tuple[int, int] = (0, 0)
+) -> tuple[bool, dict[str, float]]:
+    """Whether gains are worth more on the checking seeds, which no tuning uses, and by how much in each scenario.
 
     Returns:
-        The gains, and what each search gained: by scenario, in hundredths of the reward per step.
+        The answer, and the gain in hundredths of the reward per step.
     """
-    best, history = start, []
-    for round_ in range(rounds):
-        found = tune(plant, best, seed=round_, sigma=0.5 if round_ == 0 else 0.25, **numbers)
-        names, seeds = pairs(plant, 24, seeds_of("tuning", 99).start)
-        before, after = (quick(plant, Population(plant, [g]), names, seeds) for g in (best, found))
-        gained = {
-            name: 100.0 * float((a - b).mean()) / plant.scenarios[name].steps
-            for (name, a), b in zip(
-                after.by_scenario(after.returns).items(), before.by_scenario(before.returns).values(), strict=True
-            )
-        }
-        values = evaluate(plant, [best, found], names, seeds)
-        kept = bool(values[1] > values[0])
-        history.append({"search": round_ + 1, "kept": kept, "gained": gained})
-        best = found if kept else best
-        keep(best)
-        _say(f"search {round_ + 1}: {'kept' if kept else 'not kept'}, gained {gained}")
-        if max(gained.values()) < target:
+    names, seeds = pairs(plant, episodes, seeds_of("tuning", 99).start)
+    old, new = (quick(plant, _controller(plant, g), names, seeds) for g in (before, after))
+    returns = zip(old.by_scenario(old.returns).items(), new.by_scenario(new.returns).values(), strict=True)
+    gained = {name: 100.0 * float((b - a).mean()) / plant.scenarios[name].steps for (name, a), b in returns}
+    more_names, more_seeds = hard(plant, before, *hardest, seeds_of("tuning", 99).start + episodes)
+    values = evaluate(plant, [before, after], names + more_names, seeds + more_seeds)
+    return bool(values[1] > values[0]), gained
+
+
+def tune_until(
+    plant: Any, start: Gains, rounds: int, target: float, keep: Callable[[Gains], None], *,
+    iterations: int, generations: int, population: int, episodes: int, first: int = 0,
+    only: Sequence[str] = (), hardest: tuple[int, int] = (0, 0),
+) -> tuple[Gains, list[dict[str, Any]]]:  # fmt: skip
+    """Ascents, each from the best before it and on new seeds, and after each a fresh search, until that gains less
+    than ``target`` in every scenario.
+
+    A result is kept where it is better on the checking seeds.
+
+    Args:
+        first: number of the first ascent's seeds.
+        iterations, generations: of an ascent and a search; 0: none.
+        only: what an ascent moves (``Tunable``).
+        hardest: episodes that an ascent and the check after it see besides the others (``hard``): how many, and of
+            how many.
+
+    Returns:
+        The gains, and what each ascent and search gained (``better``).
+    """
+    best = start
+    history: list[dict[str, Any]] = []
+    for round_ in range(first, first + rounds):
+        for kind in ("ascent", "search"):
+            if kind == "ascent" and iterations:
+                found = tune(plant, best, iterations=iterations, episodes=episodes, seed=round_, only=only,
+                             hardest=hardest)  # fmt: skip
+            elif kind == "search" and generations:
+                found = search(plant, best, generations=generations, population=population, episodes=episodes,
+                               seed=50 + round_)  # fmt: skip
+            else:
+                continue
+            kept, gained = better(plant, best, found, hardest=hardest)
+            history.append({"kind": kind, "round": round_, "kept": kept, "gained": gained})
+            best = found if kept else best
+            keep(best)
+            _say(f"{kind} {round_}: {'kept' if kept else 'not kept'}, gained {gained}")
+        if generations and max(history[-1]["gained"].values()) < target:
             break
     return best, history
 
@@ -163,7 +234,7 @@ def table(record: dict[str, Any]) -> str:
     first = record["first_report_seed"]
     lines = [
         "# PID tuning", "",
-        f"Made by `{record['command']}`.", "",
+        f"Made by `{record['command']}`.", "", *_made(record["commands"]),
         f"Mean return over {record['report_episodes']} episodes of each scenario (seeds from {first}), and how many of",
         "them broke a constraint. `naive`: each loop by itself with SIMC gains from its step test; `structure`: all",
         "loops and feedforward terms with the numbers that the search starts from; `tuned`: its result.", "",
@@ -183,16 +254,23 @@ def table(record: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _made(commands: Sequence[str]) -> list[str]:
+    """How the gains themselves were made."""
+    return ["The gains were made by, one after the other:", "", *(f"- `{c}`" for c in commands), ""] if commands else []
+
+
 def _searches(history: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What each fresh search gained, in percent of what the rated power earns."""
+    """What each ascent and search gained, in percent of what the rated power earns."""
     if not history:
         return []
     names = list(history[0]["gained"])
     rows = [[f"{row['gained'][name]:+.3f}" for name in names] for row in history]
     return [
-        "", "What each fresh search gained on seeds of its own, hundredths of the reward per step:", "",
-        "| search | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names),
-        *(f"| {row['search']} | " + " | ".join(cells) + " |" for row, cells in zip(history, rows, strict=True)),
+        "", "What each ascent (BFGS) and each fresh search (evolution strategy) gained, hundredths of the reward per",
+        "step, on checking seeds that neither used:", "",
+        "| | " + " | ".join(names) + " | kept |", "|---|" + "---:|" * len(names) + "---|",
+        *(f"| {row['kind']} {row['round']} | " + " | ".join(cells) + f" | {'yes' if row['kept'] else 'no'} |"
+          for row, cells in zip(history, rows, strict=True)),
     ]  # fmt: skip
 
 
@@ -207,31 +285,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--plant", default="sco2")
     parser.add_argument("--scenario", default="steady_state", help="the calm scenario for the step tests")
     parser.add_argument("--start", type=Path, help="JSON: gains to go on from, in place of the structure's numbers")
-    parser.add_argument("--searches", type=int, default=10, help="fresh searches, at most")
+    parser.add_argument("--rounds", type=int, default=4, help="ascents, and a search after each, at most")
+    parser.add_argument("--first", type=int, default=0, help="number of the first round, for seeds of its own")
     parser.add_argument("--target", type=float, default=0.02, help="stop where a search gains less in every scenario")
-    parser.add_argument("--generations", type=int, default=50, help="of one search")
+    parser.add_argument("--iterations", type=int, default=40, help="of one ascent; 0: none")
+    parser.add_argument("--generations", type=int, default=50, help="of one search; 0: none")
     parser.add_argument("--population", type=int, default=24)
     parser.add_argument("--episodes", type=int, default=6, help="of each scenario, per candidate")
+    parser.add_argument("--only", nargs="*", default=(), help="what ascents move: kp, setpoint, coolant_valve")
+    parser.add_argument("--hardest", nargs=2, type=int, default=(0, 0), metavar=("N", "OF"),
+                        help="the N episodes of OF that come closest to a limit, besides the others")  # fmt: skip
     parser.add_argument("--report-episodes", type=int, default=200)
     options = parser.parse_args(arguments)
     plant = open_plant(PlantConfig(id=options.plant))
     structure = read_gains(options.structure)
     models = identify(plant, structure, options.scenario, seeds_of("tuning", 98).start)
     command = "python -m gate5.control.tune " + " ".join(sys.argv[1:] if arguments is None else arguments)
+    start = read_gains(options.start) if options.start else structure
+    before = list(start.about.get("commands", [])) if options.start else []
+    about = {"commands": [*before, command] if options.rounds else before}
 
     def keep(gains: Gains) -> None:
-        write_atomically(options.out, canonical.dumps({**gains.model_dump(mode="json"), "about": {"command": command}}))
+        write_atomically(options.out, canonical.dumps({**gains.model_dump(mode="json"), "about": about}))
 
     best, history = tune_until(
-        plant, read_gains(options.start) if options.start else structure, options.searches, options.target, keep,
+        plant, start, options.rounds, options.target, keep, first=options.first, iterations=options.iterations,
         generations=options.generations, population=options.population, episodes=options.episodes,
+        only=options.only, hardest=tuple(options.hardest),
     )  # fmt: skip
     tunings = {"naive": naive(structure, models), "structure": structure, "tuned": best}
     scores = {name: summary(plant, gains, options.report_episodes) for name, gains in tunings.items()}
     if options.record is not None:
         record = {
-            "command": command, "models": [m.to_dict() for m in models], "report_episodes": options.report_episodes,
-            "searches": history,
+            "command": command, "commands": about["commands"], "models": [m.to_dict() for m in models],
+            "report_episodes": options.report_episodes, "searches": history,
             "first_report_seed": seeds_of("report").start, "scores": scores,
         }  # fmt: skip
         write_atomically(options.record, canonical.dumps(record))

@@ -11,12 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError
 from gate5.plant.declared import closest
+from gate5.train.ascent import AscentConfig
 from gate5.train.imitation import ImitationConfig
 from gate5.train.polish import PolishConfig
 from gate5.train.settings import FROM_NOTHING, PPOConfig, TrainingSettings
 
 #: Whole numbers that may be zero; all others are at least 1.
-_MAY_BE_ZERO = {"generations", "seed"}
+_MAY_BE_ZERO = {"generations", "iterations", "seed"}
 
 
 def settings_of(config: ReleaseConfig, seed: int, *, report_episodes: int = 200) -> TrainingSettings:
@@ -33,6 +34,7 @@ def settings_of(config: ReleaseConfig, seed: int, *, report_episodes: int = 200)
     defaults = {
         "imitation": ImitationConfig(),
         "ppo": PPOConfig() if wanted.imitation else FROM_NOTHING,
+        "ascent": AscentConfig(),
         "polish": PolishConfig(),
     }
     for name in wanted.options:
@@ -46,6 +48,7 @@ def settings_of(config: ReleaseConfig, seed: int, *, report_episodes: int = 200)
         baseline=config.baseline,
         ppo=made["ppo"],
         imitate=made["imitation"],
+        ascent=made["ascent"],
         polish=made["polish"],
         report_episodes=report_episodes,
     )

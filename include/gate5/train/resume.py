@@ -125,6 +125,7 @@ def _snapshot(run: Run, asked: str) -> bytes:
         "reference": run.reference,
         "resumed_at": run.resumed_at,
         "searching": run.searching,
+        "ascending": run.ascending,
         "obs_rms": _moments(venv.obs_rms),
         "ret_rms": _moments(venv.ret_rms),
         "training": venv.training,
@@ -159,6 +160,7 @@ def _restore(run: Run, facts: dict[str, Any], saved: Mapping[str, Any]) -> None:
     run.steps, run.log, run.imitation = facts["steps"], facts["log"], facts["imitation"]
     run.reference, run.searching, run.best = facts["reference"], facts["searching"], saved["best"]
     run.resumed_at = [*facts["resumed_at"], facts["steps"]]
+    run.ascending = facts["ascending"]
     run.curriculum._random.bit_generator.state = facts["curriculum"]["random"]
     run.curriculum._next = facts["curriculum"]["next"]
     kind, keys, *rest = facts["numpy"]

@@ -9,7 +9,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from gate5.io import canonical
 from gate5.io.files import write_atomically
 from gate5.plant.base import Controller, Float32, Plant
 from gate5.seeds import seeds_of
+from gate5.train.ascent import AscentConfig, ascend
 from gate5.train.construct import ramps_of, write_into
 from gate5.train.imitation import Demonstrations, ImitationConfig, demonstrate, fit, scale_of
 from gate5.train.polish import PolishConfig, polish
@@ -61,6 +62,8 @@ class Run:
         self.log: list[dict[str, Any]] = []
         self.imitation: dict[str, Any] | None = None
         self.polishing: dict[str, Any] | None = None
+        self.ascent: dict[str, Any] | None = None
+        self.ascending: list[float] = []  # the values of the ascent's iterations so far
         self.expert: PIDBaseline | None = None
         self.steps = 0
         self.best: dict[str, Any] | None = None  # the best weights so far; None before PPO
@@ -206,10 +209,41 @@ class Run:
         self.searching = None
         after = self.validate()
         better = rank(after, self.reference) > rank(before, self.reference)
-        self._note(after, kept=better)
+        self._note(after, kept=better, by="search")
         if not better:
             self.restore(state)
         self.polishing = {**asdict(config), "values": values}
+
+    def ascend(self, config: AscentConfig, bar: Callable[[str, float], None], save: Callable[[Run], None]) -> None:
+        """Ascend on the output layer; the last of its validations that is better than all before is kept.
+
+        ``save`` is called after every iteration; a training that is gone on with ascends the iterations that are left,
+        which may be more or fewer than were asked for at first.
+        """
+        if self.ascending and self.best is not None:
+            best = self._validate_state(self.best)
+        else:
+            best, self.best = self.validate(), self.state()
+        if not self.log:
+            self._note(best, kept=True)
+        done = len(self.ascending)
+
+        def keep(iteration: int, value: float) -> None:
+            nonlocal best
+            self.ascending.append(value)
+            found = self.validate()
+            better = rank(found, self.reference) > rank(best, self.reference)
+            self._note(found, kept=better, by="ascent")
+            if better:
+                best, self.best = found, self.state()
+            bar(f"ascent, worth {value:.3f} %", iteration / config.iterations)
+            save(self)
+
+        left = replace(config, iterations=config.iterations - done)
+        if left.iterations > 0:
+            ascend(self.disturbed, self.model.policy, self.venv.normalize_obs, self.expert, self.shaping, left, keep)
+        self.restore(self.best)
+        self.ascent = {**asdict(config), "values": self.ascending}
 
     def _learn_values(self, steps: int) -> None:
         """One chunk in which only the value function learns: PPO on a value function that knows nothing would ruin an
@@ -234,11 +268,12 @@ class Run:
         """Put weights back."""
         self.model.policy.load_state_dict(state)
 
-    def _note(self, score: QuickScore, *, kept: bool) -> None:
+    def _note(self, score: QuickScore, *, kept: bool, by: str = "PPO") -> None:
         returns = {name: float(r.mean()) for name, r in score.by_scenario(score.returns).items()}
         self.log.append(
             {
                 "steps": self.steps,
+                "by": by,
                 "violations": int(score.violations.sum()),
                 "returns": returns,
                 "kept": kept,
@@ -262,6 +297,7 @@ class Run:
             "resumed_at": self.resumed_at,
             "ppo": {**asdict(self.ppo), "hidden": list(self.ppo.hidden)},
             "imitation": self.imitation,
+            "ascent": self.ascent,
             "polish": self.polishing,
             "log": self.log,
             "held_out": {

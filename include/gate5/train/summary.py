@@ -87,33 +87,56 @@ def margins(report: EvaluationReport) -> list[str]:
 
 def curve(record: dict[str, Any]) -> list[str]:
     """The validation after each chunk of training."""
-    lines = ["| step | violations | gain (%) | kept |", "|---:|---:|---:|---|"]
+    lines = ["| step | by | violations | gain (%) | kept |", "|---:|---|---:|---:|---|"]
     return lines + [
-        f"| {row['steps']} | {row['violations']} | {100 * row['gain']:+.3f} | {'yes' if row['kept'] else 'no'} |"
-        for row in record["log"]
+        f"| {row['steps']} | {by} | {row['violations']} | {100 * row['gain']:+.3f} | {'yes' if row['kept'] else 'no'} |"
+        for row, by in zip(record["log"], _makers(record), strict=True)
     ]
 
 
-def curve_picture(record: dict[str, Any]) -> str:
-    """The same as an SVG file: gain and violations against environment steps, a dot per validation.
-
-    The search over the output layer, which begins at the best policy kept, is a dot beside the curve of PPO.
-    """
+def _makers(record: dict[str, Any]) -> list[str]:
+    """What made each policy of the log; earlier records say it only by their order."""
     log = record["log"]
-    steps = np.array([row["steps"] for row in log], dtype=np.float64) / 1000.0
-    ppo = len(log) - 1 if record["polish"] else len(log)
+    usual = ["PPO"] * len(log)
+    if record["polish"]:
+        usual[-1] = "search"
+    made = [str(row.get("by", other)) for row, other in zip(log, usual, strict=True)]
+    return ["start", *made[1:]]
+
+
+def curve_picture(record: dict[str, Any]) -> str:
+    """The same as an SVG file: gain and violations, a dot per validation.
+
+    Against environment steps where PPO made some; else against the number of the validation.
+    """
+    log, makers = record["log"], _makers(record)
+    stepped = record["steps"] > 0
+    at = np.array([row["steps"] / 1000.0 if stepped else i for i, row in enumerate(log)], dtype=np.float64)
+    if stepped:
+        for i in range(1, len(log)):  # what begins at the best policy kept is drawn beside the curve of PPO
+            if makers[i] != "PPO":
+                at[i] = at[i - 1] + 0.01 * at.max()
     charts = []
     for title, unit, values in (
         ("Gain over the PID", "%", [100.0 * row["gain"] for row in log]),
         ("Violations", "violating steps", [row["violations"] for row in log]),
     ):
         y = np.array(values, dtype=np.float64)
-        series = [Series("PPO", "rl", steps[:ppo], y[:ppo], dots=True)]
-        if record["polish"]:
-            series.append(Series("search over the output layer", "c3", steps[ppo:], y[ppo:], dots=True))
-        summary = f"{len(log)} validations during training."
-        charts.append(Chart(title, unit, series, "environment steps, thousands", summary=summary))
+        series = []
+        for maker, colour in (("PPO", "rl"), ("ascent", "c2"), ("search", "c3")):
+            rows = np.array([m in (maker, "start") if maker == _first(makers) else m == maker for m in makers])
+            if rows.any():
+                series.append(Series(_NAMES[maker], colour, at[rows], y[rows], dots=True))
+        axis = "environment steps, thousands" if stepped else "validation"
+        charts.append(Chart(title, unit, series, axis, summary=f"{len(log)} validations during training."))
     return sheet(charts)
+
+
+_NAMES = {"PPO": "PPO", "ascent": "ascent on the output layer", "search": "search over the output layer"}
+
+
+def _first(makers: Sequence[str]) -> str:
+    return next((m for m in makers if m != "start"), "PPO")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -154,8 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _search(record: dict[str, Any]) -> list[str]:
-    text = "The last row is the search over the output layer, which begins at the best policy kept before it."
-    return [text, ""] if record["polish"] else []
+    text = "`ascent` and `search`: over the output layer, from the best policy kept before."
+    return [text, ""] if record["polish"] or record.get("ascent") else []
 
 
 def _text(value: float | None, form: str) -> str:

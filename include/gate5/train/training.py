@@ -33,8 +33,9 @@ def train(
 
     The plant's baseline is imitated first (DAgger); PPO then improves on it in small steps. After every chunk of PPO
     the policy drives validation episodes of every scenario; the best one so far is kept: fewest violations first, then
-    the largest gain over the baseline. A chunk that violates is undone. An evolution strategy on the output layer then
-    takes what PPO's noise leaves (see ``gate5.train.polish``). Without imitation there is PPO alone.
+    the largest gain over the baseline. A chunk that violates is undone. An ascent and an evolution strategy on the
+    output layer then take what PPO's noise leaves (``gate5.train.ascent``, ``gate5.train.polish``). Without imitation
+    there is PPO alone.
 
     Args:
         plant: what to train on; it must be able to mix scenarios in a batch.
@@ -71,6 +72,8 @@ def train(
         elif isinstance(expert, PIDBaseline):
             run.expert = expert
         run.improve(settings.steps, bar, guarded=settings.imitation, save=saved.save)
+        if settings.imitation and settings.ascent.iterations > 0:
+            run.ascend(settings.ascent, bar, saved.save)
         if settings.imitation and settings.polish.generations > 0:
             run.polish(settings.polish, bar, saved.save)
     out.mkdir(parents=True, exist_ok=True)

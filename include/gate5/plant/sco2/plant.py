@@ -237,6 +237,7 @@ class SCO2Plant:
             raise PlantError("One episode alone runs in plain floats and cannot be forked: start two or more.")
         twin = copy.copy(self)
         twin._batch, twin._count = batch.fork(copies), self._count * copies
+        twin._over, twin._seen = np.repeat(self._over, copies), np.repeat(self._seen, copies, axis=0)
         if self._observer is not None:
             twin._observer = self._observer.fork(copies)
         return twin
