@@ -24,9 +24,10 @@ from airflow.sdk import TriggerRule, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from gate5_dag.approval import ReleaseApproval
+from gate5_dag.failed import on_failure
 from gate5_dag.hand_on import HandOn
 from gate5_dag.links import link
-from gate5_dag.settings import CANDIDATE, GPU, GPU_ALONE, RECENT, RETRY, release_params, schedule
+from gate5_dag.settings import CANDIDATE, GPU, GPU_ALONE, RECENT, RELEASES, RETRY, release_params, schedule
 
 
 def minutes(count: int) -> dict[str, Any]:
@@ -197,36 +198,43 @@ def report() -> dict[str, Any]:
 
 
 @task.branch(**RETRY, **minutes(5))
-def decide(verdict: dict[str, Any]) -> str:
+def decide() -> str:
     """`reject` unless the verdict is pass or awaiting proof; `approval` where a person is asked, else `promote`."""
     from gate5.config.verdicts import RELEASED
     from gate5.pipeline import stages
-    from gate5_dag.tasks import run_workspace, stage_errors
+    from gate5_dag.tasks import run_workspace, stage_errors, verdict_of_run
 
-    if verdict["verdict"] not in RELEASED:
-        return "reject"
     with stage_errors():
+        if verdict_of_run() not in RELEASED:
+            return "reject"
         config = stages.load_run_config(run_workspace())
     return "approval" if config.release.approval == "required" else "promote"
 
 
 # Fed only by the two branches: with another upstream this rule would let the task run on the path not taken.
-@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **RETRY, **minutes(30))
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, outlets=[RELEASES], **RETRY, **minutes(30))
 def promote() -> dict[str, Any]:
-    """Publish the release and move the channel to it. Doing it again finds the release that is there."""
-    from gate5.pipeline import promote, stages
+    """Publish the release and move the channel to it. Doing it again finds the release that is there.
+
+    It reads what was measured, the verdict and the approval from the run's workspace. A task that was marked as done by
+    hand has left nothing there, and then nothing is promoted.
+    """
+    from gate5.errors import InputError
+    from gate5.pipeline import approval, promote, stages
     from gate5_dag.credentials import at_the_store
     from gate5_dag.judged import tell_end
-    from gate5_dag.tasks import answered_by, perform, refresh_report, run_workspace, stage_errors
+    from gate5_dag.moved import tell_moved
+    from gate5_dag.tasks import perform, refresh_report, run_workspace, stage_errors, verdict_of_run
 
-    approver = answered_by()
     with stage_errors():
-        config = stages.load_run_config(run_workspace())
-    if config.release.approval == "required" and approver is None:
-        raise AirflowFailException("The release needs an approval and nobody gave one: clear the task `approval`.")
-    result = perform(at_the_store(promote.promote), approved_by=approver)
+        workspace = run_workspace()
+        config = stages.load_run_config(workspace)
+        if config.release.approval == "required" and approval.read(workspace) is None:
+            raise InputError("The release needs an approval and nobody gave one: clear the task `approval`.")
+    result = perform(at_the_store(promote.promote))
     refresh_report()
     tell_end("promoted", result["sentence"], release=result["release_id"])
+    tell_moved(result, config, verdict=verdict_of_run())
     return result
 
 
@@ -236,11 +244,13 @@ def reject() -> None:
     from gate5.pipeline import promote
     from gate5_dag.credentials import at_the_store
     from gate5_dag.judged import tell_end
-    from gate5_dag.tasks import perform, refresh_report, refusal
+    from gate5_dag.tasks import perform, refresh_report, refusal, verdict_of_run
+    from gate5_dag.told import tell
 
     reasons = perform(at_the_store(promote.reject), **refusal())["reasons"]
     refresh_report()
     tell_end("refused", "; ".join(reasons), reasons=reasons)
+    tell("refused", reasons[0] if reasons else "no reason was recorded", verdict=verdict_of_run())
     get_current_context()["ti"].xcom_push(key="reasons", value=reasons)
     raise AirflowFailException("Not released: " + "; ".join(reasons))
 
@@ -254,7 +264,7 @@ def reject() -> None:
     doc_md=__doc__,
     description="Checkpoint to engine to Gate 5 to channel",
     tags=["gate5"],
-    default_args={"owner": "gate5"},
+    default_args={"owner": "gate5", "on_failure_callback": on_failure},
 )
 def policy_release() -> None:
     """Wire the stages."""
@@ -265,7 +275,7 @@ def policy_release() -> None:
     candidate, graph, decision, ask = (
         resolve(),
         export(),
-        decide(judged),
+        decide(),
         ReleaseApproval(
             task_id="approval", promote="promote", reject="reject", retries=0, doc_md=ReleaseApproval.__doc__
         ),

@@ -13,9 +13,9 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException
 
-from gate5_dag.settings import RETRY, config_param
+from gate5_dag.failed import on_failure
+from gate5_dag.settings import RELEASES, RETRY, config_param
 
 PARAMS = {
     "reason": Param(
@@ -41,20 +41,18 @@ PARAMS = {
 }
 
 
-@task(**RETRY, execution_timeout=timedelta(minutes=15))
+@task(outlets=[RELEASES], **RETRY, execution_timeout=timedelta(minutes=15))
 def rollback() -> dict[str, Any]:
     """Append the rollback to the channel's log. Tried again, it finds its own entry and adds none."""
     from gate5 import store
+    from gate5_dag.by_hand import person
     from gate5_dag.credentials import store_credentials
+    from gate5_dag.moved import tell_moved
     from gate5_dag.tasks import load_config, log, stage_errors
 
     context = get_current_context()
     params, run = context["params"], context["dag_run"]
-    person = run.triggering_user_name
-    if not person:
-        raise AirflowFailException(
-            "A rollback is started by a person: trigger it from the UI or the API, with a login."
-        )
+    by = person()
     with stage_errors():
         config = load_config(params)
         with store_credentials(config):
@@ -62,11 +60,12 @@ def rollback() -> dict[str, Any]:
                 store.open_store(config.store),
                 config.release.channel,
                 params["release_id"],
-                by=person,
+                by=by,
                 reason=params["reason"],
                 request=run.run_id,
             )
     log.info("%s", done.sentence)
+    tell_moved(done.to_dict(), config)
     return done.to_dict()
 
 
@@ -79,7 +78,7 @@ def rollback() -> dict[str, Any]:
     doc_md=__doc__,
     description="Put an earlier release of a channel back",
     tags=["gate5"],
-    default_args={"owner": "gate5"},
+    default_args={"owner": "gate5", "on_failure_callback": on_failure},
 )
 def policy_rollback() -> None:
     """One task."""

@@ -104,10 +104,10 @@ def _values(model: type[BaseModel], value: BaseModel, indent: str) -> Iterator[s
             yield f"{indent}{key}:"
             for rule in current:
                 yield from _rule(rule, indent + "  ")
-        elif inner is not None:
+        elif isinstance(current, BaseModel):
             yield f"{indent}# {field.description}"
             yield f"{indent}{key}:"
-            yield from _values(inner, current, indent + "  ")
+            yield from _values(type(current), current, indent + "  ")
         else:
             yield f"{indent}{key}: {_yaml(current)}  # {field.description}"
 

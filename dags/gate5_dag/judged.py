@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from gate5_dag.candidate import ACTIVE, RECEIVED, run_type
 from gate5_dag.credentials import store_credentials
 from gate5_dag.receiving import state_of
-from gate5_dag.tasks import log, note, run_workspace
+from gate5_dag.tasks import log, note, run_workspace, verdict_of_run
 
 if TYPE_CHECKING:
     from gate5.config.models import ReleaseConfig
@@ -79,7 +79,7 @@ def _record(config: ReleaseConfig, outcome: str, sentence: str, reasons: tuple[s
         mine = announced.Announcement.from_dict(received["announcement"])
         announced.end(opened, mine, outcome, sentence, release)
     asked = ti.xcom_pull(task_ids="look_up")
-    verdict = (ti.xcom_pull(task_ids="gate") or {}).get("verdict")
+    verdict = verdict_of_run()
     # A measurement that is missing, or a person who did not answer, is no judgement of the policy.
     if asked and (outcome == "promoted" or verdict == "fail"):
         judgements.keep(opened, asked["asked"], config, outcome, asked["run"], reasons=reasons, release=release)

@@ -6,7 +6,7 @@ import os
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param
+from airflow.sdk import Asset, AssetAlias, AssetOrTimeSchedule, CronTriggerTimetable, Param
 
 from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError
@@ -15,6 +15,11 @@ from gate5.io.paths import resolve_path
 #: A new candidate: the event's extra has ``uri`` and ``sha256`` (and ``vecnormalize_sha256``);
 #: `gate5 candidate` makes one.
 CANDIDATE = Asset(name="gate5_candidate", uri="gate5://candidate", group="gate5")
+
+#: A channel that has moved: the event's extra has ``release``, ``channel``, ``entry``, ``kind`` and ``replaced``. It is
+#: emitted through an alias, because a promotion that changes nothing is no event.
+RELEASE = Asset(name="gate5_release", uri="gate5://release", group="gate5")
+RELEASES = AssetAlias(name="gate5_releases", group="gate5")
 
 #: So many announcements are looked at for those that Airflow started no run for.
 RECENT = 200
@@ -110,6 +115,25 @@ def config_param(**schema: Any) -> Param:
         description="The YAML file of the release, on the workers; it is frozen into a run when the run starts.",
         **schema,
     )
+
+
+def channel_param(title: str = "Channel", description: str = "Empty: `release.channel` of the configuration.") -> Param:
+    """A form's field for a channel."""
+    return Param(
+        None, type=["null", "string"], pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", title=title, description=description
+    )
+
+
+def by_hand_params(release: str) -> dict[str, Param]:
+    """The form of what a person does to a policy on a channel; ``release`` describes the first field."""
+    return {
+        "release_id": Param(type="string", minLength=8, title="Release", description=release),
+        "reason": Param(
+            type="string", minLength=3, title="Reason", description="Why; it is kept in the channel's log for good."
+        ),
+        "channel": channel_param(),
+        "config": config_param(),
+    }
 
 
 def retrain_params() -> dict[str, Param]:

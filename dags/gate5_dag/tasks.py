@@ -90,21 +90,32 @@ def load_config(params: Mapping[str, Any]) -> ReleaseConfig:
     return ReleaseConfig.load_form(resolve_path(params["config"]), overrides(dict(params)))
 
 
-def answered_by() -> str | None:
-    """Who answered the approval task of this run with Promote; ``None`` where nobody was asked."""
-    found = get_current_context()["ti"].xcom_pull(task_ids="approval", key="answered_by")
-    return None if found is None else str(found)
+def verdict_of_run() -> str:
+    """What the gate said on what is in the workspace now: the evidence, and not what state a task is in.
+
+    Raises:
+        WorkspaceError: the gate has not spoken, or something was measured again since.
+    """
+    from gate5.gate.report import GateReport
+    from gate5.pipeline.stages import load_run_config
+    from gate5.workspace.records import Tracker
+
+    workspace = run_workspace()
+    tracker = Tracker(workspace, load_run_config(workspace).sha256)
+    return GateReport.from_dict(tracker.read_json("gate.json")).verdict
 
 
 def refusal() -> dict[str, Any]:
     """What a person's answer adds to the gate's reasons, and whose it is; nothing where the gate itself said no."""
     from gate5.config.verdicts import RELEASED
 
-    if get_current_context()["ti"].xcom_pull(task_ids="gate")["verdict"] not in RELEASED:
-        return {}
-    name = answered_by()
+    with stage_errors():
+        if verdict_of_run() not in RELEASED:
+            return {}
+    ti: Any = get_current_context()["ti"]
+    name, comment = (ti.xcom_pull(task_ids="approval", key=key) for key in ("answered_by", "comment"))
     if name:
-        return {"reasons": [f"{name} answered Reject"], "cause": "person", "by": name}
+        return {"reasons": [f"{name} answered Reject"], "cause": "person", "by": str(name), "comment": comment}
     return {"reasons": ["nobody answered Promote in time"], "cause": "silence"}
 
 

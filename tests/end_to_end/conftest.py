@@ -47,6 +47,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     extra = {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(support), os.environ.get("PYTHONPATH")])),
         "AIRFLOW__CORE__AUTH_MANAGER": "one_dag_auth.OneDagAuthManager",
+        # A cluster's default, which must not count while a person is waited for.
+        "AIRFLOW__CORE__DEFAULT_TASK_EXECUTION_TIMEOUT": "5",
         "GATE5_WORKSPACES": workspaces,
         "GATE5_CONFIG": str(folder / "announced.yaml"),
     }

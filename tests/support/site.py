@@ -23,7 +23,7 @@ from local_airflow.patience import cpu_seconds, log_bytes, wait_for
 from local_airflow.progress import Progress
 
 DAG = "policy_release"
-USERS = {"ada": "admin", "viewer": "viewer", "stranger": "viewer"}
+USERS = {"ada": "admin", "bob": "admin", "eve": "admin", "viewer": "viewer", "stranger": "viewer"}
 QUICK: dict[str, Any] = {
     "export": {"samples": 1000},
     "parity": {"samples": 100},
@@ -107,8 +107,8 @@ class Site:
 
         return wait_for(f"{run_id} has not ended", ended, lambda: self._signs(run_id, dag_id))
 
-    def wait_until_left(self, run_id: str, task_id: str, dag_id: str = DAG) -> None:
-        """Wait until the scheduler has seen the process of a waiting task end.
+    def wait_until_left(self, run_id: str, task_id: str, dag_id: str = DAG, times: int = 1) -> None:
+        """Wait until the scheduler has seen the process of a waiting task end; ``times``: of one that asks again.
 
         An answer that comes before finds the task still at work for the scheduler, which then fails it (Airflow 3.3.2).
         """
@@ -117,15 +117,15 @@ class Site:
 
         def seen() -> bool | None:
             self.airflow.check_alive()
-            return line in log.read_text(errors="replace") or None
+            return log.read_text(errors="replace").count(line) >= times or None
 
         wait_for(f"{run_id}: the scheduler has not seen {task_id} leave", seen)
 
-    def answer(self, run_id: str, option: str, user: str = "ada") -> None:
-        """Answer the question of a run when it stands."""
+    def answer(self, run_id: str, option: str, user: str = "ada", **fields: Any) -> None:
+        """Answer the question of a run when it stands; ``fields``: of its form."""
         self.wait_for_task(run_id, "approval", "awaiting_input")
         self.wait_until_left(run_id, "approval")
-        self.api_of(user).answer(DAG, run_id, "approval", option)
+        self.api_of(user).answer(DAG, run_id, "approval", option, **fields)
 
     def outcome(self, run_id: str) -> Outcome:
         """What `make release` would print of a finished run, and its exit code."""

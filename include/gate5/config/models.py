@@ -18,6 +18,7 @@ from gate5.config.engine import EngineConfig
 from gate5.config.evaluation import BaselineConfig, EvaluationConfig, FalsificationConfig, StressConfig
 from gate5.config.gate import GateConfig
 from gate5.config.measurement import LatencyConfig, ParityConfig
+from gate5.config.notify import NotifyConfig
 from gate5.config.schedule import RetrainConfig, ScheduleConfig
 from gate5.config.section import Section
 from gate5.config.text import explain, override, read_yaml
@@ -45,6 +46,7 @@ class ReleaseConfig(Section):
     channels: dict[str, ChannelConfig] = Field(
         default_factory=dict, description="by channel: what it demands (below); a run can ask for more, never for less"
     )
+    notify: NotifyConfig = Field(default_factory=NotifyConfig)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     retrain: RetrainConfig = Field(default_factory=RetrainConfig)
 

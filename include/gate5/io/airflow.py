@@ -102,10 +102,10 @@ class Api:
         """Mark a run as failed; its tasks at work are ended and the others skipped."""
         self.call("PATCH", self.run_path(dag_id, run_id), {"state": "failed"})
 
-    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> Any:
-        """Answer a human-in-the-loop task that waits."""
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str, **fields: Any) -> Any:
+        """Answer a human-in-the-loop task that waits; ``fields``: of its form."""
         path = f"{self.run_path(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"
-        return self.call("PATCH", path, {"chosen_options": [option], "params_input": {}})
+        return self.call("PATCH", path, {"chosen_options": [option], "params_input": fields})
 
     def _send(self, method: str, path: str, body: Any, token: str | None) -> Any:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}

@@ -1,0 +1,39 @@
+"""What is done when a task has failed for good: people are told, and the candidate's record says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gate5_dag.tasks import log
+
+
+def on_failure(context: Any) -> None:
+    """Airflow's ``on_failure_callback``: told once for a run, whatever else fails in it.
+
+    A refusal (exit code 1, as of a held policy) is told as one; `reject` tells its own.
+    """
+    from gate5_dag.judged import tell_end
+    from gate5_dag.told import tell
+
+    try:
+        ti = context["ti"]
+        if ti.task_id == "reject" or _told_before():
+            return
+        error = ti.xcom_pull(task_ids=ti.task_id, key="error", map_indexes=ti.map_index) or {}
+        text = str(error.get("text") or context.get("exception") or "a task failed without a word")
+        refused = error.get("exit_code") == 1
+        tell("refused" if refused else "broken", f"{ti.task_id}: {text}")
+        if error.get("kind") != "AlreadyJudged":
+            tell_end("refused" if refused else "broken", f"{ti.task_id}: {text}")
+    except Exception:  # noqa: BLE001 - the task has failed already
+        log.exception("Nobody was told that this run has failed")
+
+
+def _told_before() -> bool:
+    from gate5_dag.tasks import run_workspace
+
+    workspace = run_workspace()
+    if workspace.exists("told.json"):
+        return True
+    workspace.write_json("told.json", {"told": True})
+    return False

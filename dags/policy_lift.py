@@ -1,0 +1,48 @@
+"""
+### Lifts a hold: a policy that was rolled back, rejected or held may come to a channel again
+
+A person starts it and says why; name and reason are kept in the channel's log. Lifting promotes nothing: the next run
+of the policy, or `policy_promote`, does that if the channel's rules say yes. `gate5 holds` lists what is held.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import dag, task
+
+from gate5_dag.failed import on_failure
+from gate5_dag.settings import RETRY, by_hand_params
+
+
+@task(**RETRY, execution_timeout=timedelta(minutes=15))
+def lift() -> dict[str, Any]:
+    """Append the lift to the channel's log."""
+    from gate5 import store
+    from gate5_dag.by_hand import change
+
+    return change(
+        lambda opened, channel, params, person: store.lift(
+            opened, channel, params["release_id"], by=person, reason=params["reason"]
+        )
+    )
+
+
+@dag(
+    dag_id="policy_lift",
+    schedule=None,
+    params=by_hand_params("The id of a held release, or the first digits of a held identity (see `gate5 holds`)."),
+    catchup=False,
+    max_active_runs=1,
+    doc_md=__doc__,
+    description="Let a held policy in again",
+    tags=["gate5"],
+    default_args={"owner": "gate5", "on_failure_callback": on_failure},
+)
+def policy_lift() -> None:
+    """One task."""
+    lift()
+
+
+policy_lift()
