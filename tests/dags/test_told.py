@@ -56,7 +56,7 @@ class Run:
     run_id: str = "nightly 1"
 
 
-def tell(settings: dict[str, Any], event: str, sentence: str, verdict: str | None = None) -> None:
+def tell(settings: dict[str, Any], event: Any, sentence: str, verdict: str | None = None) -> None:
     from gate5_dag import told  # type: ignore[import-not-found,unused-ignore]
 
     said = told.message(event, sentence, Run(), verdict)

@@ -13,7 +13,7 @@ EVENTS: tuple[Event, ...] = ("waiting", "promoted", "refused", "rolled_back", "b
 
 
 class NotifierConfig(Section):
-    """Any class of Airflow's notifiers; its arguments may use `{{ gate5.title }}`, `.text`, `.event` and `.url`."""
+    """Any class of Airflow's notifiers; its templates have `gate5`, with title, text, event, sentence, verdict, url."""
 
     notifier: str = Field(pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$", description="`module.Class`, a BaseNotifier")
     arguments: dict[str, Any] = Field(default_factory=dict, description="of the class, as JSON's types")
