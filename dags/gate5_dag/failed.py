@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gate5_dag.tasks import log
+from gate5_dag.tasks import log, run_workspace
 
 
 def on_failure(context: Any) -> None:
@@ -12,26 +12,31 @@ def on_failure(context: Any) -> None:
 
     A refusal (exit code 1, as of a held policy) is told as one; `reject` tells its own.
     """
-    from gate5_dag.judged import tell_end
-    from gate5_dag.told import tell
+    from airflow.sdk.execution_time.context import set_current_context
 
     try:
-        ti = context["ti"]
-        if ti.task_id == "reject" or _told_before():
-            return
-        error = ti.xcom_pull(task_ids=ti.task_id, key="error", map_indexes=ti.map_index) or {}
-        text = str(error.get("text") or context.get("exception") or "a task failed without a word")
-        refused = error.get("exit_code") == 1
-        tell("refused" if refused else "broken", f"{ti.task_id}: {text}")
-        if error.get("kind") != "AlreadyJudged":
-            tell_end("refused" if refused else "broken", f"{ti.task_id}: {text}")
+        with set_current_context(context):  # Airflow has left the task's own by now
+            _tell(context)
     except Exception:  # noqa: BLE001 - the task has failed already
         log.exception("Nobody was told that this run has failed")
 
 
-def _told_before() -> bool:
-    from gate5_dag.tasks import run_workspace
+def _tell(context: Any) -> None:
+    from gate5_dag.judged import tell_end
+    from gate5_dag.told import tell
 
+    ti = context["ti"]
+    if ti.task_id == "reject" or _told_before():
+        return
+    error = ti.xcom_pull(task_ids=ti.task_id, key="error", map_indexes=ti.map_index) or {}
+    text = f"{ti.task_id}: {error.get('text') or context.get('exception') or 'it failed without a word'}"
+    refused = error.get("exit_code") == 1
+    tell("refused" if refused else "broken", text)
+    if context["dag_run"].dag_id == "policy_release" and error.get("kind") != "AlreadyJudged":
+        tell_end("refused" if refused else "broken", text)
+
+
+def _told_before() -> bool:
     workspace = run_workspace()
     if workspace.exists("told.json"):
         return True
