@@ -61,7 +61,7 @@ def prove(session: Session, workspace: Path, episodes: int) -> None:
     run = session.run
     run("a key", "keygen", "var/keys/release.pem")
     run("the report", "report", "--workspace", str(workspace))
-    if run("promoted", "promote", "--workspace", str(workspace), says="is now in production")["exit_code"]:
+    if run("promoted", "promote", "--workspace", str(workspace), says="is now in ")["exit_code"]:
         return
     run("pulled", "pull", "plant", *TRUST, says="golden inputs agree")
     run("refused without a proof", "pull", "plant", *TRUST, "--require-proof", code=3, says="gate5 prove")
@@ -171,7 +171,7 @@ def main() -> int:
 
 
 def _fresh(home: Path, workspace: Path) -> Path:
-    """Make ``home`` the place where relative paths begin, with a configuration that says nothing.
+    """Make ``home`` the place where relative paths begin, with a configuration that says only the channel.
 
     Raises:
         ConfigError: something lies there, or the workspace's store is somewhere else.
@@ -180,11 +180,14 @@ def _fresh(home: Path, workspace: Path) -> Path:
     if any(home.iterdir()):
         raise ConfigError(f"{home} is not empty: give --home a new folder.")
     try:
-        store = json.loads((workspace / "config.json").read_bytes())["store"]
+        config = json.loads((workspace / "config.json").read_bytes())
+        store, channel = config["store"], {"release": {"channel": config["release"]["channel"]}}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{workspace} is no workspace of a run ({error}): give one that `measure` filled.") from None
     if (store["uri"], store["signing_key"]) != ("var/store", "var/keys/release.pem"):
         raise ConfigError(f"The run's store is {store['uri']}: prepare it with the default one, which lies in --home.")
+    (home / "config").mkdir()
+    (home / "config/release.yaml").write_text(json.dumps(channel) + "\n")  # JSON is YAML
     os.environ["GATE5_HOME"] = str(home)
     paths = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
