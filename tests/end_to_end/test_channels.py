@@ -92,6 +92,7 @@ def test_from_channel_to_channel_by_another_person(site: Site, promoted: str, to
     with open(site.folder / "announced.yaml") as file:
         values = yaml.safe_load(file)
     demands = {"further": {"two_person": True, "approvers": ["ada", "bob"]}}
+    values["release"]["channel"] = "further"  # what `site.channel` reads; the form names both channels
     with open(path, "w") as file:
         yaml.safe_dump({**values, "channels": demands, "notify": {"connection": "gate5_people"}}, file)
     dag_id, run = "policy_promote", "onwards"
