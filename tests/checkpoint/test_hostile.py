@@ -241,6 +241,7 @@ def test_huge_box_of_bytes(tmp_path: Path, save: Callable[..., Any], rewrite: Ca
 @pytest.mark.parametrize(("name", "value"), [
     ("net_arch", [100_000, 100_000]), ("net_arch", {"pi": [16, 16], "vf": [10**9]}), ("net_arch", [[10**6] * 3]),
     ("net_arch", [16] * 3000), ("net_arch", "x"), ("features_extractor_kwargs", {"features_dim": 10**9}),
+    ("n_critics", 10**9), ("n_quantiles", 10**9),
     ("features_extractor_kwargs", 3), ("log_std_init", "x"), ("ortho_init", [1]), ("use_expln", []),
 ])  # fmt: skip
 def test_settings_that_contradict_the_tensors(

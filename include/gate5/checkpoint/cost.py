@@ -12,6 +12,7 @@ from typing import Any
 
 from gate5.checkpoint.spec import PolicySpec
 
+_DEFAULT = (400, 300)  # TD3's, the widest of the layers that a policy has where nothing is said
 _MOST_LAYERS = 200
 _MOST_CRITICS = 50
 _TIMES = 8  # the estimate counts critics, targets and an extractor for each, which an archive may share or leave out
@@ -71,7 +72,7 @@ def _count(value: Any, default: int, most: int = 1 << 40) -> int:
 def _chains(arch: Any) -> list[list[int]]:
     """The widths of each chain of ``net_arch``: a list, or a table of them, or a list with a table at its end."""
     if arch is None:
-        return []
+        return [list(_DEFAULT)]
     parts = [arch] if isinstance(arch, dict) else arch
     if not isinstance(parts, list | tuple) or len(parts) > _MOST_LAYERS:
         raise ValueError("no net_arch")
