@@ -173,9 +173,9 @@ def test_no_two_curves_look_alike() -> None:
         kinds = [series.kind for series in chart.series]
         assert len(kinds) > 5
         assert kinds.count("other") == 1, "the floor alone is dotted"
-        for palette in style.split("prefers-color-scheme: dark"):
-            colours = [re.search(rf"--{kind}: (#\w+);", palette) for kind in kinds if kind != "other"]
-            assert len({colour[1] for colour in colours if colour}) == len(kinds) - 1
+        for light_or_dark in (1, 2):
+            pairs = [re.search(rf"--{kind}: light-dark\((#\w+), (#\w+)\)", style) for kind in kinds if kind != "other"]
+            assert len({pair[light_or_dark] for pair in pairs if pair}) == len(kinds) - 1
 
 
 class Still:

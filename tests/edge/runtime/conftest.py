@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,19 @@ from gate5.store import load_public_keys
 from gate5.workspace.artifacts import open_workspace
 from tests.support.bench import Bench
 
-GOOD = Path(__file__).parents[3] / "examples/checkpoints/good"
+ROOT = Path(__file__).parents[3]
+GOOD = ROOT / "examples/checkpoints/good"
 CONFIG: dict[str, Any] = {
     "engine": {"backend": "onnxruntime"},
     "export": {"samples": 1000},
     "evaluation": {"episodes": 5, "monte_carlo": 0},
 }
+
+
+@pytest.fixture(autouse=True)
+def children_find_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that a test starts run modules of ``tests.support``, wherever pytest was started and installed."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
 
 
 @pytest.fixture(scope="session")
