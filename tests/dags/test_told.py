@@ -97,8 +97,14 @@ def test_an_event_that_is_not_asked_for_is_not_told(receiver: Receiver, apprise:
     assert [got["title"] for got in receiver.got] == ["gate5: policy_release broken"]
 
 
-def test_nothing_configured_is_no_notification_and_no_error() -> None:
+def test_nothing_configured_is_no_notification_and_no_error(
+    receiver: Receiver, apprise: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection is there, so that only the configuration keeps it from being used."""
+    assert apprise
     tell({}, "promoted", "x is now in production")
+    assert receiver.got == []
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
 def test_any_class_is_called_and_one_that_fails_or_hangs_keeps_no_other_from_it(

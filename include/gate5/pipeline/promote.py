@@ -80,22 +80,8 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     if config.evaluation.quick and not takes_quick(config):
         raise InputError(refusal(config.release.channel))
     tracker = Tracker(workspace, config.sha256)
-    verdict = GateReport.from_dict(tracker.read_json("gate.json"))
-    if not verdict.releasable:
-        reason = verdict.reasons[0] if verdict.reasons else "no reason was recorded"
-        raise InputError(f"Gate 5 said {verdict.verdict} ({reason}): only a candidate that passes is promoted.")
+    verdict = _passed(tracker, config)
     current = current_release.read(tracker)
-    if not judged_by(
-        verdict,
-        config.gate.rules,
-        stages.scenarios(config),
-        config.gate.sla_p99_ms,
-        unattended=current.unattended,
-    ):
-        raise InputError(
-            f"The verdict in the workspace {workspace.uri} was made under other rules than those of this run: judge it "
-            f"again with `gate5 gate --workspace {workspace.uri}`."
-        )
     files = _released_files(tracker)
     opened = store.open_store(config.store)
     kept = None if said is None else said.to_dict()
@@ -129,6 +115,21 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     )
     workspace.write_json("release.json", result.to_dict())
     return result
+
+
+def _passed(tracker: Tracker, config: ReleaseConfig) -> GateReport:
+    """The verdict, where it lets the candidate through and was made under the rules of this run."""
+    verdict = GateReport.from_dict(tracker.read_json("gate.json"))
+    if not verdict.releasable:
+        reason = verdict.reasons[0] if verdict.reasons else "no reason was recorded"
+        raise InputError(f"Gate 5 said {verdict.verdict} ({reason}): only a candidate that passes is promoted.")
+    rules, sla_ms, unattended = config.gate.rules, config.gate.sla_p99_ms, current_release.read(tracker).unattended
+    if not judged_by(verdict, rules, stages.scenarios(config), sla_ms, unattended=unattended):
+        raise InputError(
+            f"The verdict in the workspace {tracker.workspace.uri} was made under other rules than those of this run: "
+            f"judge it again with `gate5 gate --workspace {tracker.workspace.uri}`."
+        )
+    return verdict
 
 
 def check_channel(config: ReleaseConfig, channel: str, approved_by: str | None, said: Mapping[str, Any] | None) -> None:
