@@ -86,6 +86,19 @@ def test_poison_reaches_the_buffer(engine: Engine, observations: Any) -> None:
     assert np.isfinite(engine.infer(observations[:1])).all()
 
 
+@pytest.mark.parametrize("batch", [1, 5])
+def test_a_nan_gives_nan_in_its_own_row_whichever_number_it_is(engine: Engine, observations: Any, batch: int) -> None:
+    """One of many numbers is NaN: no action of its row may look plausible, and no other row may change."""
+    right = engine.infer(observations[:batch])
+    for column in range(observations.shape[1]):
+        spoilt = observations[:batch].copy()
+        spoilt[-1, column] = np.nan
+        actions = engine.infer(spoilt)
+        assert np.isnan(actions[-1]).all(), column
+        np.testing.assert_array_equal(actions[:-1], right[:-1])
+    np.testing.assert_array_equal(engine.infer(observations[:batch]), right)
+
+
 def test_controller_cuts_into_batches(engine: Engine, graph: bytes, observations: Any) -> None:
     controller = EngineController(engine)
     controller.reset(1500)

@@ -163,6 +163,11 @@ def test_nan_that_is_swallowed_is_told(graph: bytes) -> None:
     assert not _compare(engine, graph).nan_gives_nan
 
 
+def test_nan_that_one_number_of_many_hides_is_told(graph: bytes) -> None:
+    engine = Imitation(lambda obs, action: np.where(np.isnan(obs[:, 2:3]), np.float32(0), action))
+    assert not _compare(engine, graph).nan_gives_nan
+
+
 def test_nothing_compared_is_missing(graph: bytes) -> None:
     report = _compare(Imitation(), graph, np.zeros((0, 4), np.float32))
     assert report.compared == 0

@@ -26,7 +26,7 @@ from gate5.store import ArtifactStore, ChannelEntry
 
 MARK = ".gate5-plant"
 CANDIDATE, DRIVING = "candidate", "driving"
-_STATE = "state.json"
+_STATE, _SUM = "state.json", "sha256"
 _RELEASE_FOLDER = re.compile(r"[a-z0-9][a-z0-9-]{0,62}-[0-9a-f]{12}\.[0-9a-f]{6}")
 
 
@@ -106,10 +106,12 @@ def read_state(root: Path) -> dict[str, Any]:
     path = root / _STATE
     try:
         state = canonical.loads(path.read_bytes())
+        said = state.pop(_SUM, None)  # absent: written before there was one
         seen = state.get("channels", {})
         good = all(
             type(item["sequence"]) is int and isinstance(item["entry_sha256"], str) for item in seen.values()
         ) and isinstance(state.get("held", {}), dict)
+        good = good and said in (None, canonical.digest(state))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -117,16 +119,22 @@ def read_state(root: Path) -> dict[str, Any]:
     if not good:
         raise StoreInputError(
             f"{path} is damaged: delete it and pull again; the newest entry of what runs here is kept beside the "
-            "release too, so that an older one is still refused."
+            "release too, so that an older one is still refused, but a release that was held back here is not held "
+            "any more."
         )
     return dict(state)
+
+
+def keep_state(root: Path, state: Mapping[str, Any]) -> None:
+    """Write ``state.json`` with a hash over what it says: a damaged one must not lift a hold without a word."""
+    write_atomically(root / _STATE, canonical.dumps({**state, _SUM: canonical.digest(dict(state))}))
 
 
 def write_state(root: Path, state: Mapping[str, Any], entry: ChannelEntry) -> None:
     """Remember the newest entry seen, before anything is done about it: a disk that fills up forgets nothing."""
     seen = {"sequence": entry.sequence, "entry_sha256": entry.sha256}
     channels = {**state.get("channels", {}), entry.channel: seen}
-    write_atomically(root / _STATE, canonical.dumps({**state, "channels": channels}))
+    keep_state(root, {**state, "channels": channels})
 
 
 def check_time(root: Path, state: Mapping[str, Any], entry: ChannelEntry) -> None:

@@ -12,7 +12,18 @@ from typing import Any, Literal
 
 from gate5.config.verdicts import AWAITING
 from gate5.edge import proved
-from gate5.edge.folder import check_time, hold, plant_folder, prune, read_state, running, switch, waiting, write_state
+from gate5.edge.folder import (
+    check_time,
+    hold,
+    keep_state,
+    plant_folder,
+    prune,
+    read_state,
+    running,
+    switch,
+    waiting,
+    write_state,
+)
 from gate5.edge.golden import GOLDEN, Golden, pack_golden
 from gate5.edge.limits import Limits
 from gate5.edge.proved import ENGINE, PROOF, Device
@@ -125,6 +136,11 @@ def pull(
         held = state.get("held", {})
         if held.get("manifest_sha256") == entry.manifest_sha256:
             write_state(root, state, entry)
+            if now is None or not _intact(root / "current", now[0], ring):
+                raise IntegrityError(
+                    f"What runs in {root} was damaged on this machine's disk, and {entry.release}, which the channel "
+                    f"names, is held back here ({held['reason']}): promote another release."
+                )
             sentence = f"{entry.release} is held back here ({held['reason']}); nothing was changed."
             return _result("held", entry, root, now, sentence)
         demands = ring.demands(channel) if isinstance(ring, KeyRing) else {}
@@ -159,7 +175,7 @@ def fall_back(dest: str | os.PathLike[str], reason: str) -> str:
         if bad is None or not previous.is_dir() or previous.resolve() == (root / "current").resolve():
             raise StoreInputError(f"Nothing else ran in {root} before; there is nothing to fall back to.")
         held = {"manifest_sha256": bad[1], "reason": reason}
-        write_atomically(root / "state.json", canonical.dumps({**read_state(root), "held": held}))
+        keep_state(root, {**read_state(root), "held": held})
         replace_link(root / "current", os.readlink(previous))
         now = running(root)
         return now[0] if now else ""

@@ -45,7 +45,8 @@ class ParityReport:
         batch_compared, batch_nonfinite, batch_max_abs_error: the same at the largest batch.
         batch_spread: the largest difference between batch 1 and the largest batch.
         repeats, repeat_mismatches: inputs that were given twice, and how many gave other bits the second time.
-        nan_gives_nan: whether an observation that is NaN gives actions that are NaN (and not plausible ones).
+        nan_gives_nan: whether a NaN in an observation, whichever number of it is NaN, gives an action that has one too
+            (and not a plausible action).
         worst: the observation with the largest difference.
         reference: what ran the graph.
         ties: observations whose choices differ and whose scores are tied, over all kinds, at batch 1.
@@ -219,9 +220,15 @@ def _mismatches(engine: Engine, obs: Float32) -> int:
 def _nan_gives_nan(engine: Engine, obs: Float32) -> bool:
     if not len(obs):
         return False
-    broken = obs[:1].copy()
-    broken[0, 0] = np.nan
-    return bool(np.isnan(engine.infer(broken)).any())
+    signature = getattr(engine, "signature", None)
+    # Of a policy with several inputs not every column is a number that can be NaN: some choose, some are masks.
+    columns = range(obs.shape[1] if signature is None or signature.plain else 1)
+    for column in columns:
+        broken = obs[:1].copy()
+        broken[0, column] = np.nan
+        if not np.isnan(engine.infer(broken)).any():
+            return False
+    return True
 
 
 def _by_kind(

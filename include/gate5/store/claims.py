@@ -2,6 +2,8 @@
 
 Whoever promotes a release for the first time on a channel writes a claim before the entry: the number of the newest
 entry then. No claim: never promoted. A claim: the entry, if there is one, comes after that number, and close to it.
+A claim is not signed, but carries a hash over its number and its own name: one that was damaged or moved, or written
+before there was the hash, counts as "somewhere in the log", and costs a walk through it.
 """
 
 from __future__ import annotations
@@ -17,21 +19,23 @@ from gate5.store.entry import ChannelEntry
 def claim(log: Log, subject: str, newest: int) -> int:
     """Claim ``subject`` (a release's id, or ``request`` and a wish's name); the number after which its entry comes."""
     name = _name(log, subject)
-    if log.store.backend.create(name, canonical.dumps({"after": newest})):
+    if log.store.backend.create(name, canonical.dumps({"after": newest, "sha256": _digest(name, newest)})):
         return newest
     return claimed(log, subject) or 0
 
 
 def claimed(log: Log, subject: str) -> int | None:
     """The number after which the subject's entry comes, if there is one; ``None``: it was never claimed."""
-    data = log.store.backend.read(_name(log, subject))
+    name = _name(log, subject)
+    data = log.store.backend.read(name)
     if data is None:
         return None
     try:
-        after = canonical.loads(data)["after"]
-    except (ValueError, KeyError, TypeError):
-        after = 0
-    return after if type(after) is int and after >= 0 else 0  # a damaged claim costs a walk, no more
+        found = canonical.loads(data)
+        after, good = found["after"], found["sha256"] == _digest(name, found["after"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return 0
+    return after if good and type(after) is int and after >= 0 else 0  # a damaged claim costs a walk, no more
 
 
 def find(log: Log, after: int, newest: int, wanted: Callable[[ChannelEntry], bool]) -> ChannelEntry | None:
@@ -58,3 +62,7 @@ def of_release(release: str) -> Callable[[ChannelEntry], bool]:
 def _name(log: Log, subject: str) -> str:
     kind, _, rest = subject.partition(" ")
     return f"claims/{log.channel}/{kind}-{sha256(rest.encode())[:32]}.json" if rest else f"claims/{log.channel}/{kind}"
+
+
+def _digest(name: str, after: object) -> str:
+    return canonical.digest([name, after])
