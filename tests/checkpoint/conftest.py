@@ -6,7 +6,6 @@ import io
 import pickle
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
+
+from tests.support.saved import Saved
 
 OBS, ACT = 6, 2
 SCALE = np.array([1.0, 300.0, 2e7, 1e-5, 50.0, 1.0], dtype=np.float32)
@@ -41,22 +42,6 @@ class Tiny(gymnasium.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         return self._obs(), float(-np.square(action).sum()), False, bool(self.np_random.random() < 0.02), {}
-
-
-@dataclass
-class Saved:
-    """A trained model with its files."""
-
-    model: Any
-    normalise: Any
-    policy: bytes
-    vecnormalize: bytes
-    observations: NDArray[np.float32]
-
-    def predict(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The reference semantics, by Stable-Baselines3 itself."""
-        actions, _ = self.model.predict(self.normalise.normalize_obs(obs), deterministic=True)
-        return np.asarray(actions, dtype=np.float32)
 
 
 def _spread(model: Any) -> None:

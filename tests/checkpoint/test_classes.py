@@ -15,6 +15,7 @@ import torch
 from gate5.checkpoint import CheckpointFiles, read
 from gate5.checkpoint.classes import ACTIVATIONS
 from gate5.errors import CheckpointError
+from tests.support.saved import Saved
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def _saved(tmp_path: Path, env: Any, policy: Any = "MlpPolicy", **kwargs: Any) -
     return (tmp_path / "model.zip").read_bytes()
 
 
-def test_extractor_that_ends_like_sb3s(tmp_path: Path, save: Callable[..., Any], module: Any) -> None:
+def test_extractor_that_ends_like_sb3s(tmp_path: Path, save: Callable[..., Saved], module: Any) -> None:
     """At 61a9b98 this was exported as the FlattenExtractor: an error of 0.47 that its own report did not see."""
     from stable_baselines3.common.torch_layers import FlattenExtractor
 
@@ -55,7 +56,7 @@ def test_extractor_that_ends_like_sb3s(tmp_path: Path, save: Callable[..., Any],
 
 
 @pytest.mark.parametrize("name", ["FlattenExtractor", "NatureCNN"])
-def test_extractor_of_the_same_name(tmp_path: Path, save: Callable[..., Any], module: Any, name: str) -> None:
+def test_extractor_of_the_same_name(tmp_path: Path, save: Callable[..., Saved], module: Any, name: str) -> None:
     from stable_baselines3.common.torch_layers import FlattenExtractor
 
     made = _put(module, type(name, (FlattenExtractor,), {}))
@@ -64,7 +65,7 @@ def test_extractor_of_the_same_name(tmp_path: Path, save: Callable[..., Any], mo
         read(CheckpointFiles(policy, None, "x"))
 
 
-def test_class_by_its_code_that_claims_to_be_sb3s(tmp_path: Path, save: Callable[..., Any]) -> None:
+def test_class_by_its_code_that_claims_to_be_sb3s(tmp_path: Path, save: Callable[..., Saved]) -> None:
     """Pickled by its code (a class of ``__main__``), with the module's name and its own changed afterwards."""
     import cloudpickle  # type: ignore[import-untyped]
     from stable_baselines3.common import torch_layers
@@ -81,7 +82,7 @@ def test_class_by_its_code_that_claims_to_be_sb3s(tmp_path: Path, save: Callable
 
 
 @pytest.mark.parametrize("name", ["Tanh", "ReLU", "PoliteTanh"])
-def test_activation_of_the_same_name(tmp_path: Path, save: Callable[..., Any], module: Any, name: str) -> None:
+def test_activation_of_the_same_name(tmp_path: Path, save: Callable[..., Saved], module: Any, name: str) -> None:
     made = _put(module, type(name, (torch.nn.Tanh,), {"forward": lambda self, x: torch.tanh(x) * 0.5}))
     policy = _saved(tmp_path, save("PPO").normalise, activation_fn=made)
     with pytest.raises(CheckpointError, match=rf"plant_networks\.{name}"):
@@ -89,7 +90,7 @@ def test_activation_of_the_same_name(tmp_path: Path, save: Callable[..., Any], m
 
 
 @pytest.mark.parametrize("name", ["ActorCriticPolicy", "SACPolicy"])
-def test_policy_of_the_same_name(tmp_path: Path, save: Callable[..., Any], module: Any, name: str) -> None:
+def test_policy_of_the_same_name(tmp_path: Path, save: Callable[..., Saved], module: Any, name: str) -> None:
     from stable_baselines3.common.policies import ActorCriticPolicy
 
     made = _put(module, type(name, (ActorCriticPolicy,), {}))
@@ -99,7 +100,7 @@ def test_policy_of_the_same_name(tmp_path: Path, save: Callable[..., Any], modul
 
 
 def test_setting_that_no_sb3_policy_takes(
-    tmp_path: Path, save: Callable[..., Any], rewrite: Callable[..., bytes]
+    tmp_path: Path, save: Callable[..., Saved], rewrite: Callable[..., bytes]
 ) -> None:
     import json
 
@@ -113,7 +114,7 @@ def test_setting_that_no_sb3_policy_takes(
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_every_activation(tmp_path: Path, save: Callable[..., Any], name: str) -> None:
+def test_every_activation(tmp_path: Path, save: Callable[..., Saved], name: str) -> None:
     """torch.nn's activations without a choice to make: module, SB3 and NumPy agree."""
     from stable_baselines3 import PPO
 

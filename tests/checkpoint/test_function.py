@@ -17,6 +17,7 @@ from gate5.checkpoint.archive import open_archive
 from gate5.checkpoint.layout import understand
 from gate5.checkpoint.module import build_module
 from gate5.checkpoint.reference import normalise
+from tests.support.saved import Saved
 
 WIDE = (np.array([-2.0, 10.0]), np.array([3.0, 40.0]))
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -36,7 +37,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("bounds", ["symmetric", "wide"])
 @pytest.mark.parametrize(("algorithm", "kwargs"), CASES, ids=[f"{name}{i}" for i, (name, _) in enumerate(CASES)])
-def test_module_is_predict(save: Callable[..., Any], algorithm: str, kwargs: dict[str, Any], bounds: str) -> None:
+def test_module_is_predict(save: Callable[..., Saved], algorithm: str, kwargs: dict[str, Any], bounds: str) -> None:
     """A missing normaliser, clip, squash, unscale, gSDE bound or a wrong activation shows here."""
     low, high = WIDE if bounds == "wide" else (-1.0, 1.0)
     saved = save(algorithm, low=low, high=high, **kwargs)
@@ -60,13 +61,13 @@ def test_module_is_predict(save: Callable[..., Any], algorithm: str, kwargs: dic
     assert checkpoint.algorithm == algorithm
 
 
-def test_clip_is_reached(save: Callable[..., Any]) -> None:
+def test_clip_is_reached(save: Callable[..., Saved]) -> None:
     """The test above would not see a missing clip if no action reached it."""
     saved = save("PPO")
     assert np.mean(np.abs(saved.predict(saved.observations)) == 1.0) > 0.05
 
 
-def test_tiny_variance_needs_the_split_mean(save: Callable[..., Any]) -> None:
+def test_tiny_variance_needs_the_split_mean(save: Callable[..., Saved]) -> None:
     """Normalising in plain float32 breaks 1e-4 on a variable with a large mean and a tiny variance."""
     saved = save("PPO")
     checkpoint = read(CheckpointFiles(saved.policy, saved.vecnormalize, "x"))
@@ -85,7 +86,7 @@ def test_tiny_variance_needs_the_split_mean(save: Callable[..., Any]) -> None:
     assert np.abs(naive - exact).max() > 1e-4
 
 
-def test_without_vecnormalize(save: Callable[..., Any]) -> None:
+def test_without_vecnormalize(save: Callable[..., Saved]) -> None:
     """No statistics: observations go in as they are, and the description says so."""
     saved = save("PPO")
     checkpoint = read(CheckpointFiles(saved.policy, None, "x"))
@@ -96,7 +97,7 @@ def test_without_vecnormalize(save: Callable[..., Any]) -> None:
     assert "No vecnormalize.pkl" in description["notes"][0]
 
 
-def test_norm_obs_off(save: Callable[..., Any]) -> None:
+def test_norm_obs_off(save: Callable[..., Saved]) -> None:
     """``VecNormalize(norm_obs=False)`` leaves observations alone."""
     saved = save("PPO", norm_obs=False)
     checkpoint = read(CheckpointFiles(saved.policy, saved.vecnormalize, "x"))
@@ -107,7 +108,7 @@ def test_norm_obs_off(save: Callable[..., Any]) -> None:
     assert "norm_obs off" in checkpoint.describe()["notes"][0]
 
 
-def test_description(save: Callable[..., Any]) -> None:
+def test_description(save: Callable[..., Saved]) -> None:
     """Plain JSON types with the layers, hashes and bounds."""
     saved = save("SAC", low=WIDE[0], high=WIDE[1])
     description = read(CheckpointFiles(saved.policy, saved.vecnormalize, "x")).describe()
@@ -119,7 +120,7 @@ def test_description(save: Callable[..., Any]) -> None:
     assert description["normaliser"]["count"] > 60
 
 
-def test_trpo_like_shared_layers(save: Callable[..., Any]) -> None:
+def test_trpo_like_shared_layers(save: Callable[..., Saved]) -> None:
     """Archives older than SB3 1.8 have layers that actor and critic share; they come first."""
     archive = open_archive(save("PPO").policy, "x")
     weights = {

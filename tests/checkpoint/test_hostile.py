@@ -26,6 +26,7 @@ from gate5.errors import CheckpointError
 from gate5.io.excerpt import excerpt
 from scripts.hostile_checkpoints import bomb, nested_lists
 from tests.checkpoint.test_memory import measured
+from tests.support.saved import Saved
 
 _TUPLES = b"N" + b"2\x86" * 40  # a tuple of itself twice, forty times over
 _DEEP = b"N" + b"\x85" * 90_000
@@ -69,7 +70,7 @@ def _tensors(policy: bytes) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("text", [_LONG, _UGLY], ids=["long", "ugly"])
-def test_text_from_the_file_in_a_sentence(save: Callable[..., Any], rewrite: Callable[..., bytes], text: str) -> None:
+def test_text_from_the_file_in_a_sentence(save: Callable[..., Saved], rewrite: Callable[..., bytes], text: str) -> None:
     """Every place where a name or a value of the file goes into the message: cut, and on one line."""
     policy = save("PPO").policy
     good = _tensors(policy)
@@ -94,7 +95,7 @@ def test_text_from_the_file_in_a_sentence(save: Callable[..., Any], rewrite: Cal
     _sentence(CheckpointFiles(policy, class_of, "x"))
 
 
-def test_a_name_in_the_archives_directory_that_is_another_in_its_header(save: Callable[..., Any]) -> None:
+def test_a_name_in_the_archives_directory_that_is_another_in_its_header(save: Callable[..., Saved]) -> None:
     """A size in a header that takes in all of ``data``: the sentence had 33,904 characters."""
     policy = bytearray(save("PPO").policy)
     at = policy.find(b"PK\x03\x04")
@@ -104,7 +105,7 @@ def test_a_name_in_the_archives_directory_that_is_another_in_its_header(save: Ca
 
 @pytest.mark.parametrize("name", ["data", "DATA", "policy.pth"])
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_two_members_of_one_name(save: Callable[..., Any], name: str) -> None:
+def test_two_members_of_one_name(save: Callable[..., Saved], name: str) -> None:
     """zipfile takes the last, other readers the first, torch's whatever the case."""
     out = io.BytesIO(save("PPO").policy)
     with zipfile.ZipFile(out, "a") as file:
@@ -112,7 +113,7 @@ def test_two_members_of_one_name(save: Callable[..., Any], name: str) -> None:
     assert name in _sentence(CheckpointFiles(out.getvalue(), None, "x"))
 
 
-def test_two_records_of_one_name_in_the_tensors(save: Callable[..., Any], rewrite: Callable[..., bytes]) -> None:
+def test_two_records_of_one_name_in_the_tensors(save: Callable[..., Saved], rewrite: Callable[..., bytes]) -> None:
     with zipfile.ZipFile(io.BytesIO(save("PPO").policy)) as file:
         inner = io.BytesIO(file.read("policy.pth"))
     with zipfile.ZipFile(inner, "a") as file:
@@ -122,7 +123,7 @@ def test_two_records_of_one_name_in_the_tensors(save: Callable[..., Any], rewrit
 
 
 @pytest.mark.parametrize("flags", [1, 0x41])
-def test_encrypted(save: Callable[..., Any], flags: int) -> None:
+def test_encrypted(save: Callable[..., Saved], flags: int) -> None:
     policy = bytearray(save("PPO").policy)
     directory = int.from_bytes(policy[-6:-2], "little")
     for at in (directory + 8, 6):
@@ -143,7 +144,7 @@ def _key(parts: bytes) -> bytes:
 @pytest.mark.parametrize("program", [_key(_TUPLES), _key(_DEEP), b"\x80\x04\x8f(" + _TUPLES + b"\x90."],
                          ids=["wide", "deep", "set"])  # fmt: skip
 def test_tuples_whose_hash_takes_for_ever(
-    tmp_path: Path, save: Callable[..., Any], rewrite: Callable[..., bytes], program: bytes
+    tmp_path: Path, save: Callable[..., Saved], rewrite: Callable[..., bytes], program: bytes
 ) -> None:
     """A key of 2^40 parts took for ever; one of 90,000 in one another ended the process."""
     with pytest.raises(CheckpointError, match="a tuple of more than"):
@@ -163,7 +164,7 @@ def test_tuples_whose_hash_takes_for_ever(
     b"\x80\x02ccollections\nCounter\nc__builtin__\nbytearray\nJ\xff\xff\xff\x7f\x85R\x85R.",
     b"\x80\x02ctorch\nFloatTensor\nJ\xff\xff\xff\x7f\x85R.",
 ])  # fmt: skip
-def test_what_torch_admits_and_no_policy_has(save: Callable[..., Any], rewrite: Callable[..., bytes], program: bytes
+def test_what_torch_admits_and_no_policy_has(save: Callable[..., Saved], rewrite: Callable[..., bytes], program: bytes
 ) -> None:  # fmt: skip
     policy = save("PPO").policy
     with zipfile.ZipFile(io.BytesIO(policy)) as file:
@@ -178,7 +179,7 @@ def test_what_torch_admits_and_no_policy_has(save: Callable[..., Any], rewrite: 
     assert "no plain tensor" in _sentence(CheckpointFiles(rewrite(policy, {"policy.pth": start}), None, "x"))
 
 
-def test_form_of_torch_before_1_6(save: Callable[..., Any], rewrite: Callable[..., bytes]) -> None:
+def test_form_of_torch_before_1_6(save: Callable[..., Saved], rewrite: Callable[..., bytes]) -> None:
     saved = save("PPO")
     legacy = io.BytesIO()
     torch.save(OrderedDict(_tensors(saved.policy)), legacy, _use_new_zipfile_serialization=False)
@@ -223,12 +224,12 @@ SPACES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("key", ["observation_space", "action_space"])
-def test_space(save: Callable[..., Any], rewrite: Callable[..., bytes], name: str, key: str) -> None:
+def test_space(save: Callable[..., Saved], rewrite: Callable[..., bytes], name: str, key: str) -> None:
     text = _sentence(_with_data(save("PPO").policy, rewrite, {key: _pickled(SPACES[name])}))
     assert key.replace("_", "") in text.replace("_", "").replace(" ", "")
 
 
-def test_huge_box_of_bytes(tmp_path: Path, save: Callable[..., Any], rewrite: Callable[..., bytes]) -> None:
+def test_huge_box_of_bytes(tmp_path: Path, save: Callable[..., Saved], rewrite: Callable[..., bytes]) -> None:
     """64 MiB of bytes are half a gigabyte of float64, twice."""
     head = b"cnumpy.core.numeric\n_frombuffer\n(B"
     tail = b"cnumpy\ndtype\nX\x02\x00\x00\x00i1\x85RJ\x00\x00\xb0\x00\x85X\x01\x00\x00\x00CtR"
@@ -245,7 +246,7 @@ def test_huge_box_of_bytes(tmp_path: Path, save: Callable[..., Any], rewrite: Ca
     ("features_extractor_kwargs", 3), ("log_std_init", "x"), ("ortho_init", [1]), ("use_expln", []),
 ])  # fmt: skip
 def test_settings_that_contradict_the_tensors(
-    tmp_path: Path, save: Callable[..., Any], rewrite: Callable[..., bytes], name: str, value: Any
+    tmp_path: Path, save: Callable[..., Saved], rewrite: Callable[..., bytes], name: str, value: Any
 ) -> None:
     """SB3's own policy would take gigabytes, or raise what it likes: the comparison is with NumPy then."""
     files = _with_data(save("PPO").policy, rewrite, {"policy_kwargs": _pickled(pickle.dumps({name: value}))})

@@ -21,6 +21,7 @@ import torch
 from gate5.checkpoint import CheckpointFiles, read
 from gate5.checkpoint import unpickle as reader
 from gate5.errors import CheckpointError
+from tests.support.saved import Saved
 
 _MEASURE = textwrap.dedent("""
     import json, sys, time, torch
@@ -88,14 +89,14 @@ CASES: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_policy_tensors(tmp_path: Path, save: Callable[..., Any], rewrite: Callable[..., bytes], name: str) -> None:
+def test_policy_tensors(tmp_path: Path, save: Callable[..., Saved], rewrite: Callable[..., bytes], name: str) -> None:
     archive = tmp_path / "policy.zip"
     archive.write_bytes(rewrite(save("PPO").policy, {"policy.pth": CASES[name]()}))
     assert "policy.pth" in measured(archive)["text"]
 
 
 @pytest.mark.parametrize("member", ["policy.pth", "data"])
-def test_zeros(tmp_path: Path, save: Callable[..., Any], member: str) -> None:
+def test_zeros(tmp_path: Path, save: Callable[..., Saved], member: str) -> None:
     """1,000 MiB of zeros that deflate to 1 MiB; at 61a9b98: 2.2 GB."""
     archive = tmp_path / "policy.zip"
     archive.write_bytes(_deflated(save("PPO").policy, {member: 1000 << 20}))
@@ -104,7 +105,7 @@ def test_zeros(tmp_path: Path, save: Callable[..., Any], member: str) -> None:
 
 @pytest.mark.parametrize("value", ['{"a":{}},', "{},", "[],", "[[]],"])
 def test_json_of_many_small_things(
-    tmp_path: Path, save: Callable[..., Any], rewrite: Callable[..., bytes], value: str
+    tmp_path: Path, save: Callable[..., Saved], rewrite: Callable[..., bytes], value: str
 ) -> None:
     """Each costs many times its text."""
     archive = tmp_path / "policy.zip"
@@ -129,7 +130,7 @@ def test_file_of_any_size(tmp_path: Path) -> None:
     assert "8589934592 bytes" in measured(archive)["text"]
 
 
-def test_largest_file_that_is_read(tmp_path: Path, save: Callable[..., Any], rewrite: Callable[..., bytes]) -> None:
+def test_largest_file_that_is_read(tmp_path: Path, save: Callable[..., Saved], rewrite: Callable[..., bytes]) -> None:
     """Just under every limit: read or refused, and under 1 GiB."""
     archive = tmp_path / "policy.zip"
     saved = save("PPO")
@@ -179,7 +180,7 @@ def _repeat(once: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("name", STATISTICS)
-def test_statistics(tmp_path: Path, save: Callable[..., Any], name: str) -> None:
+def test_statistics(tmp_path: Path, save: Callable[..., Saved], name: str) -> None:
     (tmp_path / "policy.zip").write_bytes(save("PPO").policy)
     (tmp_path / "vecnormalize.pkl").write_bytes(STATISTICS[name]())
     text = measured(tmp_path / "policy.zip", str(tmp_path / "vecnormalize.pkl"))["text"]
@@ -190,7 +191,7 @@ def test_statistics(tmp_path: Path, save: Callable[..., Any], name: str) -> None
                                       "numpy._core.multiarray\n_reconstruct", "_codecs\nencode"])  # fmt: skip
 @pytest.mark.parametrize("state", [b"N}X\x0c\x00\x00\x00__defaults__)s\x86b", b"}X\x01\x00\x00\x00aK\x01sb"])
 def test_admitted_functions_take_no_state(
-    save: Callable[..., Any], altered: Callable[..., bytes], function: str, state: bytes
+    save: Callable[..., Saved], altered: Callable[..., bytes], function: str, state: bytes
 ) -> None:
     """BUILD on one changed its defaults for the rest of the process at 61a9b98."""
     saved = save("PPO")

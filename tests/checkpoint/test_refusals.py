@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from gate5.checkpoint import CheckpointFiles, read
 from gate5.errors import CheckpointError
+from tests.support.saved import Saved
 
 
 def _read(policy: bytes, vecnormalize: bytes | None = None) -> None:
@@ -30,7 +31,7 @@ def test_not_a_zip() -> None:
 
 
 @pytest.mark.parametrize("part", [0.2, 0.7, 0.999])
-def test_truncated(save: Callable[..., Any], part: float) -> None:
+def test_truncated(save: Callable[..., Saved], part: float) -> None:
     policy = save("PPO").policy
     with pytest.raises(CheckpointError, match="truncated or damaged"):
         _read(policy[: int(len(policy) * part)])
@@ -38,7 +39,7 @@ def test_truncated(save: Callable[..., Any], part: float) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.floats(0, 0.999) | st.floats(0.985, 0.9999), value=st.integers(0, 255))
-def test_any_damaged_byte_is_refused_or_harmless(save: Callable[..., Any], position: float, value: int) -> None:
+def test_any_damaged_byte_is_refused_or_harmless(save: Callable[..., Saved], position: float, value: int) -> None:
     """Whatever byte is wrong (the zip's directory is at the end): a sentence or the policy, never another exception."""
     policy = bytearray(save("PPO").policy)
     policy[int(position * len(policy))] = value
@@ -49,12 +50,12 @@ def test_any_damaged_byte_is_refused_or_harmless(save: Callable[..., Any], posit
 
 
 @pytest.mark.parametrize("member", ["policy.pth", "data"])
-def test_lacks_a_member(save: Callable[..., Any], rewrite: Callable[..., bytes], member: str) -> None:
+def test_lacks_a_member(save: Callable[..., Saved], rewrite: Callable[..., bytes], member: str) -> None:
     with pytest.raises(CheckpointError, match=f"holds no '{member}'"):
         _read(rewrite(save("PPO").policy, {member: None}))
 
 
-def test_nan_weight_names_the_tensor(save: Callable[..., Any], rewrite: Callable[..., bytes]) -> None:
+def test_nan_weight_names_the_tensor(save: Callable[..., Saved], rewrite: Callable[..., bytes]) -> None:
     policy = save("PPO").policy
     with zipfile.ZipFile(io.BytesIO(policy)) as file:
         weights = torch.load(io.BytesIO(file.read("policy.pth")), weights_only=True)
@@ -65,7 +66,7 @@ def test_nan_weight_names_the_tensor(save: Callable[..., Any], rewrite: Callable
         _read(rewrite(policy, {"policy.pth": buffer.getvalue()}))
 
 
-def test_statistics_of_another_size(save: Callable[..., Any], altered: Callable[..., bytes]) -> None:
+def test_statistics_of_another_size(save: Callable[..., Saved], altered: Callable[..., bytes]) -> None:
     saved = save("PPO")
     smaller = {"mean": np.zeros(4), "var": np.ones(4)}
     content = altered(saved, lambda normalise: vars(normalise.obs_rms).update(smaller))
@@ -84,7 +85,7 @@ def test_statistics_of_another_size(save: Callable[..., Any], altered: Callable[
     ],
 )
 def test_statistics_that_cannot_be_used(
-    save: Callable[..., Any], altered: Callable[..., bytes], attribute: str, value: Any, text: str
+    save: Callable[..., Saved], altered: Callable[..., bytes], attribute: str, value: Any, text: str
 ) -> None:
     saved = save("PPO")
     content = altered(saved, lambda normalise: setattr(normalise.obs_rms, attribute, value))
@@ -93,12 +94,12 @@ def test_statistics_that_cannot_be_used(
 
 
 @pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps({"obs_rms": 1}), pickle.dumps([1])[:-3]])
-def test_vecnormalize_that_is_none(save: Callable[..., Any], content: bytes) -> None:
+def test_vecnormalize_that_is_none(save: Callable[..., Saved], content: bytes) -> None:
     with pytest.raises(CheckpointError, match=r"vecnormalize\.pkl"):
         _read(save("PPO").policy, content)
 
 
-def test_custom_policy_and_activation(tmp_path: Any, save: Callable[..., Any]) -> None:
+def test_custom_policy_and_activation(tmp_path: Any, save: Callable[..., Saved]) -> None:
     from stable_baselines3 import PPO
     from stable_baselines3.common.policies import ActorCriticPolicy
 
@@ -118,7 +119,7 @@ def test_custom_policy_and_activation(tmp_path: Any, save: Callable[..., Any]) -
         _read((tmp_path / "swish.zip").read_bytes())
 
 
-def test_recurrent_and_normalised_networks(save: Callable[..., Any], rewrite: Callable[..., bytes]) -> None:
+def test_recurrent_and_normalised_networks(save: Callable[..., Saved], rewrite: Callable[..., bytes]) -> None:
     """An LSTM keeps a state; a layer that is not linear cannot be rebuilt from its tensors."""
     policy = save("PPO").policy
     with zipfile.ZipFile(io.BytesIO(policy)) as file:
@@ -134,7 +135,7 @@ def test_recurrent_and_normalised_networks(save: Callable[..., Any], rewrite: Ca
             _read(rewrite(policy, {"policy.pth": buffer.getvalue()}))
 
 
-def test_lacks_a_layer(save: Callable[..., Any], rewrite: Callable[..., bytes]) -> None:
+def test_lacks_a_layer(save: Callable[..., Saved], rewrite: Callable[..., bytes]) -> None:
     for algorithm, name in (("SAC", "actor.mu.weight"), ("TD3", "actor.mu.4.weight"), ("PPO", "action_net.weight")):
         policy = save(algorithm).policy
         with zipfile.ZipFile(io.BytesIO(policy)) as file:
@@ -146,7 +147,7 @@ def test_lacks_a_layer(save: Callable[..., Any], rewrite: Callable[..., bytes]) 
             _read(rewrite(policy, {"policy.pth": buffer.getvalue()}))
 
 
-def test_infinite_bounds_with_squash(save: Callable[..., Any], rewrite: Callable[..., bytes]) -> None:
+def test_infinite_bounds_with_squash(save: Callable[..., Saved], rewrite: Callable[..., bytes]) -> None:
     import base64
 
     import cloudpickle  # type: ignore[import-untyped]

@@ -19,6 +19,7 @@ import torch
 from gate5.checkpoint import CheckpointFiles, read
 from gate5.checkpoint.unpickle import class_name
 from gate5.errors import CheckpointError
+from tests.support.saved import Saved
 
 
 class Canary:
@@ -40,7 +41,7 @@ def canary(tmp_path: Path) -> Path:
     return path
 
 
-def test_canary_in_vecnormalize(save: Callable[..., Any], canary: Path) -> None:
+def test_canary_in_vecnormalize(save: Callable[..., Saved], canary: Path) -> None:
     with pytest.raises(CheckpointError, match=r"posix\.system"):
         read(CheckpointFiles(save("PPO").policy, pickle.dumps(Canary(canary)), "x"))
     assert not canary.exists()
@@ -48,7 +49,7 @@ def test_canary_in_vecnormalize(save: Callable[..., Any], canary: Path) -> None:
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_canary_inside_statistics(
-    save: Callable[..., Any], altered: Callable[..., bytes], canary: Path, protocol: int
+    save: Callable[..., Saved], altered: Callable[..., bytes], canary: Path, protocol: int
 ) -> None:
     """Hidden deep in a true VecNormalize, in every pickle protocol."""
     saved = save("PPO")
@@ -59,7 +60,7 @@ def test_canary_inside_statistics(
 
 
 @pytest.mark.parametrize("key", ["action_space", "observation_space"])
-def test_canary_in_spaces(save: Callable[..., Any], rewrite: Callable[..., bytes], canary: Path, key: str) -> None:
+def test_canary_in_spaces(save: Callable[..., Saved], rewrite: Callable[..., bytes], canary: Path, key: str) -> None:
     saved = save("PPO")
     data = _data(saved.policy)
     data[key][":serialized:"] = base64.b64encode(pickle.dumps(Canary(canary))).decode()
@@ -70,7 +71,7 @@ def test_canary_in_spaces(save: Callable[..., Any], rewrite: Callable[..., bytes
 
 @pytest.mark.parametrize("key", ["policy_class", "policy_kwargs", "lr_schedule", "clip_range", "rollout_buffer_class"])
 def test_canary_elsewhere_in_data_is_never_read(
-    save: Callable[..., Any], rewrite: Callable[..., bytes], canary: Path, key: str
+    save: Callable[..., Saved], rewrite: Callable[..., bytes], canary: Path, key: str
 ) -> None:
     saved = save("PPO")
     data = _data(saved.policy)
@@ -85,7 +86,7 @@ def test_canary_elsewhere_in_data_is_never_read(
     assert not canary.exists()
 
 
-def test_canary_in_policy_tensors(save: Callable[..., Any], rewrite: Callable[..., bytes], canary: Path) -> None:
+def test_canary_in_policy_tensors(save: Callable[..., Saved], rewrite: Callable[..., bytes], canary: Path) -> None:
     saved = save("PPO")
     buffer = io.BytesIO()
     torch.save({"action_net.weight": torch.zeros(2, 2), "x": Canary(canary)}, buffer)
@@ -94,14 +95,14 @@ def test_canary_in_policy_tensors(save: Callable[..., Any], rewrite: Callable[..
     assert not canary.exists()
 
 
-def test_trust_pickle_means_what_it_says(save: Callable[..., Any], canary: Path) -> None:
+def test_trust_pickle_means_what_it_says(save: Callable[..., Saved], canary: Path) -> None:
     """With ``trust_pickle`` the pickle does run: that is why it is off."""
     with pytest.raises(CheckpointError, match="not a VecNormalize"):
         read(CheckpointFiles(save("PPO").policy, pickle.dumps(Canary(canary)), "x"), trust_pickle=True)
     assert canary.exists()
 
 
-def test_trusted_and_restricted_agree(save: Callable[..., Any]) -> None:
+def test_trusted_and_restricted_agree(save: Callable[..., Saved]) -> None:
     saved = save("PPO")
     files = CheckpointFiles(saved.policy, saved.vecnormalize, "x")
     one, other = read(files).normaliser, read(files, trust_pickle=True).normaliser
@@ -112,7 +113,7 @@ def test_trusted_and_restricted_agree(save: Callable[..., Any]) -> None:
     assert (one.clip, one.epsilon, one.count) == (other.clip, other.epsilon, other.count)
 
 
-def test_object_array_is_refused(save: Callable[..., Any], altered: Callable[..., bytes]) -> None:
+def test_object_array_is_refused(save: Callable[..., Saved], altered: Callable[..., bytes]) -> None:
     """An array of objects could carry anything; statistics are numbers."""
     saved = save("PPO")
     objects = np.array([object()] * 6, dtype=object)

@@ -14,6 +14,7 @@ import torch
 
 from gate5.checkpoint import CheckpointFiles, read
 from gate5.errors import CheckpointError
+from tests.support.saved import Saved
 
 from .test_safety import _data
 
@@ -31,7 +32,7 @@ def _with(policy: bytes, rewrite: Callable[..., bytes], tensors: dict[str, Any])
 
 
 @pytest.mark.parametrize("value", [False, np.bool_(False), np.array(False), 0])
-def test_norm_obs_off_in_any_form(save: Callable[..., Any], altered: Callable[..., bytes], value: Any) -> None:
+def test_norm_obs_off_in_any_form(save: Callable[..., Saved], altered: Callable[..., bytes], value: Any) -> None:
     """``np.bool_(False)`` counted as true at 61a9b98."""
     saved = save("PPO")
     content = altered(saved, lambda normalise: setattr(normalise, "norm_obs", value))
@@ -41,7 +42,7 @@ def test_norm_obs_off_in_any_form(save: Callable[..., Any], altered: Callable[..
     np.testing.assert_allclose(checkpoint.reference(saved.observations)[0], expected, atol=1e-6)
 
 
-def test_norm_obs_of_no_truth(save: Callable[..., Any], altered: Callable[..., bytes]) -> None:
+def test_norm_obs_of_no_truth(save: Callable[..., Saved], altered: Callable[..., bytes]) -> None:
     saved = save("PPO")
     content = altered(saved, lambda normalise: setattr(normalise, "norm_obs", "yes"))
     with pytest.raises(CheckpointError, match="norm_obs"):
@@ -51,7 +52,7 @@ def test_norm_obs_of_no_truth(save: Callable[..., Any], altered: Callable[..., b
 @pytest.mark.parametrize("attribute", ["epsilon", "clip_obs"])
 @pytest.mark.parametrize("value", [10**400, None, "1", True, [1.0], float("nan"), 1j, np.array([1.0, 2.0])])
 def test_number_that_is_none(
-    save: Callable[..., Any], altered: Callable[..., bytes], attribute: str, value: Any
+    save: Callable[..., Saved], altered: Callable[..., bytes], attribute: str, value: Any
 ) -> None:
     saved = save("PPO")
     content = altered(saved, lambda normalise: setattr(normalise, attribute, value))
@@ -62,7 +63,7 @@ def test_number_that_is_none(
 @pytest.mark.parametrize("attribute", ["mean", "var"])
 @pytest.mark.parametrize("value", [[0.0] * 6, [[0.0]] * 6, np.array(["a"] * 6), np.ones(6) * 1j, np.float64(1.0), None])
 def test_mean_that_is_no_array(
-    save: Callable[..., Any], altered: Callable[..., bytes], attribute: str, value: Any
+    save: Callable[..., Saved], altered: Callable[..., bytes], attribute: str, value: Any
 ) -> None:
     saved = save("PPO")
     content = altered(saved, lambda normalise: setattr(normalise.obs_rms, attribute, value))
@@ -70,7 +71,7 @@ def test_mean_that_is_no_array(
         read(CheckpointFiles(saved.policy, content, "x"))
 
 
-def test_squash_without_gsde(save: Callable[..., Any], rewrite: Callable[..., bytes]) -> None:
+def test_squash_without_gsde(save: Callable[..., Saved], rewrite: Callable[..., bytes]) -> None:
     """SB3's predict scales the mean and applies no tanh; its constructor refuses the pair, so it is done by hand."""
     saved = save("PPO", low=np.array([-2.0, 10.0]), high=np.array([3.0, 40.0]))
     data = _data(saved.policy)
@@ -91,7 +92,7 @@ def test_squash_without_gsde(save: Callable[..., Any], rewrite: Callable[..., by
 
 @pytest.mark.parametrize("gone", ["value_net", "log_std", "mlp_extractor.value_net"])
 def test_without_what_the_action_does_not_need(
-    save: Callable[..., Any], rewrite: Callable[..., bytes], gone: str
+    save: Callable[..., Saved], rewrite: Callable[..., bytes], gone: str
 ) -> None:
     """Exit code 3, "a defect in gate5", at 61a9b98."""
     saved = save("PPO")
@@ -105,20 +106,20 @@ def test_without_what_the_action_does_not_need(
 
 
 @pytest.mark.parametrize("name", ["scale", "action_net.gain", "mlp_extractor.policy_net.7.weight", "lstm_actor.x"])
-def test_extra_tensor(save: Callable[..., Any], rewrite: Callable[..., bytes], name: str) -> None:
+def test_extra_tensor(save: Callable[..., Saved], rewrite: Callable[..., bytes], name: str) -> None:
     policy = save("PPO").policy
     with pytest.raises(CheckpointError, match=name.replace(".", r"\.")):
         read(_with(policy, rewrite, {**_weights(policy), name: torch.ones(3)}))
 
 
-def test_compiled(save: Callable[..., Any], rewrite: Callable[..., bytes]) -> None:
+def test_compiled(save: Callable[..., Saved], rewrite: Callable[..., bytes]) -> None:
     policy = save("PPO").policy
     with pytest.raises(CheckpointError, match=r"torch\.compile"):
         read(_with(policy, rewrite, {f"_orig_mod.{key}": value for key, value in _weights(policy).items()}))
 
 
 @pytest.mark.parametrize("value", [None, "two", [2.0], float("inf"), {}, True])
-def test_clip_mean_that_is_no_number(save: Callable[..., Any], rewrite: Callable[..., bytes], value: Any) -> None:
+def test_clip_mean_that_is_no_number(save: Callable[..., Saved], rewrite: Callable[..., bytes], value: Any) -> None:
     """``null`` was a TypeError at 61a9b98."""
     saved = save("SAC", use_sde=True, policy_kwargs={"net_arch": [16], "clip_mean": 0.3})
     data = _data(saved.policy)
@@ -150,14 +151,14 @@ STRANGE: dict[str, Callable[[], torch.Tensor]] = {
 
 @pytest.mark.parametrize("name", STRANGE)
 @pytest.mark.filterwarnings("ignore")
-def test_strange_tensor(save: Callable[..., Any], rewrite: Callable[..., bytes], name: str) -> None:
+def test_strange_tensor(save: Callable[..., Saved], rewrite: Callable[..., bytes], name: str) -> None:
     policy = save("PPO").policy
     with pytest.raises(CheckpointError):
         read(_with(policy, rewrite, {**_weights(policy), "action_net.bias": STRANGE[name]()}))
 
 
 def test_name_in_a_space_advises_nothing_that_does_not_help(
-    save: Callable[..., Any], rewrite: Callable[..., bytes]
+    save: Callable[..., Saved], rewrite: Callable[..., bytes]
 ) -> None:
     """``trust_pickle`` is for VecNormalize alone."""
     import base64
@@ -173,7 +174,7 @@ def test_name_in_a_space_advises_nothing_that_does_not_help(
 
 
 @pytest.mark.parametrize("given", [np.bool_(True), True, 1])
-def test_setting_that_is_numpys_true(save: Callable[..., Any], given: Any) -> None:
+def test_setting_that_is_numpys_true(save: Callable[..., Saved], given: Any) -> None:
     """It was false, being an object that the reader does not know: the same for graph and reference, so never seen."""
     saved = save("PPO", low=-2.0, use_sde=True, policy_kwargs={"net_arch": [16], "squash_output": given})
     checkpoint = read(CheckpointFiles(saved.policy, saved.vecnormalize, "x"))
@@ -185,7 +186,7 @@ def test_setting_that_is_numpys_true(save: Callable[..., Any], given: Any) -> No
 @pytest.mark.parametrize("key", ["squash_output", "use_sde", "normalize_images"])
 @pytest.mark.parametrize("value", ["false", "no", 2, [0], {"a": 1}, 0.5])
 def test_setting_that_is_neither_true_nor_false(
-    save: Callable[..., Any], rewrite: Callable[..., bytes], key: str, value: Any
+    save: Callable[..., Saved], rewrite: Callable[..., bytes], key: str, value: Any
 ) -> None:
     data = _data(save("PPO").policy)
     data["policy_kwargs"] = {"net_arch": [16, 16], key: value}

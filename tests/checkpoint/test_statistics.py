@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from gate5.checkpoint import fetch, read
 from gate5.checkpoint.statistics import find
 from gate5.errors import CheckpointError
+from tests.support.saved import Saved
 
 LAYOUTS = [
     ("policy.zip", "vecnormalize.pkl"),
@@ -39,7 +39,7 @@ LAYOUTS = [
 
 
 @pytest.mark.parametrize(("policy", "statistics"), LAYOUTS, ids=[f"{a}+{b}" for a, b in LAYOUTS])
-def test_layout(tmp_path: Path, save: Callable[..., Any], policy: str, statistics: str) -> None:
+def test_layout(tmp_path: Path, save: Callable[..., Saved], policy: str, statistics: str) -> None:
     """The policy with its normaliser, and where it was found; at 61a9b98 most were read without it, exit code 0."""
     saved = save("PPO")
     for name, content in ((policy, saved.policy), (statistics, saved.vecnormalize)):
@@ -74,7 +74,7 @@ def test_checkpoint_callback_itself(tmp_path: Path) -> None:
     assert counts[1] - counts[0] == 64
 
 
-def test_by_content_whatever_its_name(tmp_path: Path, save: Callable[..., Any]) -> None:
+def test_by_content_whatever_its_name(tmp_path: Path, save: Callable[..., Saved]) -> None:
     """A pickle that names VecNormalize is one, and is asked for if its name does not say whose it is."""
     saved = save("PPO")
     (tmp_path / "model.zip").write_bytes(saved.policy)
@@ -109,7 +109,7 @@ def test_two_of_the_same_bytes_are_one(tmp_path: Path) -> None:
     assert fetch(tmp_path / "model.zip").vecnormalize == b"V"
 
 
-def test_another_policys_are_not_taken(tmp_path: Path, save: Callable[..., Any]) -> None:
+def test_another_policys_are_not_taken(tmp_path: Path, save: Callable[..., Saved]) -> None:
     saved = save("PPO")
     for name in ("a.zip", "b.zip", "rl_model_64_steps.zip", "rl_model_128_steps.zip"):
         (tmp_path / name).write_bytes(saved.policy)
@@ -120,7 +120,7 @@ def test_another_policys_are_not_taken(tmp_path: Path, save: Callable[..., Any])
             read(fetch(tmp_path / name))
 
 
-def test_none_found_has_to_be_said(tmp_path: Path, save: Callable[..., Any]) -> None:
+def test_none_found_has_to_be_said(tmp_path: Path, save: Callable[..., Saved]) -> None:
     """At 61a9b98 such a policy was released as one that reads raw numbers, with exit code 0."""
     saved = save("PPO")
     (tmp_path / "model.zip").write_bytes(saved.policy)
@@ -132,7 +132,7 @@ def test_none_found_has_to_be_said(tmp_path: Path, save: Callable[..., Any]) -> 
     assert checkpoint.statistics == "none, says checkpoint.vecnormalize"
 
 
-def test_rl_zoo_says_that_there_is_none(tmp_path: Path, save: Callable[..., Any]) -> None:
+def test_rl_zoo_says_that_there_is_none(tmp_path: Path, save: Callable[..., Saved]) -> None:
     (tmp_path / "Env-v1").mkdir()
     (tmp_path / "Env-v1.zip").write_bytes(save("PPO").policy)
     config = tmp_path / "Env-v1/config.yml"
@@ -149,7 +149,7 @@ def test_named_file_that_is_not_there(tmp_path: Path) -> None:
         fetch(tmp_path / "model.zip", vecnormalize=str(tmp_path / "nowhere.pkl"))
 
 
-def test_looks_as_if_it_had_one(save: Callable[..., Any]) -> None:
+def test_looks_as_if_it_had_one(save: Callable[..., Saved]) -> None:
     """Pascal and kelvin into weights that were trained on numbers of the size of 1."""
     from gate5.checkpoint import CheckpointFiles
     from gate5.checkpoint.looks import looks_normalised

@@ -10,6 +10,7 @@ import pytest
 from gate5.edge.golden import pack_golden
 from gate5.engine import load
 from gate5.errors import IntegrityError
+from gate5.plant.base import Float32
 
 Factory = Any
 """The class of the fixture ``factory``, which a test module cannot import."""
@@ -38,7 +39,7 @@ class Drifted:
     def __init__(self, blob: bytes, metadata: dict[str, Any], shift: float) -> None:
         self.engine, self.shift, self.closed = load(blob, metadata), np.float32(shift), False
 
-    def infer(self, obs: Any) -> Any:
+    def infer(self, obs: Float32) -> Any:
         return self.engine.infer(obs) + self.shift
 
     def close(self) -> None:

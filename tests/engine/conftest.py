@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from gate5.config.candidate import ExportConfig
 from gate5.config.engine import EngineConfig
 from gate5.engine import Engine, build, load
 from gate5.export import ONNXExporter
+from gate5.plant.base import Float32
 
 
 @pytest.fixture(scope="session")
@@ -35,12 +35,12 @@ def graph() -> bytes:
     return ONNXExporter(ExportConfig()).export(made, observations_of(100))[0]
 
 
-def observations_of(count: int) -> Any:
+def observations_of(count: int) -> Float32:
     return (5 + 2 * np.random.default_rng(4).normal(size=(count, 8))).astype(np.float32)
 
 
 @pytest.fixture
-def observations() -> Any:
+def observations() -> Float32:
     """Float32 [1500, 8]."""
     return observations_of(1500)
 

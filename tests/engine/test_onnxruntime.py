@@ -12,16 +12,17 @@ import pytest
 from gate5.config.engine import EngineConfig
 from gate5.engine import Engine, EngineController, EngineInfo, build, choose_backend, load
 from gate5.errors import ConfigError, EngineError, IntegrityError
+from gate5.plant.base import Float32
 
 
-def _session(graph: bytes, obs: Any) -> Any:
+def _session(graph: bytes, obs: Float32) -> Any:
     import onnxruntime
 
     return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]).run(None, {"obs": obs})[0]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 512])
-def test_infer(engine: Engine, graph: bytes, observations: Any, batch: int) -> None:
+def test_infer(engine: Engine, graph: bytes, observations: Float32, batch: int) -> None:
     expected = _session(graph, observations[:batch])
     np.testing.assert_allclose(engine.infer(observations[:batch]), expected, atol=1e-6)
     out = np.full((batch, 3), np.nan, np.float32)
@@ -29,7 +30,7 @@ def test_infer(engine: Engine, graph: bytes, observations: Any, batch: int) -> N
     np.testing.assert_allclose(out, expected, atol=1e-6)
 
 
-def test_results_belong_to_the_caller(engine: Engine, observations: Any) -> None:
+def test_results_belong_to_the_caller(engine: Engine, observations: Float32) -> None:
     """A view of the engine's buffer would change under the caller at the next inference."""
     first = engine.infer(observations[:1])
     kept = first.copy()
@@ -46,14 +47,14 @@ def test_wrong_observations(engine: Engine, shape: tuple[int, ...], dtype: str) 
         engine.infer(np.zeros(shape, dtype))
 
 
-def test_wrong_out(engine: Engine, observations: Any) -> None:
+def test_wrong_out(engine: Engine, observations: Float32) -> None:
     wrong: list[Any] = [np.zeros((2, 3), np.float32), np.zeros((1, 3))]
     for out in wrong:
         with pytest.raises(EngineError, match="`out`"):
             engine.infer(observations[:1], out)
 
 
-def test_another_thread(engine: Engine, observations: Any) -> None:
+def test_another_thread(engine: Engine, observations: Float32) -> None:
     caught: list[BaseException] = []
 
     def use() -> None:
@@ -69,7 +70,7 @@ def test_another_thread(engine: Engine, observations: Any) -> None:
     assert "thread" in str(caught[0])
 
 
-def test_closed(graph: bytes, observations: Any) -> None:
+def test_closed(graph: bytes, observations: Float32) -> None:
     built = build(graph, EngineConfig(backend="onnxruntime"))
     engine = load(built.blob, built.metadata)
     engine.close()
@@ -78,7 +79,7 @@ def test_closed(graph: bytes, observations: Any) -> None:
         engine.infer(observations[:1])
 
 
-def test_poison_reaches_the_buffer(engine: Engine, observations: Any) -> None:
+def test_poison_reaches_the_buffer(engine: Engine, observations: Float32) -> None:
     """After poison a run has to write every number again."""
     engine.infer(observations[:1])
     engine.poison()
@@ -87,7 +88,9 @@ def test_poison_reaches_the_buffer(engine: Engine, observations: Any) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_a_nan_gives_nan_in_its_own_row_whichever_number_it_is(engine: Engine, observations: Any, batch: int) -> None:
+def test_a_nan_gives_nan_in_its_own_row_whichever_number_it_is(
+    engine: Engine, observations: Float32, batch: int
+) -> None:
     """One of many numbers is NaN: no action of its row may look plausible, and no other row may change."""
     right = engine.infer(observations[:batch])
     for column in range(observations.shape[1]):
@@ -99,7 +102,7 @@ def test_a_nan_gives_nan_in_its_own_row_whichever_number_it_is(engine: Engine, o
     np.testing.assert_array_equal(engine.infer(observations[:batch]), right)
 
 
-def test_controller_cuts_into_batches(engine: Engine, graph: bytes, observations: Any) -> None:
+def test_controller_cuts_into_batches(engine: Engine, graph: bytes, observations: Float32) -> None:
     controller = EngineController(engine)
     controller.reset(1500)
     actions, state = controller.predict(observations)
@@ -146,7 +149,7 @@ def test_choose_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_backend(EngineConfig(backend="onnxruntime")) == "onnxruntime"
 
 
-def test_split_adds_up(engine: Engine, observations: Any) -> None:
+def test_split_adds_up(engine: Engine, observations: Float32) -> None:
     parts = engine.split(observations[:1])  # type: ignore[attr-defined]
     assert set(parts) == {"copy_in_ms", "compute_ms", "copy_out_ms"}
     assert all(value > 0 for value in parts.values())

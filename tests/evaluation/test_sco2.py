@@ -11,7 +11,7 @@ import pytest
 from gate5.config.evaluation import BaselineConfig, EvaluationConfig
 from gate5.control import open_baseline
 from gate5.evaluation import EvaluationReport, EvaluationReporter, Evaluator
-from gate5.plant.base import Constraint, Controller
+from gate5.plant.base import Constraint, Controller, Float32
 from gate5.plant.sco2.plant import SCO2Plant
 from tests.support.scenarios import SCENARIOS
 
@@ -29,7 +29,7 @@ def report() -> EvaluationReport:
     class Middle:
         def reset(self, batch: int) -> None: ...
 
-        def predict(self, obs: Any) -> tuple[Any, None]:
+        def predict(self, obs: Float32) -> tuple[Any, None]:
             return np.zeros((len(obs), 4), dtype=np.float32), None
 
     plant = SCO2Plant()

@@ -11,6 +11,7 @@ import pytest
 from gate5.checkpoint import Checkpoint
 from gate5.checkpoint.module import build_module
 from gate5.checkpoint.spec import Layer, NormaliserSpec, PolicySpec
+from gate5.plant.base import Float32
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def checkpoint() -> Callable[..., Checkpoint]:
 
 
 @pytest.fixture
-def rollout() -> Any:
+def rollout() -> Float32:
     """Observations that fit the normaliser of ``checkpoint()``."""
     rng = np.random.default_rng(2)
     return (10.0 ** np.arange(8) * (1 + 0.1 * rng.normal(size=(1500, 8)))).astype(np.float32)

@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 import torch
 
+from gate5.checkpoint import Checkpoint
 from gate5.checkpoint.module import build_module
 from gate5.config.candidate import ExportConfig
 from gate5.errors import ExportError
 from gate5.export import ExportReport, ONNXExporter, to_fp16_body
+from gate5.plant.base import Float32
 
 
-def _run(model: bytes, obs: Any) -> Any:
+def _run(model: bytes, obs: Float32) -> Any:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
@@ -27,7 +29,7 @@ def _run(model: bytes, obs: Any) -> Any:
 
 
 @pytest.mark.parametrize("squash", [False, True])
-def test_export_is_the_policy(checkpoint: Callable[..., Any], rollout: Any, squash: bool) -> None:
+def test_export_is_the_policy(checkpoint: Callable[..., Checkpoint], rollout: Float32, squash: bool) -> None:
     """An independent onnxruntime run on raw observations gives the float64 reference, at any batch size."""
     made = checkpoint(squash=squash)
     model, report = ONNXExporter(ExportConfig()).export(made, rollout)
@@ -42,7 +44,7 @@ def test_export_is_the_policy(checkpoint: Callable[..., Any], rollout: Any, squa
 
 
 @pytest.mark.parametrize("fault", ["normaliser", "clip", "weight", "nan"])
-def test_comparison_sees_a_fault(checkpoint: Callable[..., Any], rollout: Any, fault: str) -> None:
+def test_comparison_sees_a_fault(checkpoint: Callable[..., Checkpoint], rollout: Float32, fault: str) -> None:
     """The reference shares no code with what is exported: a wrapper compared with itself would pass all of these."""
     good = checkpoint()
     spec = good.policy
@@ -67,7 +69,7 @@ def test_comparison_sees_a_fault(checkpoint: Callable[..., Any], rollout: Any, f
     assert len(report.worst.observation) == 8
 
 
-def test_fewer_than_a_thousand_is_not_verified(checkpoint: Callable[..., Any], rollout: Any) -> None:
+def test_fewer_than_a_thousand_is_not_verified(checkpoint: Callable[..., Checkpoint], rollout: Float32) -> None:
     _, report = ONNXExporter(ExportConfig()).export(checkpoint(), rollout[:3])
     assert report.by_kind["rollout"]["compared"] == 3
     unmeasured = replace(report, compared=0, max_abs_error=None, verified=False)
@@ -75,12 +77,12 @@ def test_fewer_than_a_thousand_is_not_verified(checkpoint: Callable[..., Any], r
 
 
 @pytest.mark.parametrize("bad", [np.zeros((0, 8)), np.zeros((5, 7)), np.zeros(8), np.full((5, 8), np.nan)])
-def test_observations_that_do_not_fit(checkpoint: Callable[..., Any], bad: Any) -> None:
+def test_observations_that_do_not_fit(checkpoint: Callable[..., Checkpoint], bad: Any) -> None:
     with pytest.raises(ExportError, match=r"observations|Observation"):
         ONNXExporter(ExportConfig()).export(checkpoint(), bad)
 
 
-def test_callers_module_stays_as_it_is(checkpoint: Callable[..., Any], rollout: Any) -> None:
+def test_callers_module_stays_as_it_is(checkpoint: Callable[..., Checkpoint], rollout: Float32) -> None:
     """The earlier exporter moved the caller's live policy and changed its mode."""
     made = checkpoint()
     made.module.train()
@@ -93,7 +95,7 @@ def test_callers_module_stays_as_it_is(checkpoint: Callable[..., Any], rollout: 
         assert torch.equal(tensor, before[name])
 
 
-def test_warnings_of_others_are_not_silenced(checkpoint: Callable[..., Any], rollout: Any) -> None:
+def test_warnings_of_others_are_not_silenced(checkpoint: Callable[..., Checkpoint], rollout: Float32) -> None:
     """The exporter's own deprecation warning stays inside; the process's filters are what they were."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
@@ -106,13 +108,13 @@ def test_warnings_of_others_are_not_silenced(checkpoint: Callable[..., Any], rol
     assert not any("onnx" in message.lower() for message in messages)
 
 
-def test_same_checkpoint_same_bytes(checkpoint: Callable[..., Any], rollout: Any) -> None:
+def test_same_checkpoint_same_bytes(checkpoint: Callable[..., Checkpoint], rollout: Float32) -> None:
     """A stage run twice leaves the same artifacts."""
     exporter = ONNXExporter(ExportConfig())
     assert exporter.export(checkpoint(), rollout) == exporter.export(checkpoint(), rollout)
 
 
-def test_metadata_and_interface(checkpoint: Callable[..., Any], rollout: Any) -> None:
+def test_metadata_and_interface(checkpoint: Callable[..., Checkpoint], rollout: Float32) -> None:
     import onnx
 
     model, _ = ONNXExporter(ExportConfig()).export(checkpoint(), rollout)
@@ -128,7 +130,7 @@ def test_metadata_and_interface(checkpoint: Callable[..., Any], rollout: Any) ->
     assert proto.opset_import[0].version == 17
 
 
-def test_weights_with_equal_values_stay_apart(checkpoint: Callable[..., Any], rollout: Any) -> None:
+def test_weights_with_equal_values_stay_apart(checkpoint: Callable[..., Checkpoint], rollout: Float32) -> None:
     """The exporter shares equal tensors between layers (all biases are zero here)."""
     import onnx
 
@@ -138,7 +140,7 @@ def test_weights_with_equal_values_stay_apart(checkpoint: Callable[..., Any], ro
     assert {f"body.{index}.bias" for index in (0, 2, 4)} <= {item.name for item in graph.initializer}
 
 
-def test_fp16_body(checkpoint: Callable[..., Any], rollout: Any) -> None:
+def test_fp16_body(checkpoint: Callable[..., Checkpoint], rollout: Float32) -> None:
     """FP16 in the body alone: raw units up to 1e7 go through the FP32 normaliser unharmed."""
     import onnx
     from onnx import TensorProto
@@ -155,16 +157,16 @@ def test_fp16_body(checkpoint: Callable[..., Any], rollout: Any) -> None:
     assert _run(model, rollout).tobytes() == exact.tobytes()
 
 
-def test_fp16_refuses_what_it_cannot_hold(checkpoint: Callable[..., Any], rollout: Any) -> None:
+def test_fp16_refuses_what_it_cannot_hold(checkpoint: Callable[..., Checkpoint], rollout: Float32) -> None:
     made = checkpoint()
     with torch.no_grad():
-        made.module.body[0].bias[0] = 1e5
+        dict(made.module.named_parameters())["body.0.bias"][0] = 1e5
     model, _ = ONNXExporter(ExportConfig()).export(made, rollout)
     with pytest.raises(ExportError, match=r"body\.0\.bias holds 100000"):
         to_fp16_body(model)
 
 
-def test_bf16_rounds_to_nearest(checkpoint: Callable[..., Any], rollout: Any) -> None:
+def test_bf16_rounds_to_nearest(checkpoint: Callable[..., Checkpoint], rollout: Float32) -> None:
     import onnx
     from onnx import numpy_helper
 

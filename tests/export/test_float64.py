@@ -13,6 +13,7 @@ from gate5.checkpoint import Checkpoint, CheckpointFiles, read
 from gate5.config.candidate import ExportConfig
 from gate5.errors import CheckpointError
 from gate5.export import ONNXExporter
+from gate5.plant.base import Float32
 
 
 def _checkpoint(tmp_path: Path, mean: Any, std: Any, dtype: Any = np.float64) -> tuple[Checkpoint, Any]:
@@ -36,7 +37,7 @@ def _checkpoint(tmp_path: Path, mean: Any, std: Any, dtype: Any = np.float64) ->
     env.save(str(tmp_path / "vecnormalize.pkl"))
     files = CheckpointFiles((tmp_path / "policy.zip").read_bytes(), (tmp_path / "vecnormalize.pkl").read_bytes(), "x")
 
-    def predict(obs: Any) -> Any:
+    def predict(obs: Float32) -> Any:
         return model.predict(env.normalize_obs(obs), deterministic=True)[0]
 
     return read(files), predict

@@ -23,6 +23,7 @@ from gate5.errors import ConfigError, EngineError
 from gate5.parity.difference import difference
 from gate5.parity.engine import ParityReport, compare_engine
 from gate5.parity.probes import probes
+from gate5.plant.base import Float32
 
 WEIGHT = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
 LOW, HIGH = np.full(4, -3.0, np.float32), np.full(4, 3.0, np.float32)
@@ -67,7 +68,7 @@ class Imitation:
         self.buffer = np.zeros((batch_max, 2), np.float32)
         self.calls = 0
 
-    def infer(self, obs: Any, out: Any = None) -> Any:
+    def infer(self, obs: Float32, out: Any = None) -> Any:
         self.calls += 1
         result = self.fault(obs, np.clip(obs @ WEIGHT, -1, 1))
         if result is not None:
@@ -88,7 +89,7 @@ class Imitation:
     def __exit__(self, *_: object) -> None: ...
 
 
-def _compare(engine: Imitation, graph: bytes, rollout: Any = ROLLOUT) -> ParityReport:
+def _compare(engine: Imitation, graph: bytes, rollout: Float32 = ROLLOUT) -> ParityReport:
     return compare_engine(engine, graph, rollout, LOW, HIGH, CONFIG)
 
 
@@ -108,7 +109,7 @@ def test_good_engine(graph: bytes) -> None:
 def test_one_nonfinite_number_fails(graph: bytes, value: float) -> None:
     """``if err > max_err`` never fires on NaN: the earlier comparison gave such an engine error 0.0."""
 
-    def fault(obs: Any, action: Any) -> Any:
+    def fault(obs: Float32, action: Any) -> Any:
         action = action.copy()
         action[obs[:, 0] > 2.9, 1] = value
         return action

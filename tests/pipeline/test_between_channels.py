@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ DEMANDS: dict[str, Any] = {
     "thawed": {"freeze": {"reason": "outage of unit 1", "until": "2020-01-01T00:00:00+00:00"}},
 }
 
+Move = Callable[..., tuple[int, str]]
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -49,7 +52,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def move(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+def move(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Move:
     monkeypatch.setenv("GATE5_HOME", str(home))
 
     def run(target: str, *arguments: str, source: str = "staging", command: str = "promote") -> tuple[int, str]:
@@ -65,7 +68,7 @@ def released(home: Path) -> str:
     return str(json.loads((home / "w/release.json").read_text())["release_id"])
 
 
-def test_the_same_signed_release(home: Path, move: Any) -> None:
+def test_the_same_signed_release(home: Path, move: Move) -> None:
     code, said = move("production", released(home), "--comment", "after a week on staging")
     assert (code, f"{released(home)} is now in production" in said) == (0, True)
     assert move("production")[0] == 0, "again: it is there already"
@@ -87,7 +90,7 @@ def test_the_same_signed_release(home: Path, move: Any) -> None:
         ("frozen", "frozen (outage of unit 2, until 2999-01-01T00:00:00+00:00)"),
     ],
 )
-def test_what_the_target_demands_is_asked_of_the_evidence(move: Any, target: str, match: str) -> None:
+def test_what_the_target_demands_is_asked_of_the_evidence(move: Move, target: str, match: str) -> None:
     code, said = move(target)
     assert code == 1
     assert match in said
@@ -95,11 +98,11 @@ def test_what_the_target_demands_is_asked_of_the_evidence(move: Any, target: str
 
 
 @pytest.mark.parametrize("target", ["slow", "thawed"])
-def test_evidence_that_is_enough(move: Any, target: str) -> None:
+def test_evidence_that_is_enough(move: Move, target: str) -> None:
     assert move(target)[0] == 0
 
 
-def test_people(move: Any) -> None:
+def test_people(move: Move) -> None:
     for arguments, match in (
         ([], "asks for an approval by ada or bob"),
         (["--approved-by", "eve"], "'eve' is none of them"),
@@ -138,7 +141,7 @@ def test_bad_input(
     assert match in capsys.readouterr().err
 
 
-def test_what_is_held_on_its_own_channel_goes_nowhere(home: Path, move: Any) -> None:
+def test_what_is_held_on_its_own_channel_goes_nowhere(home: Path, move: Move) -> None:
     """The policy of ``thawed``'s log, held on a channel that it came through."""
     assert move("through")[0] == 0
     identity = json.loads(move("through", "--json", command="history")[1])["entries"][0]["details"]["identities"][0]
@@ -151,7 +154,9 @@ def test_what_is_held_on_its_own_channel_goes_nowhere(home: Path, move: Any) -> 
     assert move("held-there")[0] == 0
 
 
-def test_show_says_what_it_is_and_where_it_stands(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_show_says_what_it_is_and_where_it_stands(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("GATE5_HOME", str(home))
     config = ["--config", str(home / "release.yaml")]
     assert main(["show", released(home), "--json", *config]) == 0
@@ -167,7 +172,7 @@ def test_show_says_what_it_is_and_where_it_stands(home: Path, monkeypatch: pytes
     assert main(["show", "sco2-000000000000", *config]) == 2
 
 
-def test_diff_of_two_releases(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_diff_of_two_releases(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The other one is the same evidence, signed with another setting and a slower engine."""
     monkeypatch.setenv("GATE5_HOME", str(home))
     opened = open_store(ReleaseConfig.load(home / "release.yaml").store)

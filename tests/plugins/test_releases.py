@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from gate5.store import open_store, promote, publish
 from gate5.store.channel import Log, next_entry
@@ -22,21 +23,19 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture
-def client(stock: Any) -> Iterator[Any]:
-    from fastapi.testclient import TestClient
-
+def client(stock: Any) -> Iterator[TestClient]:
     with TestClient(site.application(stock[0], {"rollback": True, "hold": False})) as found:
         yield found
 
 
-def text(client: Any, path: str, code: int = 200) -> str:
+def text(client: TestClient, path: str, code: int = 200) -> str:
     answer = client.get(f"/gate5/{path}")
     assert answer.status_code == code
     assert "script-src 'nonce-" in answer.headers["content-security-policy"]
     return str(answer.text)
 
 
-def test_the_first_page_says_what_runs_and_why(client: Any, stock: Any) -> None:
+def test_the_first_page_says_what_runs_and_why(client: TestClient, stock: Any) -> None:
     page = text(client, "releases")
     section = page.partition(">production</a>")[2].partition("</section>")[0]
     assert stock[1][2] in section, "the one before the last is in charge again"
@@ -47,7 +46,7 @@ def test_the_first_page_says_what_runs_and_why(client: Any, stock: Any) -> None:
     assert page.index(">production</a>") < page.index(">pilot</a>"), "the configured channel comes first"
 
 
-def test_names_never_become_markup(client: Any) -> None:
+def test_names_never_become_markup(client: TestClient) -> None:
     for path in ("releases", "releases/pilot"):
         page = text(client, path)
         assert "<script>alert" not in page
@@ -57,7 +56,7 @@ def test_names_never_become_markup(client: Any) -> None:
     assert "<img" not in text(client, "act/rollback?channel=%3Cimg%20src=x%3E&release=%3C/script%3E%3Cimg%3E")
 
 
-def test_a_channel_shows_history_and_trends(client: Any, stock: Any) -> None:
+def test_a_channel_shows_history_and_trends(client: TestClient, stock: Any) -> None:
     page = text(client, "releases/production")
     history = page.partition('id="history"')[2].partition("</section>")[0]
     rows = history.count("<tr") - 1
@@ -67,7 +66,7 @@ def test_a_channel_shows_history_and_trends(client: Any, stock: Any) -> None:
     assert all(name in page for name in site.SCENARIOS)
 
 
-def test_a_release_that_is_no_longer_in_charge_says_so(client: Any, stock: Any) -> None:
+def test_a_release_that_is_no_longer_in_charge_says_so(client: TestClient, stock: Any) -> None:
     page = text(client, f"releases/production/{stock[1][3]}")
     assert "ROLLED BACK SINCE" in page
     assert "bob rolled back to" in page
@@ -78,7 +77,7 @@ def test_a_release_that_is_no_longer_in_charge_says_so(client: Any, stock: Any) 
     assert f'Before: <a href="/gate5/releases/production/{stock[1][3]}"' in now
 
 
-def test_what_a_channel_holds_back_is_shown_with_who_and_why(client: Any, stock: Any) -> None:
+def test_what_a_channel_holds_back_is_shown_with_who_and_why(client: TestClient, stock: Any) -> None:
     """A rollback holds what it takes out."""
     held = text(client, "releases/production").partition('id="held"')[2].partition("</section>")[0]
     assert stock[1][3] in held
@@ -88,11 +87,11 @@ def test_what_a_channel_holds_back_is_shown_with_who_and_why(client: Any, stock:
     assert "Held: " not in text(client, f"releases/production/{stock[1][2]}")
 
 
-def test_a_release_of_another_channel_is_not_claimed_for_this_one(client: Any, stock: Any) -> None:
+def test_a_release_of_another_channel_is_not_claimed_for_this_one(client: TestClient, stock: Any) -> None:
     assert "NOT HERE" in text(client, f"releases/pilot/{stock[1][0]}")
 
 
-def test_a_files_bytes_come_as_they_were_released_and_are_never_shown(client: Any, stock: Any) -> None:
+def test_a_files_bytes_come_as_they_were_released_and_are_never_shown(client: TestClient, stock: Any) -> None:
     release = stock[1][3]
     answer = client.get(f"/gate5/releases/production/{release}/files/policy.onnx")
     assert answer.content == b"graph 3"
@@ -106,7 +105,7 @@ def test_a_files_bytes_come_as_they_were_released_and_are_never_shown(client: An
     assert b"payloadType" in manifest.content
 
 
-def test_what_is_not_there_is_said(client: Any) -> None:
+def test_what_is_not_there_is_said(client: TestClient) -> None:
     assert "no release sco2-000000000000" in text(client, "releases/production/sco2-000000000000", 404)
     assert "no channel nowhere" in text(client, "releases/nowhere", 404)
     assert "is not a channel" in text(client, "releases/NO", 404)
@@ -114,7 +113,7 @@ def test_what_is_not_there_is_said(client: Any) -> None:
     assert text(client, "act/destroy", 404)
 
 
-def test_buttons_are_for_whoever_may(client: Any, stock: Any) -> None:
+def test_buttons_are_for_whoever_may(client: TestClient, stock: Any) -> None:
     page = text(client, "releases/production")
     assert 'href="/gate5/act/rollback?channel=production&amp;release="' in page
     assert "needs the permission to start policy_hold" in page
@@ -123,7 +122,7 @@ def test_buttons_are_for_whoever_may(client: Any, stock: Any) -> None:
     assert f'href="/gate5/act/rollback?channel=production&amp;release={stock[1][0]}"' in old
 
 
-def test_no_address_changes_anything(client: Any, stock: Any) -> None:
+def test_no_address_changes_anything(client: TestClient, stock: Any) -> None:
     """Every route is read, as a browser that follows every link would."""
     store = open_store(stock[0].store)
     before = sorted(store.backend.list(""))
@@ -145,8 +144,6 @@ def test_no_address_changes_anything(client: Any, stock: Any) -> None:
 
 
 def test_a_log_that_was_tampered_with_is_not_believed(tmp_path: Path) -> None:
-    from fastapi.testclient import TestClient
-
     settings, _ = site.stocked(tmp_path)
     path = next((tmp_path / "store" / "channels" / "production").glob("*.json"))
     path.write_bytes(path.read_bytes().replace(b"payload", b"pay1oad", 1))
@@ -158,8 +155,6 @@ def test_a_log_that_was_tampered_with_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_down_is_said_and_the_rest_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastapi.testclient import TestClient
-
     from gate5_plugin.releases.candidates import Candidate
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -175,8 +170,6 @@ def test_a_store_that_is_down_is_said_and_the_rest_stands(tmp_path: Path, monkey
 
 
 def test_a_report_of_50_mb_comes_whole(tmp_path: Path) -> None:
-    from fastapi.testclient import TestClient
-
     settings = site.config(tmp_path)
     store = open_store(settings.store)
     data = b"<!DOCTYPE html>" + b"<p>long</p>" * 4_800_000
@@ -191,8 +184,6 @@ def test_a_report_of_50_mb_comes_whole(tmp_path: Path) -> None:
 
 def test_a_channel_with_5000_entries_is_there_within_a_second(tmp_path: Path) -> None:
     """The entries are written as the store writes them, without its waits for the disk."""
-    from fastapi.testclient import TestClient
-
     settings = site.config(tmp_path)
     store = open_store(settings.store)
     ids = site.fill(store, "production", 2)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from playwright.sync_api import Browser, Page
 
 from gate5_plugin.releases.candidates import Candidate
 from tests.support import releases_site as site
@@ -76,7 +77,7 @@ def address(stock: Any, api: Api) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -94,7 +95,7 @@ def paths(stock: Any) -> dict[str, str]:
     }
 
 
-def opened(browser: Any, width: int, theme: str) -> tuple[Any, list[str]]:
+def opened(browser: Browser, width: int, theme: Literal["light", "dark"]) -> tuple[Page, list[str]]:
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
     trouble: list[str] = []
     page.on("pageerror", lambda error: trouble.append(str(error)))
@@ -104,7 +105,7 @@ def opened(browser: Any, width: int, theme: str) -> tuple[Any, list[str]]:
 
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (1280, "dark"), (400, "light"), (400, "dark")])
 def test_every_page_fits_and_axe_finds_no_serious_fault(
-    browser: Any, address: str, stock: Any, width: int, theme: str
+    browser: Browser, address: str, stock: Any, width: int, theme: Literal["light", "dark"]
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page, trouble = opened(browser, width, theme)
@@ -130,7 +131,7 @@ def test_every_page_fits_and_axe_finds_no_serious_fault(
 
 
 def test_from_the_first_page_to_a_rollback_with_the_keyboard_alone(
-    browser: Any, address: str, stock: Any, api: Api
+    browser: Browser, address: str, stock: Any, api: Api
 ) -> None:
     page, _ = opened(browser, 1280, "light")
     page.goto(f"{address}/gate5/releases")
@@ -166,7 +167,7 @@ def test_from_the_first_page_to_a_rollback_with_the_keyboard_alone(
 
 
 def test_a_form_without_a_reason_is_not_sent_and_a_refusal_is_told(
-    browser: Any, address: str, stock: Any, api: Api
+    browser: Browser, address: str, stock: Any, api: Api
 ) -> None:
     page, _ = opened(browser, 1280, "light")
     page.goto(f"{address}/gate5/{paths(stock)['form']}")
@@ -185,7 +186,7 @@ def test_a_form_without_a_reason_is_not_sent_and_a_refusal_is_told(
 
 
 def test_within_airflow_the_page_follows_its_theme_and_links_leave_the_frame(
-    browser: Any, address: str, tmp_path: Path
+    browser: Browser, address: str, tmp_path: Path
 ) -> None:
     """Airflow shows the page in a frame that may not navigate its parent; the theme is a class of the parent's root."""
     page, _ = opened(browser, 1280, "light")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,7 @@ from gate5.parity.engine import ParityReport
 from gate5.plant.base import Box, Constraint, Float32, Scenario, Step, Variable
 from gate5.robustness.matrix import Matrix
 from gate5.robustness.report import RobustnessReport, SearchResult
-from gate5.workspace.artifacts import DirectoryWorkspace, Workspace
+from tests.support.finished_run import Run
 
 
 class Furnace:
@@ -107,21 +105,6 @@ class Half(Proportional):
 
     def predict(self, obs: Float32) -> tuple[Float32, None]:
         return super().predict(obs)[0].astype(np.float16).astype(np.float32), None
-
-
-@dataclass
-class Run:
-    """A finished run, as names and bytes, so that a test can leave some out or change one."""
-
-    artifacts: dict[str, bytes]
-
-    def at(self, path: Path, *, without: Sequence[str] = (), changes: dict[str, bytes] | None = None) -> Workspace:
-        """A workspace at ``path`` that holds the artifacts except those that start with one of ``without``."""
-        workspace = DirectoryWorkspace(path)
-        for name, data in (self.artifacts | (changes or {})).items():
-            if not any(name.startswith(start) for start in without):
-                workspace.write(name, data)
-        return workspace
 
 
 @pytest.fixture(scope="session")

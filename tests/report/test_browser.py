@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from gate5.report import render
+from tests.support.finished_run import Run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = (
@@ -26,7 +28,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -35,7 +37,7 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
-def open_page(browser: Any, text: str, path: Path, width: int = 1280) -> tuple[Any, list[str]]:
+def open_page(browser: Browser, text: str, path: Path, width: int = 1280) -> tuple[Any, list[str]]:
     """The page and everything that went wrong in it: errors, dialogs, requests."""
     path.write_text(text, encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 900})
@@ -54,7 +56,7 @@ def open_page(browser: Any, text: str, path: Path, width: int = 1280) -> tuple[A
 
 
 def test_the_pointer_shows_policy_pid_and_time_in_all_charts_of_the_episode(
-    browser: Any, run: Any, tmp_path: Path
+    browser: Browser, run: Run, tmp_path: Path
 ) -> None:
     page, trouble = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html")
     page.locator("#scenario-ramp > summary").click()
@@ -77,7 +79,7 @@ def test_the_pointer_shows_policy_pid_and_time_in_all_charts_of_the_episode(
     assert trouble == []
 
 
-def test_a_hostile_checkpoint_and_rule_run_nothing(browser: Any, run: Any, tmp_path: Path) -> None:
+def test_a_hostile_checkpoint_and_rule_run_nothing(browser: Browser, run: Run, tmp_path: Path) -> None:
     evil = "</script></style><script>alert(1)</script><img src=//x/y onerror=alert(2)>"
     verdict = json.loads(run.artifacts["gate.json"])
     verdict["rules"][0] |= {"name": evil, "why": evil, "note": evil}
@@ -91,14 +93,14 @@ def test_a_hostile_checkpoint_and_rule_run_nothing(browser: Any, run: Any, tmp_p
 
 
 @pytest.mark.parametrize("width", [400, 1280])
-def test_no_screen_has_to_scroll_sideways(browser: Any, run: Any, tmp_path: Path, width: int) -> None:
+def test_no_screen_has_to_scroll_sideways(browser: Browser, run: Run, tmp_path: Path, width: int) -> None:
     page, trouble = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html", width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert trouble == []
 
 
 def test_the_page_is_short_before_one_opens_anything_and_a_link_opens_the_worst(
-    browser: Any, run: Any, tmp_path: Path
+    browser: Browser, run: Run, tmp_path: Path
 ) -> None:
     page, trouble = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html")
     assert page.evaluate("document.documentElement.scrollHeight") < 4000
@@ -114,7 +116,7 @@ def test_the_page_is_short_before_one_opens_anything_and_a_link_opens_the_worst(
     page.close()
 
 
-def test_a_charts_data_can_be_had_as_csv(browser: Any, run: Any, tmp_path: Path) -> None:
+def test_a_charts_data_can_be_had_as_csv(browser: Browser, run: Run, tmp_path: Path) -> None:
     page, trouble = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html")
     page.locator("#scenario-ramp > summary").click()
     trouble.clear()
@@ -130,7 +132,7 @@ def test_a_charts_data_can_be_had_as_csv(browser: Any, run: Any, tmp_path: Path)
 
 
 @pytest.mark.parametrize("width", [400, 1280])
-def test_nothing_is_clipped_with_all_of_it_open(browser: Any, run: Any, tmp_path: Path, width: int) -> None:
+def test_nothing_is_clipped_with_all_of_it_open(browser: Browser, run: Run, tmp_path: Path, width: int) -> None:
     page, _ = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html", width)
     page.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
     assert page.evaluate("document.documentElement.scrollWidth") <= width

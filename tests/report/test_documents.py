@@ -14,6 +14,7 @@ from gate5.io import canonical
 from gate5.latency.report import LatencyReport
 from gate5.parity.engine import ParityReport
 from tests.report.test_robustness import REPORT
+from tests.support.finished_run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +28,7 @@ def general(metric: str) -> str:
     return re.sub(r"\.constraint\.\w+", ".constraint.NAME", metric)
 
 
-def test_every_metric_is_documented_and_every_documented_one_is_reported(run: Any) -> None:
+def test_every_metric_is_documented_and_every_documented_one_is_reported(run: Run) -> None:
     def read(name: str) -> Any:
         return json.loads(run.artifacts[name])
 
@@ -58,7 +59,7 @@ def once(metric: str, every: set[str]) -> str:
     return f"{start}.current.{kind}NAME"
 
 
-def test_documents_of_a_run_are_read_and_written_with_the_same_bytes(run: Any) -> None:
+def test_documents_of_a_run_are_read_and_written_with_the_same_bytes(run: Run) -> None:
     """A verdict is released by the hash of what was read: a number must not come back in another form."""
     kinds: dict[str, Any] = {
         "export.json": ExportReport,

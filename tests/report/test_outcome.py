@@ -14,8 +14,10 @@ from gate5.io import canonical
 from gate5.report import render
 from gate5.report.outcome import broken, outcome, with_standing
 from gate5.store import keygen, open_store, promote, publish, rollback
+from gate5.store.artifact_store import ArtifactStore
 from gate5.store.channel import Log
 from gate5.store.standing import standing
+from tests.support.finished_run import Run
 
 HOSTILE = "</span><script>alert(1)</script>"
 
@@ -64,7 +66,7 @@ def test_a_broken_run_says_what_its_task_said() -> None:
     assert "by hand" in broken(None).sentence
 
 
-def page(run: Any, path: Path, /, **files: Any) -> str:
+def page(run: Run, path: Path, /, **files: Any) -> str:
     return render(run.at(path, changes={f"{name}.json": canonical.dumps(value) for name, value in files.items()}))
 
 
@@ -74,7 +76,7 @@ def banner(text: str) -> str:
     return found.group(0)
 
 
-def test_a_rejected_candidate_is_no_green_pass(run: Any, tmp_path: Path) -> None:
+def test_a_rejected_candidate_is_no_green_pass(run: Run, tmp_path: Path) -> None:
     text = banner(page(run, tmp_path, gate=PASS.to_dict(), rejection={
         "verdict": "pass", "reasons": [f"{HOSTILE} answered Reject"], "cause": "person", "by": HOSTILE}))  # fmt: skip
     assert 'class="banner fail"' in text
@@ -82,14 +84,14 @@ def test_a_rejected_candidate_is_no_green_pass(run: Any, tmp_path: Path) -> None
     assert "<script>alert" not in text
 
 
-def test_an_answer_that_never_came_is_no_green_pass(run: Any, tmp_path: Path) -> None:
+def test_an_answer_that_never_came_is_no_green_pass(run: Run, tmp_path: Path) -> None:
     rejection = {"verdict": "pass", "reasons": ["nobody answered Promote in time"], "cause": "silence", "by": None}
     text = banner(page(run, tmp_path, gate=PASS.to_dict(), rejection=rejection))
     assert 'class="banner fail"' in text
     assert "NOBODY ANSWERED" in text
 
 
-def test_the_banner_is_amber_while_advice_is_not_met(run: Any, tmp_path: Path) -> None:
+def test_the_banner_is_amber_while_advice_is_not_met(run: Run, tmp_path: Path) -> None:
     for name, extra in (("before", {}), ("after", {"release": RELEASED})):
         text = banner(page(run, tmp_path / name, gate=ADVICE.to_dict(), **extra))
         assert 'class="banner warn"' in text
@@ -97,7 +99,7 @@ def test_the_banner_is_amber_while_advice_is_not_met(run: Any, tmp_path: Path) -
     assert 'class="banner pass"' in banner(page(run, tmp_path / "clean", gate=PASS.to_dict(), release=RELEASED))
 
 
-def test_the_report_names_person_and_run(run: Any, tmp_path: Path) -> None:
+def test_the_report_names_person_and_run(run: Run, tmp_path: Path) -> None:
     origin = {"dag_id": "policy_release", "run_id": "manual & 1", "started_by": "ada", "started_on": "2026-01-01",
               "url": "https://airflow.example/dags/policy_release/runs/manual"}  # fmt: skip
     text = banner(page(run, tmp_path, run=origin))
@@ -108,7 +110,7 @@ def test_the_report_names_person_and_run(run: Any, tmp_path: Path) -> None:
     assert "javascript:" not in bad
 
 
-def test_the_tiles_say_in_what_and_the_table_marks_worse_tracking(run: Any, tmp_path: Path) -> None:
+def test_the_tiles_say_in_what_and_the_table_marks_worse_tracking(run: Run, tmp_path: Path) -> None:
     text = page(run, tmp_path)
     assert "mean return per episode, against the PID" in banner(text)
     assert "tracking error (RMSE) above the PID" in banner(text)
@@ -120,13 +122,13 @@ def test_the_tiles_say_in_what_and_the_table_marks_worse_tracking(run: Any, tmp_
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def opened(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
     folder = tmp_path_factory.mktemp("store")
     keygen(folder / "key.pem")
     return open_store(StoreConfig(uri=str(folder / "store"), signing_key=str(folder / "key.pem")))
 
 
-def released(opened: Any, channel: str, *names: str) -> list[Any]:
+def released(opened: ArtifactStore, channel: str, *names: str) -> list[Any]:
     provenance = {"plant": "sco2", "engine": {"backend": "onnxruntime"}, "gate": {"verdict": "pass"}}
     found = []
     for name in names:
@@ -135,13 +137,13 @@ def released(opened: Any, channel: str, *names: str) -> list[Any]:
     return found
 
 
-def stands(opened: Any, channel: str, done: Any) -> Any:
+def stands(opened: ArtifactStore, channel: str, done: Any) -> Any:
     found = outcome(PASS, {**RELEASED, "release_id": done.release, "channel": channel, "sequence": done.sequence}, None)
     assert found is not None
     return with_standing(found, standing(Log(opened, channel, [opened.signer.public_key]), done.release, done.sequence))
 
 
-def test_a_release_that_another_one_replaced_says_so(opened: Any) -> None:
+def test_a_release_that_another_one_replaced_says_so(opened: ArtifactStore) -> None:
     first, second = released(opened, "replaced", "one", "two")
     old, new = (stands(opened, "replaced", done) for done in (first, second))
     assert (old.kind, new.kind) == ("superseded", "promoted")
@@ -150,7 +152,7 @@ def test_a_release_that_another_one_replaced_says_so(opened: Any) -> None:
     assert "is the current release of replaced since" in new.sentence
 
 
-def test_a_release_that_was_rolled_back_says_who_and_why(opened: Any) -> None:
+def test_a_release_that_was_rolled_back_says_who_and_why(opened: ArtifactStore) -> None:
     first, second = released(opened, "back", "one", "two")
     rollback(opened, "back", by="bob", reason="oscillates")
     old, new = (stands(opened, "back", done) for done in (first, second))
@@ -160,7 +162,7 @@ def test_a_release_that_was_rolled_back_says_who_and_why(opened: Any) -> None:
     assert new.sentence.endswith(": oscillates.")
 
 
-def test_a_release_that_came_back_and_was_replaced_again(opened: Any) -> None:
+def test_a_release_that_came_back_and_was_replaced_again(opened: ArtifactStore) -> None:
     first, _ = released(opened, "again", "one", "two")
     rollback(opened, "again", by="bob", reason="oscillates")
     (third,) = released(opened, "again", "three")
@@ -169,7 +171,7 @@ def test_a_release_that_came_back_and_was_replaced_again(opened: Any) -> None:
     assert third.release in found.sentence
 
 
-def test_many_entries_later_few_are_read(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_entries_later_few_are_read(opened: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gate5.store.standing.NEAR", 3)
     first, *_ = released(opened, "long", *(f"release {n}" for n in range(12)))
     read = opened.backend.read

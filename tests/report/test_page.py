@@ -14,6 +14,7 @@ from gate5.report import render
 from gate5.report.html import escape, figure, raw, tag
 from gate5.workspace import contents
 from gate5.workspace.artifacts import DirectoryWorkspace
+from tests.support.finished_run import Run
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><b>"
 VOID = {"meta", "line", "rect", "circle", "polyline", "br"}
@@ -79,7 +80,7 @@ def poison(value: Any, where: str = "") -> Any:
     return EVIL if isinstance(value, str) and where not in fixed else value
 
 
-def test_the_whole_run_is_on_the_page(run: Any, tmp_path: Path) -> None:
+def test_the_whole_run_is_on_the_page(run: Run, tmp_path: Path) -> None:
     page = Page(render(run.at(tmp_path)))
     text = page.sections
     assert "PASS" in text["verdict"]
@@ -95,7 +96,7 @@ def test_the_whole_run_is_on_the_page(run: Any, tmp_path: Path) -> None:
     assert len(page.ids) == len(set(page.ids))
 
 
-def test_nothing_is_fetched_and_one_script_runs(run: Any, tmp_path: Path) -> None:
+def test_nothing_is_fetched_and_one_script_runs(run: Run, tmp_path: Path) -> None:
     page = Page(render(run.at(tmp_path)))
     assert page.seen.count("script") == 1
     for element, key, value in page.attributes:
@@ -105,7 +106,7 @@ def test_nothing_is_fetched_and_one_script_runs(run: Any, tmp_path: Path) -> Non
     assert not re.search(r"url\(|@import|https?://", render(run.at(tmp_path)))
 
 
-def test_markup_in_any_artifact_stays_text(run: Any, tmp_path: Path) -> None:
+def test_markup_in_any_artifact_stays_text(run: Run, tmp_path: Path) -> None:
     changes = {
         name: json.dumps(poison(json.loads(data))).encode()
         for name, data in run.artifacts.items()
@@ -126,7 +127,7 @@ def test_markup_in_any_artifact_stays_text(run: Any, tmp_path: Path) -> None:
         assert "<script>alert(1)</script>" in seen.sections[section], section
 
 
-def test_a_rule_named_script_is_shown_as_such(run: Any, tmp_path: Path) -> None:
+def test_a_rule_named_script_is_shown_as_such(run: Run, tmp_path: Path) -> None:
     verdict = json.loads(run.artifacts["gate.json"])
     verdict["rules"][0]["name"] = "<script>alert('rule')</script>"
     page = render(run.at(tmp_path, changes={"gate.json": json.dumps(verdict).encode()}))
@@ -149,7 +150,7 @@ def test_a_rule_named_script_is_shown_as_such(run: Any, tmp_path: Path) -> None:
         ("evaluation/gust.npz", "evaluation"),
     ],
 )
-def test_what_is_missing_is_said_where_it_belongs(run: Any, tmp_path: Path, without: str, section: str) -> None:
+def test_what_is_missing_is_said_where_it_belongs(run: Run, tmp_path: Path, without: str, section: str) -> None:
     text = Page(render(run.at(tmp_path, without=[without]))).sections
     assert "Missing" in text[section]
     assert [name for name, content in text.items() if "Missing" in content] == [section]
@@ -162,7 +163,7 @@ def test_an_empty_workspace_is_in_progress_with_every_stage_missing(tmp_path: Pa
     assert len(re.findall(r"\bmissing\b", text)) == len(shown)
 
 
-def test_while_a_run_goes_on_the_stages_that_are_done_are_named(run: Any, tmp_path: Path) -> None:
+def test_while_a_run_goes_on_the_stages_that_are_done_are_named(run: Run, tmp_path: Path) -> None:
     later = ["gate.json", "records/gate", "records/compare", "evaluation/ramp", "evaluation/gust"]
     text = Page(render(run.at(tmp_path, without=later))).sections
     assert "IN PROGRESS" in text["verdict"]
@@ -178,7 +179,7 @@ DAMAGED = [(name, damage) for name in READ for damage in DAMAGE if (name, damage
 
 @pytest.mark.parametrize(("name", "damage"), DAMAGED)
 def test_a_damaged_artifact_is_named_and_the_rest_still_drawn(
-    run: Any, tmp_path: Path, name: str, damage: bytes
+    run: Run, tmp_path: Path, name: str, damage: bytes
 ) -> None:
     text = Page(render(run.at(tmp_path, changes={name: damage}))).sections
     assert f"{name} is there but cannot be read" in text["verdict"]
@@ -186,7 +187,7 @@ def test_a_damaged_artifact_is_named_and_the_rest_still_drawn(
 
 
 @pytest.mark.parametrize(("verdict", "kind"), [("fail", "REFUSED BY THE GATE"), ("error", "NO VERDICT")])
-def test_a_refusal_names_its_reasons_first(run: Any, tmp_path: Path, verdict: str, kind: str) -> None:
+def test_a_refusal_names_its_reasons_first(run: Run, tmp_path: Path, verdict: str, kind: str) -> None:
     gate = json.loads(run.artifacts["gate.json"]) | {"verdict": verdict, "reasons": ["latency_p99: too slow"]}
     page = render(run.at(tmp_path, changes={"gate.json": json.dumps(gate).encode()}))
     text = Page(page).sections["verdict"]
@@ -195,7 +196,7 @@ def test_a_refusal_names_its_reasons_first(run: Any, tmp_path: Path, verdict: st
     assert f'class="banner {verdict}"' in page
 
 
-def test_every_chart_has_words_and_every_curve_a_table(run: Any, tmp_path: Path) -> None:
+def test_every_chart_has_words_and_every_curve_a_table(run: Run, tmp_path: Path) -> None:
     page = Page(render(run.at(tmp_path)))
     charts = page.seen.count("svg")
     assert charts >= 5 + 3 * 2
@@ -205,11 +206,11 @@ def test_every_chart_has_words_and_every_curve_a_table(run: Any, tmp_path: Path)
     assert page.sections["evaluation"].count("These curves as a table") == 3
 
 
-def test_the_page_is_small(run: Any, tmp_path: Path) -> None:
+def test_the_page_is_small(run: Run, tmp_path: Path) -> None:
     assert len(render(run.at(tmp_path)).encode()) < 400_000
 
 
-def test_the_release_and_its_approver_are_shown(run: Any, tmp_path: Path) -> None:
+def test_the_release_and_its_approver_are_shown(run: Run, tmp_path: Path) -> None:
     release = {"outcome": "promoted", "release_id": "sco2-0123456789ab", "channel": "production", "approved_by": "Ada"}
     page = render(run.at(tmp_path, changes={"release.json": json.dumps(release).encode()}))
     text = " ".join(Page(page).sections["verdict"].split())

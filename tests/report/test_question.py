@@ -11,9 +11,10 @@ import pytest
 from gate5.gate.report import RuleResult
 from gate5.io import canonical
 from gate5.report.question import body, close, subject
+from tests.support.finished_run import Run
 
 
-def test_the_subject_names_candidate_release_and_person(run: Any, tmp_path: Path) -> None:
+def test_the_subject_names_candidate_release_and_person(run: Run, tmp_path: Path) -> None:
     origin = {"dag_id": "policy_release", "run_id": "r", "started_by": "ada"}
     checkpoint = {"source": "s3://candidates/nightly/policy.zip", "policy_sha256": "0123456789abcdef"}
     row = json.loads(run.artifacts["evaluation/hold.json"])
@@ -26,13 +27,13 @@ def test_the_subject_names_candidate_release_and_person(run: Any, tmp_path: Path
     )
 
 
-def test_where_nobody_started_it_and_nothing_is_in_charge_it_says_so(run: Any, tmp_path: Path) -> None:
+def test_where_nobody_started_it_and_nothing_is_in_charge_it_says_so(run: Run, tmp_path: Path) -> None:
     text = subject(run.at(tmp_path), "production")
     assert "In charge now: no release" in text
     assert "started by a schedule or an announcement" in text
 
 
-def test_the_body_has_what_speaks_against_it_before_all_checks(run: Any, tmp_path: Path) -> None:
+def test_the_body_has_what_speaks_against_it_before_all_checks(run: Run, tmp_path: Path) -> None:
     text = body(run.at(tmp_path), 24.0, "https://airflow.example/dags/policy_release/runs/r/plugin/gate5")
     assert text.startswith("[The report](https://airflow.example/dags/policy_release/runs/r/plugin/gate5).")
     assert "Without an answer within 24 hours the policy is rejected." in text

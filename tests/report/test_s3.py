@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from gate5.report import render
 from gate5.workspace.artifacts import S3Workspace
+from tests.support.finished_run import Run
 from tests.support.s3_server import S3Server
 
 
-def test_it_is_the_report_of_the_same_run_in_a_directory(run: Any, tmp_path: Path) -> None:
+def test_it_is_the_report_of_the_same_run_in_a_directory(run: Run, tmp_path: Path) -> None:
     with S3Server() as server:
         client = server.client()
         client.create_bucket(Bucket="gate5-workspaces")

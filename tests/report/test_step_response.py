@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gate5.report import render
+from tests.support.finished_run import Run
 
 RESPONSE = {
     "episodes": 6, "overshoot_mean": 3.25, "overshoot_worst": 4.5, "overshoot_percent_mean": 6.5,
@@ -23,14 +24,14 @@ def cells(page: str, name: str) -> list[list[str]]:
     return [row for row in rows if row and row[0].startswith(name)]
 
 
-def page(run: Any, path: Path, rl: dict[str, Any] | None, baseline: dict[str, Any] | None) -> str:
+def page(run: Run, path: Path, rl: dict[str, Any] | None, baseline: dict[str, Any] | None) -> str:
     row = json.loads(run.artifacts["evaluation/ramp.json"])
     row["rl"]["tracking"][0]["response"] = rl
     row["baseline"]["tracking"][0]["response"] = baseline
     return render(run.at(path, changes={"evaluation/ramp.json": json.dumps(row).encode()}))
 
 
-def test_both_controllers_are_shown_and_who_did_not_settle_is_counted(run: Any, tmp_path: Path) -> None:
+def test_both_controllers_are_shown_and_who_did_not_settle_is_counted(run: Run, tmp_path: Path) -> None:
     slow = {**RESPONSE, "settled_episodes": 4, "settling_worst_s": None}
     text = page(run, tmp_path, RESPONSE, slow)
     shown = "3.25 °C, 6.5 % (4.5 °C, 9 %)"
@@ -40,12 +41,12 @@ def test_both_controllers_are_shown_and_who_did_not_settle_is_counted(run: Any, 
     ]
 
 
-def test_a_controller_whose_episodes_ended_first_has_a_dash(run: Any, tmp_path: Path) -> None:
+def test_a_controller_whose_episodes_ended_first_has_a_dash(run: Run, tmp_path: Path) -> None:
     text = page(run, tmp_path, None, RESPONSE)
     assert [row[1] for row in (*cells(text, "… overshoot"), *cells(text, "… settling"))] == ["–", "–"]
 
 
 @pytest.mark.parametrize("name", ["… overshoot", "… settling"])
-def test_where_they_mean_nothing_there_are_no_lines(run: Any, tmp_path: Path, name: str) -> None:
+def test_where_they_mean_nothing_there_are_no_lines(run: Run, tmp_path: Path, name: str) -> None:
     assert cells(render(run.at(tmp_path)), name) == []
     assert len(cells(render(run.at(tmp_path)), "… largest error")) == 3

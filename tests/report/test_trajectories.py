@@ -13,10 +13,11 @@ from gate5.evaluation import ScenarioComparison
 from gate5.report.artifacts import Arrays, Artifacts
 from gate5.report.chart import Chart, draw
 from gate5.report.sections import trajectories
+from tests.support.finished_run import Run
 
 
 @pytest.fixture
-def episode(run: Any, tmp_path: Path) -> tuple[ScenarioComparison, Arrays]:
+def episode(run: Run, tmp_path: Path) -> tuple[ScenarioComparison, Arrays]:
     artifacts = Artifacts(run.at(tmp_path))
     row = next(row for row in artifacts.scenarios if row.scenario == "ramp")
     return row, artifacts.trajectories("ramp")
@@ -80,7 +81,7 @@ def test_every_declared_limit_is_drawn_where_it_applies(
 
 
 def test_a_constraint_that_never_applied_is_not_drawn(
-    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = json.loads(run.artifacts["evaluation/ramp.json"])
     for constraint in data["rl"]["constraints"]:

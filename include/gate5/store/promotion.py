@@ -6,7 +6,7 @@ import random
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from gate5.errors import IntegrityError, RefusedError, StoreError, StoreInputError
@@ -111,52 +111,82 @@ def promote(
     keys = [signer.public_key, *(store.trusted_keys if trusted_keys is None else trusted_keys)]
     if not approved_by:
         raise StoreInputError("Nobody is named as the one who approves: give approved_by.")
-    log, request, after = Log(store, channel, keys), secrets.token_hex(8), None
+    log = Log(store, channel, keys)
     wanted = _checked_release(store, release, log.keyring, require_backend)
     store.ensure_safe()
     if intents.announce_old(store, wanted):  # until then a clean-up may have taken something
         wanted = _checked_release(store, release, log.keyring, require_backend)
-    names = identities(wanted)
-    kept_details = {**(details or {}), "identities": list(names)}
+    kept_details = {**(details or {}), "identities": list(identities(wanted))}
     if approval is not None:
         kept_details["approval"] = dict(approval)
+    wish = _Wish(log, wanted, signer, approved_by, by or approved_by, reason, made, against, approval, kept_details)
     for attempt in range(ATTEMPTS):
         newest = log.newest()
-        number = newest.sequence if newest else 0
         if newest and newest.format == 1:
             claims.adopt(log)
-        if newest and newest.release == wanted.id:
+        decided = wish.decide(newest)
+        if isinstance(decided, Promotion):
+            return decided
+        if log.append(decided, signer) is not None:
+            return done("promoted", decided, newest)
+        wait(attempt)
+    raise too_contended(store, channel)
+
+
+@dataclass
+class _Wish:
+    """One wish to promote; after each race that it loses it decides again."""
+
+    log: Log
+    wanted: Release
+    signer: Signer
+    approved_by: str
+    by: str
+    reason: str | None
+    made: str | None
+    against: str | None
+    approval: Mapping[str, Any] | None
+    details: Mapping[str, Any]
+    request: str = field(default_factory=lambda: secrets.token_hex(8))
+    after: int | None = None  # the entries up to this one are known not to hold this release
+
+    def decide(self, newest: ChannelEntry | None) -> Promotion | ChannelEntry:
+        """What there is to say where nothing is to be done; else the entry to append.
+
+        Raises:
+            RefusedError: as ``promote``.
+        """
+        log, release = self.log, self.wanted.id
+        if newest and newest.release == release:
             return already_there(log, newest)
-        state = state_of(store, newest)
-        refuse_held(channel, state, names)
+        names = identities(self.wanted)
+        state = state_of(log.store, newest)
+        refuse_held(log.channel, state, names)
         returns = state.may_return(names)
-        after = claims.claim(log, wanted.id, number) if after is None else after
-        before = None if returns else _promoted_before(log, newest, wanted.id, after)
-        stop = before or _newer_is_there(log, newest, wanted.id, made)
+        number = newest.sequence if newest else 0
+        after = claims.claim(log, release, number) if self.after is None else self.after
+        before = None if returns else _promoted_before(log, newest, release, after)
+        stop = before or _newer_is_there(log, newest, release, self.made)
         if stop is not None:
             return stop
-        _refuse_moved(newest, wanted.id, channel, against)
-        after = number
-        changed: dict[str, Any] = {"state": kept(store, state.returned(names))} if returns else {}
-        entry = next_entry(
+        _refuse_moved(newest, release, log.channel, self.against)
+        self.after = number
+        changed: dict[str, Any] = {"state": kept(log.store, state.returned(names))} if returns else {}
+        return next_entry(
             log,
             newest,
             kind="promote",
-            release=wanted.id,
-            manifest_sha256=wanted.manifest_sha256,
-            by=by or approved_by,
-            reason=reason,
-            request=request,
-            made=made,
-            details=kept_details,
+            release=release,
+            manifest_sha256=self.wanted.manifest_sha256,
+            by=self.by,
+            reason=self.reason,
+            request=self.request,
+            made=self.made,
+            details=self.details,
             back=newest.since or None if newest else None,
-            approvals=allowed(log, wanted, signer, approved_by, approval),
+            approvals=allowed(log, self.wanted, self.signer, self.approved_by, self.approval),
             **changed,
         )
-        if log.append(entry, signer) is not None:
-            return done("promoted", entry, newest)
-        wait(attempt)
-    raise too_contended(store, channel)
 
 
 def _refuse_moved(newest: ChannelEntry | None, release: str, channel: str, against: str | None) -> None:

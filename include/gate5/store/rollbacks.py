@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from gate5.errors import IntegrityError, StoreError, StoreInputError
@@ -57,8 +58,8 @@ def rollback(
     signer = signer or store.signer
     keys = [signer.public_key, *(store.trusted_keys if trusted_keys is None else trusted_keys)]
     store.ensure_safe()
-    log, seen, after = Log(store, channel, keys), None, None
-    wish = secrets.token_hex(8) if request is None else request
+    log = Log(store, channel, keys)
+    wish = _Wish(log, to, by, reason, request, hold, signer)
     for attempt in range(ATTEMPTS):
         newest = log.newest()
         if newest is None or not newest.release:
@@ -67,44 +68,83 @@ def rollback(
             )
         if newest.format == 1:
             claims.adopt(log)
-        if request is not None:
-            after = claims.claim(log, f"request {request}", newest.sequence) if after is None else after
-            made = claims.find(log, after, newest.sequence, lambda entry: entry.request == wish)
-            if made is not None:
-                return _rolled_back(made, log.at(made.sequence - 1))
-        if to is None and seen is not None and newest.sha256 != seen:
+        decided = wish.decide(newest)
+        if isinstance(decided, Promotion):
+            return decided
+        if log.append(decided, signer) is not None:
+            return _rolled_back(decided, newest)
+        wait(attempt)
+    raise too_contended(store, channel)
+
+
+@dataclass
+class _Wish:
+    """One wish to go back; after each race that it loses it decides again."""
+
+    log: Log
+    to: str | None
+    by: str
+    reason: str
+    request: str | None
+    hold: bool
+    signer: Signer
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    seen: str | None = None  # the current entry of the race that was lost
+    after: int | None = None  # the entries up to this one are known not to hold this wish
+
+    def decide(self, newest: ChannelEntry) -> Promotion | ChannelEntry:
+        """What there is to say where nothing is to be done; else the entry to append.
+
+        Raises:
+            StoreInputError, RefusedError, StoreError, IntegrityError: as ``rollback``.
+        """
+        log = self.log
+        made = self._made_before(newest)
+        if made is not None:
+            return _rolled_back(made, log.at(made.sequence - 1))
+        if self.to is None and self.seen is not None and newest.sha256 != self.seen:
             raise _channel_changed(newest)
-        state, out = state_of(store, newest), known_as(log, newest)
-        target = _named(log, newest, to) if to is not None else _one_before(log, newest, state, out)
+        self.seen = newest.sha256
+        state, out = state_of(log.store, newest), known_as(log, newest)
+        target = _named(log, newest, self.to) if self.to is not None else _one_before(log, newest, state, out)
         if target.release == newest.release:
             return already_there(log, newest)
         back = known_as(log, target)
-        refuse_held(channel, state, _names(back))
-        signer_may(log.keyring, signer, channel, now())
-        wanted = find_release(store, target.release, log.keyring) if to is not None else None
-        if wanted is not None:  # a rollback of one step is never in a clean-up's way
-            intents.announce_old(store, wanted)
-        _check_promoted(store, target, log.keyring)
-        put = _hold_on(newest, out, back, state, by, reason) if hold else None
-        entry = next_entry(
+        self._check(target, back, state)
+        put = _hold_on(newest, out, back, state, self.by, self.reason) if self.hold else None
+        return next_entry(
             log,
             newest,
             kind="rollback",
             release=target.release,
             manifest_sha256=target.manifest_sha256,
-            by=by,
-            reason=reason,
-            request=wish,
+            by=self.by,
+            reason=self.reason,
+            request=self.token if self.request is None else self.request,
             made=target.made,
             back=backs_of(log, target),
             details={"identities": _names(back), **({} if put is None else {"hold": put.to_dict()})},
-            state=newest.state if put is None else kept(store, state.adding(put)),
+            state=newest.state if put is None else kept(log.store, state.adding(put)),
         )
-        if log.append(entry, signer) is not None:
-            return _rolled_back(entry, newest)
-        seen = newest.sha256
-        wait(attempt)
-    raise too_contended(store, channel)
+
+    def _made_before(self, newest: ChannelEntry) -> ChannelEntry | None:
+        """The entry that the same request made when it was asked the first time."""
+        request, log = self.request, self.log
+        if request is None:
+            return None
+        if self.after is None:
+            self.after = claims.claim(log, f"request {request}", newest.sequence)
+        return claims.find(log, self.after, newest.sequence, lambda entry: entry.request == request)
+
+    def _check(self, target: ChannelEntry, back: Sequence[Candidate], state: State) -> None:
+        """The target is not held, the key may sign here, and the release is whole."""
+        log = self.log
+        refuse_held(log.channel, state, _names(back))
+        signer_may(log.keyring, self.signer, log.channel, now())
+        wanted = find_release(log.store, target.release, log.keyring) if self.to is not None else None
+        if wanted is not None:  # a rollback of one step is never in a clean-up's way
+            intents.announce_old(log.store, wanted)
+        _check_promoted(log.store, target, log.keyring)
 
 
 def known_as(log: Log, entry: ChannelEntry) -> tuple[Candidate, ...]:

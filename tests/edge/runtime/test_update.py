@@ -25,6 +25,7 @@ from gate5.edge.runtime.session import RunResult, Session
 from gate5.edge.runtime.trial import Shadow
 from gate5.io import canonical
 from gate5.io.files import sha256
+from gate5.plant.base import Float32
 
 Change = Callable[[onnx.ModelProto], None]
 
@@ -227,7 +228,7 @@ class Line:
     def __init__(self, answers: list[Any]) -> None:
         self.answers = answers
 
-    def ask(self, obs: Any) -> None:
+    def ask(self, obs: Float32) -> None:
         return None
 
     def wait(self, until: float) -> Any:

@@ -37,7 +37,7 @@ class _Driver:
     def __init__(self, output: Any, values: dict[int, float], code: int = 0) -> None:
         self.output, self.values, self.code, self.waited = output, values, code, 0
 
-    def launch(self, graph: Any, stream: Any) -> tuple[int]:
+    def launch(self, graph: bytes, stream: Any) -> tuple[int]:
         assert np.isnan(self.output).all()
 
         def write() -> None:

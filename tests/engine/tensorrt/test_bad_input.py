@@ -1,6 +1,7 @@
 """What a user of a GPU worker can get wrong or run into: one sentence each, with the way out, and the right exit code.
 
-On imitations of TensorRT and PyCUDA (see conftest.py); the overflow is a real one, computed in float16 by ONNX.
+On imitations of TensorRT and PyCUDA (tests/support/tensorrt_stand_in.py); the overflow is a real one, computed in
+float16 by ONNX.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from gate5.errors import ConfigError, EngineError, ExportError
 from gate5.export import ONNXExporter
 from gate5.gate.judge import judge
 from gate5.parity.engine import compare_engine
+from gate5.plant.base import Float32
+from tests.support.tensorrt_stand_in import Cuda, Trt
 
 TENSORRT = EngineConfig(backend="tensorrt")
 
@@ -59,17 +62,17 @@ def refusal() -> str:
     return text
 
 
-def test_a_machine_without_a_gpu(trt: Any, cuda: Any) -> None:
-    cuda.Device = Machine(cuda.Device, 0)
+def test_a_machine_without_a_gpu(trt: Trt, cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "Device", Machine(cuda.Device, 0))
     assert "there is no GPU" in refusal()
 
 
-def test_a_machine_with_a_gpu_is_taken(trt: Any, cuda: Any) -> None:
-    cuda.Device = Machine(cuda.Device, 1)
+def test_a_machine_with_a_gpu_is_taken(trt: Trt, cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "Device", Machine(cuda.Device, 1))
     assert choose_backend(TENSORRT) == choose_backend(EngineConfig()) == "tensorrt"
 
 
-def test_a_machine_without_a_driver(trt: Any, cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_a_driver(trt: Trt, cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
     def init() -> None:
         raise cuda.Error("cuInit failed: no CUDA-capable device is detected")
 
@@ -77,19 +80,19 @@ def test_a_machine_without_a_driver(trt: Any, cuda: Any, monkeypatch: pytest.Mon
     assert "no CUDA-capable device" in refusal()
 
 
-def test_without_tensorrt(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tensorrt(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     assert "TensorRT is not there" in refusal()
 
 
-def test_without_pycuda(trt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pycuda(trt: Trt, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
     assert "PyCUDA is not there" in refusal()
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
 def test_a_worker_without_onnx(
-    trt: Any, graph: bytes, settings: Callable[..., EngineConfig], precision: str, monkeypatch: pytest.MonkeyPatch
+    trt: Trt, graph: bytes, settings: Callable[..., EngineConfig], precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     if precision == "fp32" and compat.strongly_typed(trt):
@@ -101,7 +104,7 @@ def test_a_worker_without_onnx(
 
 
 def test_no_memory_for_the_buffers(
-    opened: Callable[..., TensorRTEngine], cuda: Any, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[..., TensorRTEngine], cuda: Cuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(*_: Any, **__: Any) -> None:
         raise cuda.Error("cuMemHostAlloc failed: out of memory")
@@ -114,7 +117,7 @@ def test_no_memory_for_the_buffers(
 
 
 def test_no_memory_for_a_larger_batch_leaves_batch_one_working(
-    opened: Callable[..., TensorRTEngine], cuda: Any, observations: Any, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[..., TensorRTEngine], cuda: Cuda, observations: Float32, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(*_: Any, **__: Any) -> None:
         raise cuda.Error("out of memory")
@@ -159,7 +162,7 @@ class HalfEngine(ConfinedEngine):
         super().__init__(EngineInfo("tensorrt", "fp16", "none", 2, 1, 64, {}))
         self.run = ReferenceEvaluator(onnx.load_from_string(to_fp16_body(graph))).run
 
-    def infer(self, obs: Any, out: Any = None) -> Any:
+    def infer(self, obs: Float32, out: Any = None) -> Any:
         with np.errstate(all="ignore"):
             (action,) = self.run(["action"], {"obs": obs})
         result = np.zeros((len(obs), 1), np.float32) if out is None else out

@@ -15,9 +15,11 @@ from gate5.engine.tensorrt.before_10 import plans
 from gate5.engine.tensorrt.builder import TensorRTExporter, parts_of
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import ConfigError, EngineError
+from gate5.plant.base import Float32
+from tests.support.tensorrt_stand_in import Cuda, Trt
 
 
-def test_build(trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
+def test_build(trt: Trt, cuda: Cuda, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     built = TensorRTExporter(settings(tactic_sources=0)).build(graph, timing_cache=b"mine")
     typed = trt.__version__ == "11.4"
     one, more = ((1, 8), (1, 8), (1, 8)), ((1, 8), (16, 8), (16, 8))
@@ -26,6 +28,7 @@ def test_build(trt: Any, cuda: Any, graph: bytes, settings: Callable[..., Engine
         assert (built.blob, wide) == (single, None)
         assert trt.profiles == {single: [one, more]}
     else:
+        assert wide is not None
         assert (trt.profiles[single], trt.profiles[wide]) == ([one], [more])
         assert b"Einsum" in trt.graphs[single]
         assert b"Einsum" not in trt.graphs[wide]
@@ -42,7 +45,7 @@ def test_build(trt: Any, cuda: Any, graph: bytes, settings: Callable[..., Engine
     assert cuda.depth == 0
 
 
-def test_profiles_that_are_not_ours(trt: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
+def test_profiles_that_are_not_ours(trt: Trt, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     trt.refuses.append("other profiles")
     with pytest.raises(EngineError, match=r"profiles \[.*\], but \[\(1, 1, 1\)"):
         TensorRTExporter(settings()).build(graph)
@@ -58,7 +61,7 @@ def test_batch_one_alone_needs_one_profile(graph: bytes, separate: bool) -> None
     assert profiles(opt_batch=50, max_batch=64) == ([[one], [more]] if separate else [[one, more]])
 
 
-def test_fp32_is_left_as_it_is(trt: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
+def test_fp32_is_left_as_it_is(trt: Trt, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     trt.types = "FP32"
     built = TensorRTExporter(settings(precision="fp32")).build(graph)
     assert trt.config.flags == []
@@ -67,7 +70,7 @@ def test_fp32_is_left_as_it_is(trt: Any, graph: bytes, settings: Callable[..., E
     assert facts["graph_sha256"] == built.metadata["onnx_sha256"]
 
 
-def test_fp16_that_gave_fp32_fails(trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
+def test_fp16_that_gave_fp32_fails(trt: Trt, cuda: Cuda, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     trt.types = "FP32"
     with pytest.raises(EngineError, match="FP16 was asked for"):
         TensorRTExporter(settings()).build(graph)
@@ -77,7 +80,7 @@ def test_fp16_that_gave_fp32_fails(trt: Any, cuda: Any, graph: bytes, settings: 
 @pytest.mark.parametrize("trt", ["8.5"], indirect=True)
 @pytest.mark.parametrize("kept", [np.float16, np.float32])
 def test_a_compiled_body_is_judged_by_its_weights(
-    trt: Any, graph: bytes, settings: Callable[..., EngineConfig], kept: Any
+    trt: Trt, graph: bytes, settings: Callable[..., EngineConfig], kept: Any
 ) -> None:
     """8.5's inspector shows nothing of it; without weights in FP16 it may run in FP32, so another plan is built."""
     trt.pieces, trt.compiled = ["{ForeignNode[/cast/enter_0.../cast/leave_0]}"], kept
@@ -95,11 +98,11 @@ def test_a_compiled_body_is_judged_by_its_weights(
 @pytest.mark.parametrize("trt", ["8.5"], indirect=True)
 @pytest.mark.parametrize("fails", ["to build", "to run", "to build the second time"])
 def test_a_body_that_cannot_be_compiled_is_built_as_exported(
-    trt: Any,
-    cuda: Any,
+    trt: Trt,
+    cuda: Cuda,
     graph: bytes,
     settings: Callable[..., EngineConfig],
-    observations: Any,
+    observations: Float32,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     fails: str,
@@ -107,7 +110,7 @@ def test_a_body_that_cannot_be_compiled_is_built_as_exported(
     """It takes longer and works; that it was so is in the log and in the engine's metadata."""
     ordinary = builder.gpu_time
 
-    def gpu_time(trt: Any, blob: bytes, metadata: Any, batch: int) -> float:
+    def gpu_time(trt: Trt, blob: bytes, metadata: Any, batch: int) -> float:
         if b"Einsum" in trt.graphs[plans.unpack(blob)[0]]:
             if fails == "to run":
                 raise EngineError("TensorRT did not run the engine: no cuBLAS")
@@ -133,7 +136,7 @@ def test_a_body_that_cannot_be_compiled_is_built_as_exported(
 
 @pytest.mark.parametrize("trt", ["8.5"], indirect=True)
 def test_late_failures_leave_what_was_made(
-    trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig], monkeypatch: pytest.MonkeyPatch
+    trt: Trt, cuda: Cuda, graph: bytes, settings: Callable[..., EngineConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One form is refused, then the other too: the plan that had been built and timed by then is kept."""
     ordinary, builds = trt._plan, list[int]()
@@ -149,19 +152,19 @@ def test_late_failures_leave_what_was_made(
     assert cuda.depth == 0
 
 
-def test_timing_cache_of_another_gpu_is_not_used(trt: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
+def test_timing_cache_of_another_gpu_is_not_used(trt: Trt, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     built = TensorRTExporter(settings()).build(graph, timing_cache=b"of another GPU")
     assert trt.config.offered[:2] == [b"of another GPU", b""]
     assert not built.metadata["build"]["timing_cache_reused"]
 
 
 def test_the_quickest_of_several_engines_is_kept(
-    trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig], monkeypatch: pytest.MonkeyPatch
+    trt: Trt, cuda: Cuda, graph: bytes, settings: Callable[..., EngineConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The builder's own choice is partly chance; what the GPU runs in the least time is kept, part by part."""
     times, asked = {0: 0.03, 1: 0.02, 2: 0.04, 3: 0.09, 4: 0.08, 5: 0.07}, list[int]()
 
-    def gpu_time(trt: Any, blob: bytes, metadata: Any, batch: int) -> float:
+    def gpu_time(trt: Trt, blob: bytes, metadata: Any, batch: int) -> float:
         asked.append(batch)
         single, wide = plans.unpack(blob)
         return times[int((single if batch == 1 else wide or single).removeprefix(b"plan "))]
@@ -189,14 +192,14 @@ def test_the_quickest_of_several_engines_is_kept(
 
 
 def test_a_timing_cache_needs_one_plan_of_each_form(
-    trt: Any, graph: bytes, settings: Callable[..., EngineConfig]
+    trt: Trt, graph: bytes, settings: Callable[..., EngineConfig]
 ) -> None:
     """It holds the times of the plans that were kept: seconds instead of a minute, and little to choose from."""
     TensorRTExporter(settings(builds=5)).build(graph, timing_cache=b"mine")
     assert len(trt.networks) == (1 if compat.strongly_typed(trt) else 3)
 
 
-def test_one_candidate_is_one_of_each_form(trt: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
+def test_one_candidate_is_one_of_each_form(trt: Trt, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     """Whether the compiled form is the quicker one is measured, not believed; one plan alone has nothing to beat."""
     timed = [
         [(row["form"], row["gpu_ms"] is not None) for row in part["builds"]]
@@ -209,7 +212,7 @@ def test_one_candidate_is_one_of_each_form(trt: Any, graph: bytes, settings: Cal
         assert timed == [[("fused", True), ("as exported", True)], alone]
 
 
-def test_builds_are_run_and_freed(trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
+def test_builds_are_run_and_freed(trt: Trt, cuda: Cuda, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     parts = 1 if compat.strongly_typed(trt) else 2
     built = TensorRTExporter(settings(builds=2)).build(graph)
     for part in built.metadata["build"]["plans"]:
@@ -233,7 +236,7 @@ def test_builds_are_run_and_freed(trt: Any, cuda: Any, graph: bytes, settings: C
     ],
 )
 def test_every_refusal_of_the_builder_is_told(
-    trt: Any, cuda: Any, graph: bytes, refused: str, text: str, settings: Callable[..., EngineConfig]
+    trt: Trt, cuda: Cuda, graph: bytes, refused: str, text: str, settings: Callable[..., EngineConfig]
 ) -> None:
     trt.refuses.append(refused)
     with pytest.raises(EngineError, match=text):
@@ -241,7 +244,7 @@ def test_every_refusal_of_the_builder_is_told(
     assert (cuda.depth, cuda.released) == (0, 1)
 
 
-def test_settings_that_cannot_be(trt: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
+def test_settings_that_cannot_be(trt: Trt, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     with pytest.raises(EngineError, match="tactic_sources: 512"):
         TensorRTExporter(settings(tactic_sources=512)).build(graph)
     if not compat.strongly_typed(trt):

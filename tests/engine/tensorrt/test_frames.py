@@ -15,10 +15,12 @@ from gate5.engine.tensorrt.before_10 import frames
 from gate5.engine.tensorrt.builder import TensorRTExporter
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import EngineError
+from gate5.plant.base import Float32
+from tests.support.tensorrt_stand_in import Cuda, Trt
 
 
 @pytest.fixture
-def kept(trt: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def kept(trt: Trt, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Frames that asked for a plan to be read, kept as the bindings of 8.5 keep them when they log."""
     read, frames_kept = trt._deserialise, list[Any]()
 
@@ -33,7 +35,7 @@ def kept(trt: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 @pytest.mark.parametrize("trt", ["8.5"], indirect=True)
 @pytest.mark.parametrize("wrong", ["not read", "another width"])
 def test_a_second_plan_that_fails_takes_the_first_with_it(
-    trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig], wrong: str, kept: list[Any]
+    trt: Trt, cuda: Cuda, graph: bytes, settings: Callable[..., EngineConfig], wrong: str, kept: list[Any]
 ) -> None:
     """Its memory on the GPU is free again, though the frame that asked for the second lives on."""
     built = TensorRTExporter(settings()).build(graph)
@@ -52,7 +54,7 @@ def test_a_second_plan_that_fails_takes_the_first_with_it(
 
 @pytest.mark.parametrize("refused", [None, "other profiles"])
 def test_a_build_lets_go_of_what_it_looked_at(
-    trt: Any, graph: bytes, settings: Callable[..., EngineConfig], refused: str | None, kept: list[Any]
+    trt: Trt, graph: bytes, settings: Callable[..., EngineConfig], refused: str | None, kept: list[Any]
 ) -> None:
     """The plan that was opened to be described, though the frame that did it lives on."""
     if refused is None:
@@ -65,7 +67,7 @@ def test_a_build_lets_go_of_what_it_looked_at(
     assert [engine() for engine in trt.opened] == [None] * len(trt.opened)
 
 
-def test_both_engines_are_let_go(trt: Any, opened: Callable[..., TensorRTEngine], observations: Any) -> None:
+def test_both_engines_are_let_go(trt: Trt, opened: Callable[..., TensorRTEngine], observations: Float32) -> None:
     engine = opened()
     engine.infer(observations[:4])
     engine.close()
@@ -74,7 +76,7 @@ def test_both_engines_are_let_go(trt: Any, opened: Callable[..., TensorRTEngine]
 
 
 def test_frames_that_the_bindings_keep_keep_nothing(
-    trt: Any, opened: Callable[..., TensorRTEngine], observations: Any, monkeypatch: pytest.MonkeyPatch
+    trt: Trt, opened: Callable[..., TensorRTEngine], observations: Float32, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TensorRT 8.5's bindings keep the calling frame for ever when they log; its variables held engine and context.
 

@@ -17,6 +17,7 @@ from gate5.config.candidate import ExportConfig
 from gate5.engine.precision import BODY, lower_body
 from gate5.engine.tensorrt.before_10.fused import fused
 from gate5.export import ONNXExporter
+from gate5.plant.base import Float32
 
 
 def exported(sizes: list[int], activation: str, *, squash: bool, normalised: bool, clip_mean: float | None) -> bytes:
@@ -37,14 +38,14 @@ def exported(sizes: list[int], activation: str, *, squash: bool, normalised: boo
     return ONNXExporter(ExportConfig()).export(made, observations(sizes[0], 100))[0]
 
 
-def observations(width: int, count: int) -> Any:
+def observations(width: int, count: int) -> Float32:
     """Ordinary ones and some far outside, where the clips work."""
     obs = 3 + 2 * np.random.default_rng(1).normal(size=(count, width))
     obs[::7] *= 1e3
     return obs.astype(np.float32)
 
 
-def run(graph: bytes, obs: Any) -> Any:
+def run(graph: bytes, obs: Float32) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # unused initialisers of the lowered graph
     return onnxruntime.InferenceSession(graph, options).run(["action"], {"obs": obs})[0]

@@ -6,7 +6,6 @@ import io
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -14,13 +13,14 @@ from gate5.config.engine import EngineConfig
 from gate5.engine.tensorrt import isolated
 from gate5.engine.tensorrt.before_10 import plans
 from gate5.engine.tensorrt.builder import TensorRTExporter
+from tests.support.tensorrt_stand_in import Cuda, Trt
 
 
 @pytest.mark.parametrize("trt", ["8.5"], indirect=True)
 @pytest.mark.parametrize("damaged", ["no plan", "the first", "the second"])
 def test_the_child_reads_every_plan(
-    trt: Any,
-    cuda: Any,
+    trt: Trt,
+    cuda: Cuda,
     graph: bytes,
     settings: Callable[..., EngineConfig],
     damaged: str,

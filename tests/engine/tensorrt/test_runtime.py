@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +13,12 @@ from gate5.engine.tensorrt import compat, slot
 from gate5.engine.tensorrt.builder import TensorRTExporter
 from gate5.engine.tensorrt.runtime import TensorRTEngine
 from gate5.errors import EngineError
+from gate5.plant.base import Float32
+from tests.support.tensorrt_stand_in import Cuda, Trt
 
 
 def test_an_engine_for_batch_one_alone(
-    trt: Any, graph: bytes, settings: Callable[..., EngineConfig], observations: Any
+    trt: Trt, graph: bytes, settings: Callable[..., EngineConfig], observations: Float32
 ) -> None:
     """TensorRT 8.5 makes it static: its observation has the shape (1, 8), not (-1, 8), which was once refused."""
     one = settings().model_copy(update={"profile": ProfileConfig(max_batch=1)})
@@ -40,7 +41,9 @@ def test_the_gpus_time_is_taken_at_the_batch_that_was_asked_for(
 
 
 @pytest.mark.parametrize("path", ["stream", "copies"])
-def test_infer(opened: Callable[..., TensorRTEngine], cuda: Any, observations: Any, path: str, weight: Any) -> None:
+def test_infer(
+    opened: Callable[..., TensorRTEngine], cuda: Cuda, observations: Float32, path: str, weight: Float32
+) -> None:
     expected = np.clip(observations @ weight, -1, 1)
     with opened(path) as engine:
         for batch in (1, 5, 16):
@@ -53,7 +56,9 @@ def test_infer(opened: Callable[..., TensorRTEngine], cuda: Any, observations: A
         assert cuda.depth == 0
 
 
-def test_everything_is_freed(trt: Any, opened: Callable[..., TensorRTEngine], cuda: Any, observations: Any) -> None:
+def test_everything_is_freed(
+    trt: Trt, opened: Callable[..., TensorRTEngine], cuda: Cuda, observations: Float32
+) -> None:
     """Eight batch sizes keep buffers (8.5, with one context per profile: two); after close nothing is left."""
     for path in ("stream", "copies"):
         released = cuda.released
@@ -71,7 +76,7 @@ def test_everything_is_freed(trt: Any, opened: Callable[..., TensorRTEngine], cu
 
 
 def test_without_cuda_bindings_the_stream_path_is_taken(
-    opened: Callable[..., TensorRTEngine], monkeypatch: pytest.MonkeyPatch, observations: Any
+    opened: Callable[..., TensorRTEngine], monkeypatch: pytest.MonkeyPatch, observations: Float32
 ) -> None:
     monkeypatch.setattr(slot, "driver_module", lambda: None)
     with opened("graph") as engine:
@@ -91,9 +96,9 @@ def test_without_cuda_bindings_the_stream_path_is_taken(
     ],
 )
 def test_every_false_is_an_error(
-    trt: Any,
+    trt: Trt,
     opened: Callable[..., TensorRTEngine],
-    cuda: Any,
+    cuda: Cuda,
     graph: bytes,
     refused: str,
     settings: Callable[..., EngineConfig],
@@ -110,7 +115,7 @@ def test_every_false_is_an_error(
 
 @pytest.mark.parametrize("trt", ["8.5"], indirect=True)
 def test_a_static_plan_serves_batch_one_only(
-    trt: Any, graph: bytes, settings: Callable[..., EngineConfig], observations: Any
+    trt: Trt, graph: bytes, settings: Callable[..., EngineConfig], observations: Float32
 ) -> None:
     built = TensorRTExporter(settings()).build(graph)
     trt.refuses.append("static")
@@ -119,7 +124,7 @@ def test_a_static_plan_serves_batch_one_only(
 
 
 def test_engine_that_stops_running(
-    trt: Any, opened: Callable[..., TensorRTEngine], cuda: Any, observations: Any
+    trt: Trt, opened: Callable[..., TensorRTEngine], cuda: Cuda, observations: Float32
 ) -> None:
     with opened() as engine:
         engine.poison()
@@ -130,7 +135,7 @@ def test_engine_that_stops_running(
         assert cuda.depth == 0
 
 
-def test_other_tensors_than_ours(trt: Any, cuda: Any, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
+def test_other_tensors_than_ours(trt: Trt, cuda: Cuda, graph: bytes, settings: Callable[..., EngineConfig]) -> None:
     built = TensorRTExporter(settings()).build(graph)
     with pytest.raises(EngineError, match=r"it has to be float32 \(-1, 9\)"):
         TensorRTEngine.open(built.blob, {**built.metadata, "obs_dim": 9}, "stream")

@@ -22,7 +22,7 @@ def make_fmu() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def fmus(make_fmu: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+def fmus(make_fmu: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """FMI version to FMU."""
     pytest.importorskip("fmpy")
     out = tmp_path_factory.mktemp("fmu")
@@ -30,7 +30,7 @@ def fmus(make_fmu: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[int, P
 
 
 @pytest.fixture
-def options(make_fmu: Any) -> dict[str, Any]:
+def options(make_fmu: ModuleType) -> dict[str, Any]:
     """``plant.options`` of the shipped example; each test changes its own copy."""
     found: dict[str, Any] = make_fmu.options()
     return found

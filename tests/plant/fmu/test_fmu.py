@@ -6,6 +6,7 @@ import copy
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -214,5 +215,5 @@ def _copied(source: Path, target: Path, change: Callable[[str, bytes], bytes | N
     return target
 
 
-def test_the_committed_configuration_is_what_the_script_writes(make_fmu: Any) -> None:
+def test_the_committed_configuration_is_what_the_script_writes(make_fmu: ModuleType) -> None:
     assert make_fmu.CONFIG.read_text(encoding="utf-8") == make_fmu.text()
