@@ -71,7 +71,9 @@ def resolve() -> dict[str, Any]:
         with store_credentials(config):
             promote.check_store(config)
             note_origin(run_workspace())
-            result = stages.resolve(run_workspace(), config, candidate.source, unattended=unattended(context))
+            result = stages.resolve(
+                run_workspace(), config, candidate.source, unattended=unattended(context), announced=candidate.at
+            )
         candidate.check(result.policy_sha256, result.vecnormalize_sha256)
         with store_credentials(config):
             refuse_held_run(run_workspace(), config)
@@ -224,13 +226,14 @@ def promote() -> dict[str, Any]:
     from gate5_dag.credentials import at_the_store
     from gate5_dag.judged import tell_end
     from gate5_dag.moved import tell_moved
-    from gate5_dag.tasks import perform, refresh_report, run_workspace, stage_errors, verdict_of_run
+    from gate5_dag.tasks import check_freeze, perform, refresh_report, run_workspace, stage_errors, verdict_of_run
 
     with stage_errors():
         workspace = run_workspace()
         config = stages.load_run_config(workspace)
         if config.release.approval == "required" and approval.read(workspace) is None:
             raise InputError("The release needs an approval and nobody gave one: clear the task `approval`.")
+        check_freeze(config)
     result = perform(at_the_store(promote.promote))
     refresh_report()
     tell_end("promoted", result["sentence"], release=result["release_id"])

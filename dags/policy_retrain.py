@@ -19,6 +19,7 @@ from typing import Any
 from airflow.sdk import dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from gate5_dag.failed import on_failure
 from gate5_dag.settings import CANDIDATE, RETRY, TRAIN, TRAIN_RETRY, retrain_params, retrain_schedule
 
 
@@ -41,7 +42,7 @@ def train() -> dict[str, Any]:
 def quick_check(candidate: dict[str, Any]) -> dict[str, Any]:
     """Read the candidate without running code from it and let it drive a few episodes of every scenario."""
     from gate5.train import retrain
-    from gate5_dag.tasks import log, stage_errors
+    from gate5_dag.tasks import log, note, stage_errors
     from gate5_dag.training import begin_candidate
 
     with stage_errors():
@@ -50,7 +51,9 @@ def quick_check(candidate: dict[str, Any]) -> dict[str, Any]:
     log.info("%s", checked.line())
     if checked.reasons:
         get_current_context()["ti"].xcom_push(key="reasons", value=checked.reasons)
-        raise AirflowFailException("Not announced: " + "; ".join(checked.reasons))
+        said = "Not announced: " + "; ".join(checked.reasons)
+        note({"kind": "NotSane", "text": said, "exit_code": 1})
+        raise AirflowFailException(said)
     return checked.to_dict()
 
 
@@ -97,7 +100,7 @@ def announce(
     doc_md=__doc__,
     description="Train a candidate; if it is new and sane, start its release",
     tags=["gate5"],
-    default_args={"owner": "gate5"},
+    default_args={"owner": "gate5", "on_failure_callback": on_failure},
 )
 def policy_retrain() -> None:
     """Wire the steps."""

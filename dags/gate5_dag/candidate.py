@@ -24,11 +24,12 @@ RECEIVED = "received"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A checkpoint's address, and the hashes that whoever announced it saw (``None``: not told)."""
+    """A checkpoint's address, the hashes that whoever announced it saw (``None``: not told), and when that was."""
 
     source: str
     sha256: str | None = None
     vecnormalize_sha256: str | None = None
+    at: str | None = None
 
     def check(self, policy_sha256: str, vecnormalize_sha256: str | None) -> None:
         """Raise where what was found is not what was announced.
@@ -155,7 +156,8 @@ def candidate_of(received: Mapping[str, Any] | None) -> Candidate:
     if received["source"] is None:
         raise AirflowSkipException("This run has no candidate to judge: " + "; ".join(received["notes"]))
     announced = received["announcement"] or {}
-    return Candidate(received["source"], announced.get("sha256"), announced.get("vecnormalize_sha256"))
+    said = (announced.get(name) for name in ("sha256", "vecnormalize_sha256", "at"))
+    return Candidate(received["source"], *said)
 
 
 def _take(mine: list[Announcement], context: Mapping[str, Any], store: ArtifactStore) -> Received:

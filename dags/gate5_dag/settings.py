@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from airflow.sdk import Asset, AssetAlias, AssetOrTimeSchedule, CronTriggerTimetable, Param
 
@@ -59,7 +60,7 @@ TRAIN_RETRY: dict[str, Any] = {**RETRY, "retries": 5}
 def release_params() -> dict[str, Param]:
     """The form of a run started by hand. Empty fields leave the configuration's value, which the form names."""
     checkpoint = os.environ.get("GATE5_CHECKPOINT") or DEFAULT_CHECKPOINT
-    now = _default_config()
+    now = site_config().config
     return {
         "checkpoint": Param(
             checkpoint,
@@ -179,7 +180,7 @@ def schedule() -> Any:
     """
     if os.environ.get("GATE5_SCHEDULE") == "off":
         return None
-    timetable = _timetable("schedule.cron", _default_config().schedule.cron)
+    timetable = _timetable("schedule.cron", site_config().config.schedule.cron)
     return [CANDIDATE] if timetable is None else AssetOrTimeSchedule(timetable=timetable, assets=[CANDIDATE])
 
 
@@ -187,12 +188,20 @@ def retrain_schedule() -> Any:
     """The cron expression `retrain.cron` of the configuration; ``None``: by hand only. Otherwise as ``schedule()``."""
     if os.environ.get("GATE5_SCHEDULE") == "off":
         return None
-    return _timetable("retrain.cron", _default_config().retrain.cron)
+    return _timetable("retrain.cron", site_config().config.retrain.cron)
 
 
-def _default_config() -> ReleaseConfig:
+class SiteConfig(NamedTuple):
+    """The configuration that the deployment names, and its file."""
+
+    path: Path
+    config: ReleaseConfig
+
+
+def site_config() -> SiteConfig:
+    """The file that ``GATE5_CONFIG`` names; the defaults where it is not there."""
     path = resolve_path(os.environ.get("GATE5_CONFIG") or DEFAULT_CONFIG)
-    return ReleaseConfig.load(path) if path.exists() else ReleaseConfig()
+    return SiteConfig(path, ReleaseConfig.load(path) if path.exists() else ReleaseConfig())
 
 
 def _timetable(key: str, cron: str | None) -> CronTriggerTimetable | None:

@@ -82,12 +82,44 @@ def note(error: Mapping[str, Any]) -> None:
 
 
 def load_config(params: Mapping[str, Any]) -> ReleaseConfig:
-    """The configuration file of the trigger form, and what the form tightens in it."""
+    """The configuration file of the trigger form, and what the form tightens in it.
+
+    Where it is not the site's own (``GATE5_CONFIG``) and has the same store, what the site's demands of the channel
+    holds as well: whoever chooses another file in the form chooses no laxer channel.
+    """
     from gate5.config.models import ReleaseConfig
     from gate5.io.paths import resolve_path
-    from gate5_dag.settings import overrides
+    from gate5_dag.settings import overrides, site_config
 
-    return ReleaseConfig.load_form(resolve_path(params["config"]), overrides(dict(params)))
+    path, site = resolve_path(params["config"]), site_config()
+    config = ReleaseConfig.load_form(path, overrides(dict(params)))
+    if site.path.resolve() == path.resolve() or _address(site.config) != _address(config):
+        return config
+    for demands in site.config.demands(config.release.channel):
+        config = config.demanding(demands)
+    return config
+
+
+def check_freeze(config: ReleaseConfig) -> None:
+    """Refuse where the channel was frozen after the run began: the run's own configuration is older than that.
+
+    Raises:
+        RefusedError: it is frozen now.
+        ConfigError: the file can no longer be read.
+    """
+    from gate5.io.paths import resolve_path
+    from gate5.pipeline import promote
+
+    params = get_current_context()["params"]
+    if resolve_path(params["config"]).exists():
+        promote.check_freeze(load_config(params), config.release.channel)
+
+
+def _address(config: ReleaseConfig) -> str:
+    from gate5.io.paths import resolve_path
+
+    uri = config.store.uri
+    return uri.rstrip("/") if "://" in uri else str(resolve_path(uri).resolve())
 
 
 def verdict_of_run() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate5.config.channel import ChannelConfig
+from gate5.config.channel import ChannelConfig, frozen
 from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError
 
@@ -137,3 +138,39 @@ def test_the_law_of_tightening(said: Any, demanded: Any, slas: Any, episodes: An
             assert mine <= theirs if "<" in rule.op else mine >= theirs if ">" in rule.op else mine == theirs
         mine, theirs = (done.gate.sla_p99_ms if isinstance(t, str) else t for t in (rule.threshold, demand.threshold))
         assert mine <= theirs if "<" in rule.op else mine >= theirs if ">" in rule.op else mine == theirs
+
+
+@pytest.mark.parametrize(
+    "freeze",
+    ["", "true", "5", "[a]", "{reason: ''}", "{until: '2027-01-31T00:00:00Z'}", "{reason: why, until: 2027-01-31}",
+     "{reason: why, until: '2027-01-31T00:00:00'}", "{reason: why, until: 1e9}", "{reason: why, until: soon}"],
+)  # fmt: skip
+def test_a_freeze_that_is_none_is_refused_in_one_sentence(tmp_path: Path, freeze: str) -> None:
+    path = tmp_path / "release.yaml"
+    path.write_text(f"channels:\n  production:\n    freeze: {freeze or repr('')}\n")
+    with pytest.raises(ConfigError, match=r"channels\.production\.freeze: .* is no freeze: give a reason") as refused:
+        ReleaseConfig.load(path)
+    assert ";" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("until", "stands"),
+    [
+        ("2999-01-01T00:00:00Z", True),
+        ("2999-01-01 00:00:00.5+05:30", True),
+        ("2020-01-01T00:00:00-12:00", False),
+        ("{hour_ago}", False),
+        ("{in_an_hour}", True),
+    ],
+)
+def test_a_freeze_ends_at_its_time_whatever_the_zone(tmp_path: Path, until: str, stands: bool) -> None:
+    """The wall clock of a zone far away is hours off; what counts is the instant."""
+    now, zone = datetime.now(timezone.utc), timezone(timedelta(hours=-11))
+    near = {name: (now + timedelta(hours=hours)).astimezone(zone).isoformat()
+            for name, hours in (("hour_ago", -1), ("in_an_hour", 1))}  # fmt: skip
+    for quote in ("'", ""):
+        path = tmp_path / "release.yaml"
+        end = until.format(**near)
+        path.write_text(f"channels:\n  production:\n    freeze: {{reason: why, until: {quote}{end}{quote}}}\n")
+        said = ReleaseConfig.load(path).channels["production"].model_dump(mode="json")["freeze"]
+        assert bool(frozen(said)) == stands, (end, said)

@@ -261,3 +261,18 @@ def test_the_module_needs_no_more_than_pydantic_and_yaml() -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert outcome.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("plant", "name"),
+    [
+        ("sco2", "sco2"),
+        ("gymnasium:Pendulum-v1", "Pendulum-v1"),
+        ("fmu:models/boiler.fmu", "boiler.fmu"),
+        ("fmu:/srv/models/boiler.fmu", "boiler.fmu"),
+        ("plants.boiler:Boiler", "Boiler"),
+    ],
+)
+def test_a_plant_has_one_name_wherever_its_file_lies(plant: str, name: str) -> None:
+    """Holds go by it: another path to the same FMU must not let a held policy in."""
+    assert ReleaseConfig.parse({"plant": {"id": plant}}).plant.name == name

@@ -56,6 +56,7 @@ def describe_task(task: Any) -> dict[str, Any]:
         "doc": bool(task.doc_md or getattr(getattr(task, "python_callable", None), "__doc__", None)),
         "teardown": bool(task.is_teardown),
         "mapped": bool(task.is_mapped),
+        "told": bool(task.partial_kwargs["on_failure_callback"] if task.is_mapped else task.on_failure_callback),
     }
 
 

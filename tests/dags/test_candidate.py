@@ -217,6 +217,7 @@ def test_another_policy_or_normaliser_than_the_announced_one_is_refused(store: A
 
     extra = {"uri": "/x", "sha256": GOOD, "vecnormalize_sha256": "c" * 64}
     found = candidate_of(receive(store, Context("asset_triggered", events=[Event(extra)])).to_dict())
+    assert found.at is not None, "of two candidates the one that was announced later is the newer one"
     found.check(GOOD, "c" * 64)
     with pytest.raises(CheckpointError, match="announced with sha256 aaaaaaaaaaaa, but what is there now has bbbbbbbb"):
         found.check("b" * 64, "c" * 64)

@@ -120,6 +120,12 @@ def test_nothing_comes_after_the_verdict_is_carried_out(tasks: Tasks) -> None:
     assert rules == {"all_success"}
 
 
+def test_people_are_told_of_every_task_that_fails(parsed: dict[str, Any]) -> None:
+    untold = [(dag, task) for dag, about in parsed["dags"].items() for task, of in about["tasks"].items()
+              if not of["told"]]  # fmt: skip
+    assert untold == []
+
+
 def test_the_schedule_is_the_asset(parsed: dict[str, Any]) -> None:
     assert parsed["dags"]["policy_release"]["timetable"] == "AssetTriggeredTimetable"
     assert parsed["dags"]["policy_rollback"]["timetable"] == "NullTimetable"

@@ -141,6 +141,42 @@ def test_bad_input(
     assert match in capsys.readouterr().err
 
 
+def test_what_a_file_says_of_its_own_channel_is_demanded_there(home: Path, move: Move) -> None:
+    """Without a section in `channels`: what it says of approval and backend for its own runs."""
+
+    def config(name: str, release: dict[str, Any], gate: dict[str, Any]) -> list[str]:
+        path = home / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(CONFIG | {"release": {"channel": name, **release}, "gate": gate}))
+        return ["--config", str(path)]
+
+    code, said = move("own", *config("own", {"require_backend": "tensorrt"}, {}))
+    assert (code, "takes tensorrt only" in said) == (2, True), said
+    strict = config("own", {"approval": "required"}, {"sla_p99_ms": 900})
+    code, said = move("own", *strict)
+    assert (code, "asks for an approval by a person" in said) == (2, True), said
+    assert "Nothing was ever promoted" in move("own", command="history")[1]
+    assert move("own", *strict, "--approved-by", "bob")[0] == 0
+
+
+def test_a_channel_that_was_frozen_after_the_run_began(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run's own configuration is older than the freeze."""
+    monkeypatch.setenv("GATE5_HOME", str(home))
+    default = home / "config/release.yaml"
+    default.parent.mkdir()
+    try:
+        for until, code in (("2999-01-01T00:00:00+05:30", 1), ("2020-01-01T00:00:00-08:00", 0)):
+            freeze = {"staging": {"freeze": {"reason": "outage of unit 3", "until": until}}}
+            default.write_text(yaml.safe_dump({"channels": freeze}))
+            assert main(["promote", "--workspace", str(home / "w")]) == code
+            said = capsys.readouterr()
+            assert ("frozen (outage of unit 3" in said.out + said.err) == bool(code)
+    finally:
+        default.unlink()
+        default.parent.rmdir()
+
+
 def test_what_is_held_on_its_own_channel_goes_nowhere(home: Path, move: Move) -> None:
     """The policy of ``thawed``'s log, held on a channel that it came through."""
     assert move("through")[0] == 0

@@ -10,12 +10,14 @@ import pytest
 from gate5.config.models import ReleaseConfig
 from gate5.errors import InputError
 from gate5.gate.judge import judge
-from gate5.pipeline import current, promote
+from gate5.pipeline import current, promote, stages
 from gate5.pipeline.results import GateResult
+from gate5.store import keygen
 from gate5.workspace.artifacts import DirectoryWorkspace, Workspace
 from gate5.workspace.records import Tracker, run_stage
 from tests.support.scenarios import SCENARIOS
 
+ROOT = Path(__file__).resolve().parents[2]
 LAX = {"rules": [{"name": "latency_p99", "metric": "latency.p99_upper_ms", "op": "<", "threshold": 1e6}]}
 
 
@@ -68,3 +70,17 @@ def test_under_its_own_rules_it_gets_past_the_verdict(tmp_path: Path) -> None:
     # This workspace holds nothing but a verdict, so that the next thing is missing: proof that the verdict was taken.
     with pytest.raises(InputError, match=r"wrote no checkpoint.json"):
         promote.promote(workspace, of(tmp_path))
+
+
+def test_of_two_announced_candidates_the_one_announced_later_is_the_newer(tmp_path: Path) -> None:
+    """Their runs start in any order; the time of a run counts only for a candidate that nobody announced."""
+    good, config = "examples/checkpoints/good", of(tmp_path, store={"signing_key": str(tmp_path / "k.pem")})
+    keygen(tmp_path / "k.pem")
+    begun = {}
+    for name, announced in {"later": "2026-01-02T00:00:00.000001+00:00", "first": "2026-01-02T00:00:00+00:00"}.items():
+        workspace = DirectoryWorkspace(tmp_path / name)
+        stages.resolve(workspace, config, str(ROOT / good), announced=announced)
+        begun[name] = workspace.read_json("checkpoint.json")["begun"]
+    stages.resolve(DirectoryWorkspace(tmp_path / "by hand"), config, str(ROOT / good))
+    begun["by hand"] = DirectoryWorkspace(tmp_path / "by hand").read_json("checkpoint.json")["begun"]
+    assert sorted(begun, key=lambda name: begun[name]) == ["first", "later", "by hand"]

@@ -23,6 +23,9 @@ def run(arguments: argparse.Namespace) -> tuple[Outcome, int]:
         raise ConfigError("Nothing was named to promote: give --workspace DIR, or --from CHANNEL --to CHANNEL.")
     workspace = open_workspace(from_here(arguments.workspace))
     config = run_config(workspace, arguments)
+    now = load_config(arguments)
+    if now.store == config.store:  # the channel may have been frozen since the run began
+        promote.check_freeze(now, config.release.channel)
     if arguments.approved_by:
         approval.record(workspace, **approval_of(arguments))
     return promote.promote(workspace, config, approved_by=arguments.approved_by), 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -19,6 +20,12 @@ class PlantConfig(Section):
     @classmethod
     def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
         return json_types(value, "options of a plant")
+
+    @property
+    def name(self) -> str:
+        """What releases and holds call the plant; of an FMU the file's name, wherever the file lies."""
+        kind, _, rest = self.id.partition(":")
+        return PurePath(rest).name if kind == "fmu" else self.id.rpartition(":")[2]
 
 
 class CheckpointConfig(Section):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, field_validator
 
 from gate5.config.backends import BackendName
 from gate5.config.gate import RuleConfig
@@ -62,6 +62,29 @@ class ChannelConfig(Section):
     freeze: Annotated[str, Field(min_length=1)] | FreezeConfig | None = Field(
         None, description="nothing is promoted: a reason, or `reason` and `until`; null: not frozen"
     )
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _reason_or_section(cls, value: Any) -> Any:
+        """One sentence where there would be one for each way to write it; a number is no time."""
+        end = value.get("until") if isinstance(value, Mapping) else None
+        if value is None or isinstance(value, FreezeConfig) or (isinstance(value, str) and value.strip()):
+            return value
+        if isinstance(value, Mapping) and str(value.get("reason") or "").strip() and _is_a_time(end):
+            return value
+        raise ValueError(
+            f"{value!r} is no freeze: give a reason, or `reason` and `until`, a time with its zone such as "
+            "'2027-01-31T00:00:00+00:00'"
+        )
+
+
+def _is_a_time(end: Any) -> bool:
+    if isinstance(end, str):
+        try:
+            end = datetime.fromisoformat(end.strip().replace("Z", "+00:00"))
+        except ValueError:
+            return False
+    return end is None or (isinstance(end, datetime) and end.tzinfo is not None)
 
 
 def frozen(freeze: Any, at: datetime | None = None) -> str | None:

@@ -22,7 +22,7 @@ from gate5.config.notify import NotifyConfig
 from gate5.config.schedule import RetrainConfig, ScheduleConfig
 from gate5.config.section import Section
 from gate5.config.text import explain, override, read_yaml
-from gate5.config.tighten import tighten
+from gate5.config.tighten import stricter, tighten
 from gate5.errors import ConfigError
 from gate5.io.canonical import digest
 
@@ -78,12 +78,31 @@ class ReleaseConfig(Section):
             ConfigError: as ``load``.
         """
         own, run = cls.load(path), cls.load(path, overrides)
-        if own.release.channel != run.release.channel:
-            return run
-        said = own.release.model_dump(include={"approval", "require_backend"})
-        if "sla_p99_ms" in own.gate.model_fields_set:
-            said["sla_p99_ms"] = own.gate.sla_p99_ms
-        return run.tightened(ChannelConfig(**said))
+        return run if own.release.channel != run.release.channel else run.tightened(own._said_of_own_channel())
+
+    def demands(self, channel: str) -> tuple[ChannelConfig, ...]:
+        """All that this file demands of a channel: its section in ``channels``, and of the configuration's own channel
+        what it says in so many words about approval, backend and SLA."""
+        own = () if channel != self.release.channel else (self._said_of_own_channel(),)
+        return (self.channels.get(channel, ChannelConfig()), *own)
+
+    def _said_of_own_channel(self) -> ChannelConfig:
+        said: dict[str, Any] = {"quick": True}  # whether it takes quick runs is the section's to say
+        said |= self.release.model_dump(include={"approval", "require_backend"})
+        if "sla_p99_ms" in self.gate.model_fields_set:
+            said["sla_p99_ms"] = self.gate.sla_p99_ms
+        return ChannelConfig(**said)
+
+    def demanding(self, demands: ChannelConfig) -> ReleaseConfig:
+        """This configuration, whose channel demands no less than before and no less than ``demands``.
+
+        Raises:
+            ConfigError: nothing can meet both.
+        """
+        name = self.release.channel
+        both = [each.model_dump(mode="json") for each in (self.channels.get(name, ChannelConfig()), demands)]
+        section = ChannelConfig.model_validate(stricter(*both))
+        return self.model_copy(update={"channels": {**self.channels, name: section}}).tightened(section)
 
     def tightened(self, demands: ChannelConfig) -> ReleaseConfig:
         """This configuration, made to ask for no less than ``demands``."""

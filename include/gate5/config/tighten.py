@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from gate5.config.channel import frozen
+from gate5.errors import ConfigError
 
 _SLA = "sla_p99_ms"
 #: From the weakest on.
@@ -32,6 +36,43 @@ def tighten(config: Mapping[str, Any], demands: Mapping[str, Any]) -> dict[str, 
     if demands.get("scenarios") and evaluation["scenarios"] is not None:
         missing = [name for name in demands["scenarios"] if name not in evaluation["scenarios"]]
         evaluation["scenarios"] = [*evaluation["scenarios"], *missing]
+    return found
+
+
+def stricter(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Two demands on one channel as one: the stricter of the two in everything; both as plain JSON types.
+
+    Of two rules of one name ``other``'s counts, unless ``one``'s is as strict.
+
+    Raises:
+        ConfigError: nothing can meet both: they name other backends, or have no approver in common.
+    """
+    found: dict[str, Any] = copy.deepcopy(dict(one))
+    backends = sorted({each["require_backend"] for each in (one, other)} - {None})
+    people = [each["approvers"] for each in (one, other) if each["approvers"]]
+    everyone = [name for name in (people[0] if people else ()) if all(name in each for each in people)]
+    if len(backends) > 1 or (people and not everyone):
+        what = f"the backends {' and '.join(backends)}" if len(backends) > 1 else "approvers none of whom both name"
+        raise ConfigError(
+            f"The run's configuration and the site's (GATE5_CONFIG) demand {what} of one channel: change one of them."
+        )
+    slas, episodes = ([each[name] for each in (one, other) if each[name] is not None] for name in (_SLA, "episodes"))
+    sla = min(slas, default=None)
+    scenarios = [*(one["scenarios"] or ()), *(other["scenarios"] or ())]
+    found.update(
+        require_backend=backends[0] if backends else None,
+        approval="required" if "required" in (one["approval"], other["approval"]) else "none",
+        approvers=everyone or None,
+        signatures=max(one["signatures"], other["signatures"]),
+        sla_p99_ms=sla,
+        rules=_rules(one["rules"], other["rules"], math.inf if sla is None else sla),
+        scenarios=list(dict.fromkeys(scenarios)) or None,
+        episodes=max(episodes, default=None),
+        quick=one["quick"] and other["quick"],
+        require_proof=one["require_proof"] or other["require_proof"],
+        two_person=one["two_person"] or other["two_person"],
+        freeze=one["freeze"] if frozen(one["freeze"]) else other["freeze"],
+    )
     return found
 
 

@@ -35,8 +35,7 @@ def admitted(config: ReleaseConfig, source: str, target: str, release: str | Non
     refuse_held(target, state_of(opened, log.newest()), identities(found.release))
     signed = store.demands(opened, target)
     asks = False
-    for demands in (config.channels.get(target), ChannelConfig.model_validate(signed) if signed else None):
-        asked = demands or ChannelConfig()
+    for asked in (*config.demands(target), *([ChannelConfig.model_validate(signed)] if signed else [])):
         refuse_frozen(target, asked.model_dump(mode="json")["freeze"])
         check_backend(found.release, asked.require_backend)
         check_evidence(found, target, asked)

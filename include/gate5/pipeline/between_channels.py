@@ -22,6 +22,7 @@ from gate5.robustness.report import RobustnessReport
 from gate5.store import claims
 from gate5.store.candidate import identities
 from gate5.store.channel import Log
+from gate5.store.demanded import check_backend
 from gate5.store.entry import ChannelEntry
 from gate5.store.held import refuse_held, state_of
 
@@ -67,15 +68,14 @@ def promote_between(
         said = Approval(approved_by, now(), gate, started_by, comment).to_dict()
     check_channel(config, target, approved_by, said)
     signed = store.demands(opened, target)
-    for demands in (config.channels.get(target), ChannelConfig.model_validate(signed) if signed else None):
-        check_evidence(found, target, demands or ChannelConfig())
-    demanded = config.channels.get(target, ChannelConfig())
+    for demands in (*config.demands(target), *([ChannelConfig.model_validate(signed)] if signed else [])):
+        check_backend(found.release, demands.require_backend)
+        check_evidence(found, target, demands)
     return store.promote(
         opened,
         target,
         found.release,
         approved_by=approved_by or "gate5",
-        require_backend=demanded.require_backend,
         reason=f"promoted from {source} (entry {entry.sequence})" + (f": {comment}" if comment else ""),
         by=approved_by or started_by,
         made=entry.made,

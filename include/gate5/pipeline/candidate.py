@@ -16,11 +16,6 @@ from gate5.store.held import refuse_held, state_of
 from gate5.workspace.artifacts import Workspace
 
 
-def plant_name(config: ReleaseConfig) -> str:
-    """What a release calls its plant."""
-    return config.plant.id.rpartition(":")[2]
-
-
 def asked(function: str, config: ReleaseConfig) -> tuple[Candidate, ...]:
     """What a policy would be judged for under a configuration: one candidate for each back end that it may come to.
 
@@ -70,4 +65,4 @@ def refuse_held_run(workspace: Workspace, config: ReleaseConfig) -> None:
 
 
 def _candidate(function: str, config: ReleaseConfig, name: str, precision: str) -> Candidate:
-    return Candidate(function, plant_name(config), backend(name).target(config.engine), precision)
+    return Candidate(function, config.plant.name, backend(name).target(config.engine), precision)

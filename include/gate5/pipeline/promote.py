@@ -142,11 +142,22 @@ def check_channel(config: ReleaseConfig, channel: str, approved_by: str | None, 
         RefusedError: the channel is frozen.
         InputError: the approval is not what the channel demands.
     """
-    demands = config.channels.get(channel, ChannelConfig()).model_dump(mode="json")
-    refuse_frozen(channel, demands["freeze"])
-    why = refused_person(demands, approved_by or "gate5", said)
-    if why is not None:
-        raise InputError(f"The channel {channel} {why}.")
+    for each in config.demands(channel):
+        demands = each.model_dump(mode="json")
+        refuse_frozen(channel, demands["freeze"])
+        why = refused_person(demands, approved_by or "gate5", said)
+        if why is not None:
+            raise InputError(f"The channel {channel} {why}.")
+
+
+def check_freeze(now: ReleaseConfig, channel: str) -> None:
+    """Refuse a promotion where a channel is frozen by the configuration as it is now, and not when the run began.
+
+    Raises:
+        RefusedError: it is.
+    """
+    for demands in now.demands(channel):
+        refuse_frozen(channel, demands.model_dump(mode="json")["freeze"])
 
 
 def _released_files(tracker: Tracker) -> dict[str, bytes]:
@@ -229,7 +240,7 @@ def _provenance(
     policy = candidate.built(checkpoint, metadata, config)
     built = (read_record(tracker.workspace, "build") or {}).get("ran") or {}
     return {
-        "plant": candidate.plant_name(config),
+        "plant": config.plant.name,
         "checkpoint": {
             "uri": resolved["source"],
             "policy_sha256": resolved["policy_sha256"],

@@ -89,7 +89,14 @@ def scenarios(config: ReleaseConfig) -> list[str]:
     return wanted
 
 
-def resolve(workspace: Workspace, config: ReleaseConfig, source: str, *, unattended: bool = False) -> ResolveResult:
+def resolve(
+    workspace: Workspace,
+    config: ReleaseConfig,
+    source: str,
+    *,
+    unattended: bool = False,
+    announced: str | None = None,
+) -> ResolveResult:
     """Find, read and hash the checkpoint, check that it fits the plant, and freeze the configuration.
 
     The channel's current release is looked up, verified and kept here, so that the whole run compares with that one.
@@ -99,6 +106,8 @@ def resolve(workspace: Workspace, config: ReleaseConfig, source: str, *, unatten
         config: of the whole release.
         source: a directory, a .zip or an s3:// URI.
         unattended: nobody started the run by hand (a schedule or an event did), which makes vetoes of some rules.
+        announced: when the candidate was, UTC, ISO 8601; ``None``: it was not. Of two candidates this says which is the
+            older one; of others, when their runs began.
 
     Raises:
         StoreError: the store that the current release lies in does not answer.
@@ -120,7 +129,7 @@ def resolve(workspace: Workspace, config: ReleaseConfig, source: str, *, unatten
             controllers.keep(tracker, "baseline", other)
         current_release.keep(tracker, found)
         description = checkpoint.describe()
-        begun = _begun(workspace, checkpoint.function_sha256)
+        begun = announced or _begun(workspace, checkpoint.function_sha256)
         tracker.write_json("checkpoint.json", {**description, "source": files.uri, "begun": begun})
         tracker.write_json("config.json", config.plain())
         return ResolveResult(

@@ -87,7 +87,8 @@ def promote(
     Args:
         approved_by: who says so: a person's name, or what decided (``gate5``).
         require_backend: refuse a release whose engine is of another back end; the channel may demand one, too.
-        made: when the candidate's run began (ISO 8601, UTC): an older one does not replace a newer one's release.
+        made: when the candidate was announced, else when its run began (ISO 8601, UTC): an older one does not replace
+            a newer one's release.
         by: whom the log names (who started the run, where nobody approved); ``None``: ``approved_by``. What the
             channel demands of an approval is asked of ``approved_by`` alone.
         details: of the run, kept in the entry.
@@ -230,8 +231,8 @@ def _newer_is_there(log: Log, newest: ChannelEntry | None, release: str, made: s
     if newest is None or made is None or newest.made is None or newest.made <= made:
         return None
     sentence = (
-        f"{release} comes from a run that began at {made}, and {newest.release}, which is in {log.channel} now, from "
-        f"one that began later ({newest.made}): nothing was changed."
+        f"{release} is the older candidate: it was announced, or its run began, at {made}, and that of "
+        f"{newest.release}, which is in {log.channel} now, at {newest.made}: nothing was changed."
     )
     return Promotion("superseded", log.channel, release, newest.since, newest.release, sentence)
 

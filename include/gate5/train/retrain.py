@@ -210,7 +210,7 @@ def released(config: ReleaseConfig, candidate: Trained) -> str | None:
         StoreError: the store cannot be read.
     """
     opened = store.open_store(config.store)
-    policy = {"function": candidate.identity, "plant": config.plant.id.rpartition(":")[2]}
+    policy = {"function": candidate.identity, "plant": config.plant.name}
     for hold in store.holds(opened, config.release.channel):
         if policy.items() <= hold.candidate.items():
             return f"It is held: {hold.sentence()}."
