@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What `gate5 run` costs: the supervisor's share of a period, 1 kHz held, an engine killed, releases swapped, memory.
+"""What `gate5 run` costs: a period's share, 1 kHz held, an engine killed, releases swapped, memory, idle gaps.
 
-python -m benchmarks.runtime [--seconds 600] [--periods 1000000] [--swaps 50] [--kills 20]
+python -m benchmarks.runtime [--seconds 600] [--periods 1000000] [--swaps 50] [--kills 20] [--gaps 200]
 
 Every stretch at 1 kHz has an empty loop of the same length beside it, in turns: what that misses, the machine misses.
 """
@@ -38,6 +38,7 @@ from gate5.store import load_public_keys
 from gate5.workspace.artifacts import open_workspace
 
 PERIOD_S = 1e-3
+GAP_S = 0.1
 TURNS = 10
 SHARES = ("p50", "p90", "p99", "p99.9")
 CHECKPOINT = results.ROOT / "examples/checkpoints/good"
@@ -77,6 +78,7 @@ def main() -> int:
     parser.add_argument("--periods", type=int, default=1_000_000, help="without a pause, for the memory")
     parser.add_argument("--swaps", type=int, default=50)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--gaps", type=int, default=200, help="answers after 100 ms, kept warm and not; 0: none")
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         os.environ["GATE5_HOME"] = home
@@ -88,9 +90,18 @@ def main() -> int:
         result["kills"] = kills(release, launcher, obs, told.kills)
         result["swaps"] = swaps(Path(home) / "plant", release, launcher, obs, told.swaps)
         result["memory"] = memory(release, launcher, obs, told.periods)
+        result["gaps"] = gaps(release, launcher, obs, told.gaps)
         launcher.close()
     command = f"python -m benchmarks.runtime --seconds {told.seconds:g} --periods {told.periods} --swaps {told.swaps}"
-    print(results.write("runtime", "What `gate5 run` costs", f"{command} --kills {told.kills}", result, page(result)))
+    print(
+        results.write(
+            "runtime",
+            "What `gate5 run` costs",
+            f"{command} --kills {told.kills} --gaps {told.gaps}",
+            result,
+            page(result),
+        )
+    )
     return 0
 
 
@@ -133,7 +144,7 @@ def started(release: Installed, launcher: Launcher, extra: dict[str, Any] | None
         link.check_start()
         time.sleep(0.01)
     runtime = PolicyRuntime(release, link, config)
-    drive(runtime, Replay(EPISODE or []), speed=1.0, periods=500)
+    drive(runtime, Replay(EPISODE or []), speed=runtime.period_s / PERIOD_S, periods=500)
     return runtime
 
 
@@ -258,6 +269,35 @@ def memory(release: Installed, launcher: Launcher, obs: list[Float32], periods: 
     return {"periods": periods, "kib_after_a_tenth": first, "kib_at_the_end": last}
 
 
+def gaps(release: Installed, launcher: Launcher, obs: list[Float32], samples: int) -> dict[str, Any]:
+    """The wait for an answer after 100 ms of nothing, in turns with and without inferences in between [us]."""
+    waited: dict[str, list[int]] = {"idle": [], "kept warm": []}
+    if not samples:
+        return {"samples": 0}
+    told = {"period_s": GAP_S, "hand_over.deadline_ms": 50.0}
+    runtimes = {
+        name: started(release, launcher, {**told, "engine.keep_warm_ms": every})
+        for name, every in (("idle", 0), ("kept warm", 1))
+    }
+    for _ in range(TURNS):
+        for name, runtime in runtimes.items():
+            runtime.link.keep_warm(True)
+
+            def observe(reading: Reading, decision: Decision, into: list[int] = waited[name]) -> None:
+                into.append(decision.waited_ns)
+
+            drive(runtime, Replay(obs), periods=max(samples // TURNS, 2), observers=[observe])
+            runtime.link.keep_warm(False)
+            runtime.step(Reading(obs[0]))  # which tells its process so
+    for runtime in runtimes.values():
+        runtime.link.close()
+    return {
+        "samples": samples, "gap_ms": 1e3 * GAP_S,
+        **{name: {"p50": float(np.median(w)) / 1e3, "p95": float(np.percentile(w, 95)) / 1e3}
+           for name, w in waited.items()},
+    }  # fmt: skip
+
+
 def resident_kib() -> int:
     """VmRSS."""
     text = Path("/proc/self/status").read_text()
@@ -283,6 +323,12 @@ def page(result: dict[str, Any]) -> list[str]:
         (f"memory after {kept['periods'] // 10} / {kept['periods']} periods",
          f"{kept['kib_after_a_tenth']} / {kept['kib_at_the_end']} KiB"),
     ]  # fmt: skip
+    if result["gaps"]["samples"]:
+        rows += [
+            (f"wait for the engine after {result['gaps']['gap_ms']:.0f} ms, {name}, p50 / p95",
+             f"{result['gaps'][name]['p50']:.0f} / {result['gaps'][name]['p95']:.0f} us")
+            for name in ("idle", "kept warm")
+        ]  # fmt: skip
     return [
         *results.table(("what", "measured"), rows),
         "",

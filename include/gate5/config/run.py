@@ -48,6 +48,9 @@ class EngineProcessConfig(Section):
     start_timeout_s: float = Field(120.0, gt=0, description="how long it may take to load and to prove itself")
     restart_s: float = Field(1.0, ge=0, description="pause before a dead one is started again; doubles up to 60")
     hung_periods: int = Field(5, ge=1, description="answers missed in a row before it counts as hung and is ended")
+    keep_warm_ms: int | None = Field(
+        None, ge=0, description="a waiting engine is run this often; 0: never; null: every 1 ms on a GPU, else never"
+    )
     hung_s: float = Field(0.5, ge=0, description="and for so long: a plant of 1 kHz must not end it for a hiccup")
 
 

@@ -171,6 +171,8 @@ class EngineController:
         self.engine = engine
         signature = getattr(engine, "signature", None)
         self.rows = None if signature is None or signature.plain else StatefulRows(signature)
+        self._given: Float32 | None = None
+        self._nobodys: Float32 = np.zeros((1, engine.info.act_dim), np.float32)
 
     def reset(self, batch: int) -> None:
         """Episodes start: a state is zero again."""
@@ -184,8 +186,18 @@ class EngineController:
             return self._run(obs), None
         return self.rows.actions(self._run(self.rows.inputs(obs))), None
 
+    def again(self) -> None:
+        """Run the last single row once more and drop what comes out: nothing moves, and a GPU does not cool down.
+
+        The row is what the engine was given, a policy's state in it; the state that comes out is not kept.
+        """
+        if self._given is not None:
+            self.engine.infer(self._given, self._nobodys)
+
     def _run(self, rows: Float32) -> Float32:
         size = self.engine.batch_max
+        if len(rows) == 1:
+            self._given = rows
         if len(rows) <= size:
             return self.engine.infer(rows)
         return np.concatenate([self.engine.infer(rows[start : start + size]) for start in range(0, len(rows), size)])

@@ -50,6 +50,7 @@ class Backend(ABC):
         judge: the library that runs the exported graph when this backend's engine is compared with it; another one than
             the backend's own, because a library agrees with itself.
         needs_gpu: whether its engines are built and run on a GPU.
+        keep_warm_ms: how often an idle engine is run, lest its device cools down; ``None``: it need not be.
         other_bytes: why two builds of one graph have other bytes; ``None``: they have the same.
     """
 
@@ -59,6 +60,7 @@ class Backend(ABC):
     package: ClassVar[str]
     judge: ClassVar[str] = "onnxruntime"
     needs_gpu: ClassVar[bool] = False
+    keep_warm_ms: ClassVar[int | None] = None
     other_bytes: ClassVar[str | None] = None
 
     @abstractmethod

@@ -17,6 +17,7 @@ from gate5 import engine
 from gate5.edge.golden import GOLDEN, Golden
 from gate5.edge.pull import ENGINE, METADATA
 from gate5.edge.runtime.mailbox import Descriptors, Mailbox
+from gate5.engine.backends import backend
 from gate5.errors import Gate5Error, IntegrityError
 from gate5.io import canonical
 from gate5.io.files import sha256
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> int:
     life = socket.socket(fileno=line)
     try:
         controller = _prove(folder, order)
-        answer(box, life, controller)
+        answer(box, life, controller, _interval_ms(folder, order))
     except Gate5Error as error:
         life.sendall(str(error).encode()[:4000])
         return 3
@@ -54,14 +55,28 @@ def _prove(folder: Path, order: dict[str, Any]) -> engine.EngineController:
     size = int(order["obs_dim"])
     for at in range(WARM_UP):
         row = golden.obs[at % len(golden.obs)]
-        if row.size == size:
-            controller.predict(row[None])
+        controller.predict(row[None, :size])  # a policy's state lies behind the observation
     controller.reset(1)
     return controller
 
 
-def answer(box: Mailbox, life: socket.socket, controller: Any) -> None:
-    """Answer every question until the supervisor is gone."""
+def _interval_ms(folder: Path, order: dict[str, Any]) -> int | None:
+    """How often a waiting engine is run; ``None``: never. What is configured, else what its backend wants."""
+    told = order["keep_warm_ms"]
+    if told is None:
+        metadata = canonical.loads((folder / "files" / METADATA).read_bytes())
+        told = backend(str(metadata["backend"])).keep_warm_ms
+    return int(told) if told else None
+
+
+def answer(box: Mailbox, life: socket.socket, controller: Any, warm_ms: int | None = None) -> None:
+    """Answer every question until the supervisor is gone.
+
+    Args:
+        warm_ms: while nobody asks, and where the supervisor wants it, the last question is put to the engine again this
+            often and the answer dropped: caches, clocks and a GPU's power state cool down in a gap. A question that
+            comes meanwhile waits for one inference at most.
+    """
     obs = np.zeros((1, box.at.obs_dim), np.float32)
     poll = select.poll()
     poll.register(box.at.asked, select.POLLIN)
@@ -69,9 +84,12 @@ def answer(box: Mailbox, life: socket.socket, controller: Any) -> None:
     gc.freeze()
     box.set_ready()
     while True:
-        for handle, _ in poll.poll():
-            if handle == life.fileno():
-                return
+        ready = poll.poll(warm_ms if warm_ms is not None and box.warm else None)
+        if not ready:
+            controller.again()
+            continue
+        if any(handle == life.fileno() for handle, _ in ready):
+            return
         found = box.question(obs[0])
         if found is None:
             continue

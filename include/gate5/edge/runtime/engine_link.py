@@ -49,7 +49,7 @@ class EngineLink:
         self._life: socket.socket | None = None
         self._number, self._missed, self._pause = 0, 0, config.restart_s
         self._again_at, self._started, self._since = 0.0, 0.0, 0.0
-        self._reset = True
+        self._reset, self._warm = True, False
         self._pid = 0
         self.starts = 0
         self.inference_ns = 0
@@ -69,6 +69,12 @@ class EngineLink:
     def reset(self) -> None:
         """An episode starts: a policy's state is zero again."""
         self._reset = True
+
+    def keep_warm(self, on: bool) -> None:
+        """Whether the engine is run while it waits: that of the release that drives, for two share one GPU."""
+        self._warm = on
+        if self._box is not None:
+            self._box.set_warm(on)
 
     def ask(self, obs: Float32) -> Trouble | None:
         """Ask for the action to an observation; what is wrong where nobody can be asked."""
@@ -161,13 +167,14 @@ class EngineLink:
     def _start(self) -> None:
         release = self.release
         self._box = Mailbox.create(release.obs_dim, release.act_dim)
+        self._box.set_warm(self._warm)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self._life, self._started, self.starts = ours, time.monotonic(), self.starts + 1
         order: dict[str, Any] = {
             "obs_dim": release.obs_dim, "act_dim": release.act_dim, "threads": self._config.threads,
             "files": dict(release.files), "release": release.id,
-            "provenance": {"golden": release.provenance.get("golden")},
+            "provenance": {"golden": release.provenance.get("golden")}, "keep_warm_ms": self._config.keep_warm_ms,
         }  # fmt: skip
         at = self._box.at
         command = [

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gate5.checkpoint.signature import Signature
 from gate5.config.evaluation import BaselineConfig
 from gate5.config.models import ReleaseConfig
 from gate5.control.baseline import open_baseline
@@ -36,7 +37,7 @@ class Installed:
         config: what it was judged with.
         plant: what it was judged for; the source of names, bounds, constraints and period.
         envelope: what it was judged on; ``None``: a release from before there were envelopes.
-        obs_dim, act_dim: sizes.
+        obs_dim, act_dim: what the plant gives and takes; a policy's state is the engine process's own.
     """
 
     id: str
@@ -87,7 +88,7 @@ def read_installed(root: Path, keys: Sequence[PublicKey], link: str = "current")
         signed = folder / "files" / envelope.FILE
         bounds = envelope.read(signed.read_bytes()) if envelope.FILE in release.files else None
         plain = release.provenance["config"]
-        sizes = int(metadata["obs_dim"]), int(metadata["act_dim"])
+        sizes = _sizes(metadata)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"The release in {folder} is damaged ({error!r}): pull it again.") from None
     if ENGINE not in release.files:
@@ -100,6 +101,13 @@ def read_installed(root: Path, keys: Sequence[PublicKey], link: str = "current")
     )
     _check_sizes(found)
     return found
+
+
+def _sizes(metadata: Mapping[str, Any]) -> tuple[int, int]:
+    if not metadata.get("signature"):
+        return int(metadata["obs_dim"]), int(metadata["act_dim"])
+    signature = Signature.from_dict(metadata["signature"])
+    return signature.observed, signature.acted
 
 
 def _check_sizes(found: Installed) -> None:

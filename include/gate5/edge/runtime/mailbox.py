@@ -76,6 +76,15 @@ class Mailbox:
         self._state[0] = READY
         _wake(self.at.answered)
 
+    @property
+    def warm(self) -> bool:
+        """Whether the engine is to be kept warm while it waits: of the release that drives, and no other."""
+        return bool(self._state[2])
+
+    def set_warm(self, on: bool) -> None:
+        """Say so; the engine process sees it with the next question."""
+        self._state[2] = int(on)
+
     def post(self, number: int, obs: Float32, reset: bool) -> None:
         """Ask for the action to an observation; ``reset``: an episode starts, a policy's state is zero again."""
         self._ask[0] = 0

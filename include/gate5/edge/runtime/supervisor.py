@@ -55,6 +55,7 @@ class PolicyRuntime:
         self._blend = 0
         self._last: Float32 | None = None
         self._last_answer: Float32 | None = None
+        link.keep_warm(True)
 
     def begin(self) -> None:
         """An episode starts, or control of a running plant: nothing is remembered."""
@@ -69,6 +70,8 @@ class PolicyRuntime:
 
     def use(self, release: Installed, link: EngineLink) -> None:
         """Another release of the same plant drives from the next period on; its actions are blended in."""
+        self.link.keep_warm(False)
+        link.keep_warm(True)
         self.release, self.link = release, link
         self._watch(release)
         self._last_answer = None

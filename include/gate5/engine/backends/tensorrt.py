@@ -17,6 +17,7 @@ class TensorRT(Backend):
     rank: ClassVar[int] = 30
     package: ClassVar[str] = "tensorrt"
     needs_gpu: ClassVar[bool] = True
+    keep_warm_ms: ClassVar[int | None] = 1
     other_bytes: ClassVar[str | None] = (
         "TensorRT's builder takes the kernels that were quickest when it timed them, on the GPU, at that moment"
     )

@@ -17,6 +17,7 @@ class TensorRTRTX(Backend):
     title: ClassVar[str] = "TensorRT-RTX"
     rank: ClassVar[int] = 20
     package: ClassVar[str] = "tensorrt_rtx"
+    keep_warm_ms: ClassVar[int | None] = 1
 
     def missing(self) -> str | None:
         """Nothing where the library and a GPU that it supports are here; `auto` takes it there only."""
