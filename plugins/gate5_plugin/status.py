@@ -31,7 +31,7 @@ ORDER = tuple(task for stage in STAGES for task in (_BEFORE.get(stage.name), sta
 #: Tasks that say nothing to the reader of a report.
 HIDDEN = {"scenarios"}
 #: DAGs of gate5 that are no release, by the task that says how they ended.
-OTHERS = {"policy_rollback", "policy_promote", "policy_hold", "policy_lift", "policy_retrain"}
+OTHERS = {"policy_rollback", "policy_promote", "policy_prove", "policy_hold", "policy_lift", "policy_retrain"}
 _COLUMNS: tuple[Any, ...] = (
     TaskInstance.task_id,
     TaskInstance.map_index,

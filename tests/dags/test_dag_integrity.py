@@ -39,7 +39,7 @@ def test_no_numerics_and_no_clients_in_the_dag_files() -> None:
             assert f"import {name}" not in path.read_text(), f"{path.name} imports {name}"
 
 
-@pytest.mark.parametrize("dag_id", ["policy_release", "policy_rollback"])
+@pytest.mark.parametrize("dag_id", ["policy_release", "policy_rollback", "policy_prove"])
 def test_documented_in_the_ui(parsed: dict[str, Any], dag_id: str) -> None:
     dag = parsed["dags"][dag_id]
     assert len(dag["doc"]) > 200
@@ -86,6 +86,17 @@ def test_the_benchmark_takes_every_slot_of_the_imported_pool(tasks: Tasks) -> No
     assert tasks["benchmark"]["pool_slots"] == pools["gpu"]["slots"]
     assert pools["gpu"]["slots"] > 1, "with one slot the evaluations would run one after the other"
     assert tasks["evaluate"]["pool_slots"] == 1
+
+
+def test_a_proof_is_made_alone_on_the_device(parsed: dict[str, Any]) -> None:
+    """It times the engine, as the benchmark does, and on the worker that has the device."""
+    dag = parsed["dags"]["policy_prove"]
+    assert dag["timetable"] == "NullTimetable"
+    assert dag["params"] == ["channel", "config", "episodes", "release_id"]
+    (task,) = dag["tasks"].values()
+    assert (task["pool"], task["queue"]) == ("gpu", "gpu")
+    assert task["pool_slots"] == json.loads((ROOT / "config" / "pools.json").read_text())["gpu"]["slots"]
+    assert task["timeout_s"] is not None
 
 
 def test_a_person_is_asked_once(tasks: Tasks) -> None:

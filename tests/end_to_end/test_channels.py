@@ -86,6 +86,26 @@ def test_rolled_back_held_lifted_and_told(site: Site, told: list[dict[str, Any]]
     assert (message["title"], "sco2-000000000000" in message["message"]) == ("gate5: policy_hold broken", True)
 
 
+def test_a_worker_proves_a_release_once(site: Site, promoted: str) -> None:
+    """What the announced run released, measured on this machine's device; the second run finds the proof."""
+    path, found = str(site.folder / "announced.yaml"), []
+    for run in ("prove-first", "prove-again"):
+        site.start(run, dag_id="policy_prove", episodes=1, config=path)
+        assert site.wait_for_run(run, "policy_prove") == "success"
+        found.append(site.api.xcom("policy_prove", run, "prove", "return_value"))
+    first, again = found
+    assert (first["made"], first["verdict"], first["release"]) == (
+        True,
+        "pass",
+        site.channel("announced")[0]["release"],
+    )
+    assert (site.folder / "store" / first["stored"]).is_file()
+    assert (again["made"], again["at"]) == (False, first["at"])
+    site.start("prove-none", dag_id="policy_prove", release_id="sco2-000000000000", config=path)
+    assert site.wait_for_run("prove-none", "policy_prove") == "failed"
+    assert "sco2-000000000000" in site.api.xcom("policy_prove", "prove-none", "prove", "error")["text"]
+
+
 def test_from_channel_to_channel_by_another_person(site: Site, promoted: str, told: list[dict[str, Any]]) -> None:
     """The release that the announced run made goes on, as it is, with a second person's yes."""
     path = str(site.folder / "further.yaml")

@@ -13,8 +13,10 @@ from gate5 import engine, store
 from gate5.cli.main import main
 from gate5.config.models import ReleaseConfig
 from gate5.config.verdicts import AWAITING
+from gate5.errors import ConfigError
 from gate5.gate.judge import judge
 from gate5.gate.report import GateReport
+from gate5.pipeline.prove_stored import prove_stored
 
 GOOD = Path(__file__).parents[2] / "examples/checkpoints/good"
 CONFIG: dict[str, Any] = {
@@ -83,6 +85,8 @@ def test_what_cannot_be_measured_here_is_not_claimed(released: Path, capsys: pyt
     assert "sm121" in capsys.readouterr().err, "this machine is not the one that it was built for"
     assert not (released / "plant/current").exists()
     assert main(["rebuild", "--config", "release.yaml"]) == 0
+    with pytest.raises(ConfigError, match=r"cannot be proved on this worker: The engine was built for sm121"):
+        prove_stored(ReleaseConfig.load(released / "release.yaml"), None)
     assert main(["prove", "plant", "--config", "release.yaml", "--trust", "var/keys/release.pub"]) == 2
 
 

@@ -21,6 +21,7 @@ from gate5.edge.golden import golden_provenance, pack_golden
 from gate5.errors import IntegrityError, StoreInputError
 from gate5.export import ONNXExporter
 from gate5.io import canonical
+from gate5.pipeline.prove_stored import prove_stored
 from gate5.provenance import cpu_name
 from gate5.store import proofs
 
@@ -323,6 +324,40 @@ def test_a_device_that_is_too_slow_signs_that_it_is(fleet: Fleet) -> None:
     code, found = fleet.pull("plant", "--require-proof")
     assert code == 3
     assert "its verdict is fail" in found["error"]
+
+
+def test_a_worker_proves_what_is_in_the_store(proved: Fleet) -> None:
+    """Nothing is pulled to it; a proof that is there is not made again; one that does not count is."""
+    config = ReleaseConfig.load(proved.home / "release.yaml")
+    found = prove_stored(config, None)
+    assert (found.made, found.proof) == (False, proved.proof())
+    store.keygen(proved.home / "device.pem")
+    with pytest.raises(StoreInputError, match="no-such-key"):
+        prove_stored(config, publish(proved.home, {"parity.samples": 101}), key="no-such-key.pem")
+    proved.keys("add", "device.pub", "--channel", proofs.SCOPE)
+    lines: list[str] = []
+    made = prove_stored(config, None, key="device.pem", episodes=1, say=lines.append)
+    assert (made.made, made.proof.verdict) == (True, "pass")
+    assert any("emergency_trip: 0 violations" in line for line in lines)
+    assert made.stored in made.sentence
+    again = prove_stored(config, None, key="device.pem")
+    assert (again.made, again.proof.at) == (False, made.proof.at)
+    code, done = proved.pull("fresh", "--require-proof")
+    assert (code, done["release"]) == (0, made.proof.release)
+    proved.keys("end", "device.pub")
+    assert prove_stored(config, None, episodes=1).made, "the device's key has ended, and its proofs with it"
+    with pytest.raises(StoreInputError, match="Nothing was ever promoted on the channel empty"):
+        prove_stored(ReleaseConfig.load(proved.home / "release.yaml", {"release.channel": "empty"}), None)
+    with pytest.raises(StoreInputError, match="There is no release"):
+        prove_stored(config, "sco2-000000000000")
+
+
+def test_a_worker_says_which_rule_the_device_does_not_meet(proved: Fleet) -> None:
+    config = ReleaseConfig.load(proved.home / "release.yaml")
+    found = prove_stored(config, publish(proved.home, {"gate.sla_p99_ms": 1e-6}), episodes=1)
+    assert (found.made, found.proof.verdict) == (True, "fail")
+    assert "latency_p99" in found.sentence
+    assert prove_stored(config, None, episodes=1).proof.verdict != "pass", "a proof that says no is none"
 
 
 def test_bad_input_is_one_sentence(proved: Fleet) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from gate5.config.models import ReleaseConfig
 from gate5.edge.folder import CANDIDATE
 from gate5.edge.proved import PROOF
-from gate5.errors import StoreInputError
 
 if TYPE_CHECKING:
     from gate5.pipeline.prove import Proved
@@ -39,21 +38,15 @@ def run(config: ReleaseConfig, arguments: argparse.Namespace) -> Proved:
     from gate5.gate.report import GateReport
     from gate5.io.files import write_atomically
     from gate5.pipeline.prove import EPISODES, Proved, check_files, measure
-    from gate5.provenance import now
+    from gate5.pipeline.prove_stored import signer_of
     from gate5.store import proofs
     from gate5.store.keyring import keyring
 
     opened = store.open_store(config.store)
     trusted = store.load_public_keys(arguments.trust)
     keys = trusted if arguments.local else keyring(opened, trusted)
-    signer = store.load_signer(arguments.key) if arguments.key else opened.signer
     known = keys if len(keys) else trusted
-    why = proofs.signer_may_prove(known, signer.public_key.keyid, arguments.channel or config.release.channel, now())
-    if why is not None:
-        raise StoreInputError(
-            f"A proof signed with this key would not count: {why}; give another --key, or let this one sign with "
-            f"`gate5 keys add KEY.pub --channel {proofs.SCOPE}`."
-        )
+    signer = signer_of(opened, arguments.key, known, arguments.channel or config.release.channel)
     root = Path(arguments.dest).absolute()
     folder = (root / CANDIDATE if (root / CANDIDATE).is_dir() else root / "current").resolve()
     files = in_folder(folder, known)

@@ -68,7 +68,7 @@ def device_here(backend_name: str | None) -> Device | None:
 
 def search(
     store: ArtifactStore,
-    folder: Path,
+    folder: Path | None,
     release: Release,
     keys: Sequence[PublicKey],
     channel: str,
@@ -77,7 +77,7 @@ def search(
     """Look for a proof beside the release, then in the store.
 
     Args:
-        folder: of the release on this machine.
+        folder: of the release on this machine; ``None``: it was not pulled.
         keys: trusted, as the store's keyring where there is one.
         channel: that the release comes from.
     """
@@ -90,14 +90,15 @@ def search(
             continue
         why = why_not(proof, keys, channel, engine_sha256=engine, device=device.name, versions=device.versions)
         if why is None:
-            return Search(data, where != str(folder / PROOF))
+            return Search(data, folder is None or where != str(folder / PROOF))
         refused.append(f"the proof {where} does not count: {why}")
     return Search(None, False, tuple(refused), tuple(_elsewhere(store, engine)))
 
 
-def _candidates(store: ArtifactStore, folder: Path, engine: str, device: Device) -> Iterator[tuple[str, bytes]]:
+def _candidates(store: ArtifactStore, folder: Path | None, engine: str, device: Device) -> Iterator[tuple[str, bytes]]:
     with contextlib.suppress(OSError):  # none was made here
-        yield str(folder / PROOF), (folder / PROOF).read_bytes()
+        if folder is not None:
+            yield str(folder / PROOF), (folder / PROOF).read_bytes()
     yield from kept(store, engine, device.name)
 
 
