@@ -77,7 +77,11 @@ def main() -> int:
     told = parser.parse_args()
     if len(told.python) > 2:
         parser.error("--python: there are two clones")
-    pythons = [sys.executable, *told.python][-2:] if told.python else [sys.executable] * 2
+    given = [os.path.abspath(path) for path in told.python]  # not resolved: the link is what makes it an environment's
+    for path in given:
+        if not os.access(path, os.X_OK):
+            parser.error(f"--python: {path} is no program")
+    pythons = [sys.executable, sys.executable, *given][-2:]
     with tempfile.TemporaryDirectory() as folder:
         base, found = (told.keep or Path(folder)).absolute(), []
         for name, python, surroundings in zip(PLACES, pythons, SURROUNDINGS, strict=True):
