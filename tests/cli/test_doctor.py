@@ -42,6 +42,14 @@ def test_a_backend_that_cannot_run_is_exit_2(capsys: pytest.CaptureFixture[str])
     assert "TensorRT is not there" in last
 
 
+def test_what_is_only_built_here_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """TensorRT-RTX builds anywhere: that it is chosen does not say that its engines run on this machine."""
+    pytest.importorskip("tensorrt_rtx", reason="pip install 'gate5[rtx]'")
+    assert main(["doctor", "--set", "engine.backend=tensorrt_rtx"]) == 0
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert "comes to tensorrt_rtx, which is built here and cannot run here: PyCUDA is not there" in last
+
+
 def test_without_onnx_runtime_nothing_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     report = examine(ReleaseConfig())

@@ -187,13 +187,14 @@ def stranger(fleet: Fleet) -> bytes:
     [
         (lambda fleet: signed(fleet, device="NVIDIA H100 80GB HBM3"), "it was made on NVIDIA H100 80GB HBM3"),
         (lambda fleet: signed(fleet, engine_sha256="0" * 64), "it is of another engine"),
+        (lambda fleet: signed(fleet, manifest_sha256="0" * 64), "it is of another release"),
         (lambda fleet: signed(fleet, verdict="fail"), "its verdict is fail"),
         (lambda fleet: signed(fleet, verdict="error"), "its verdict is error"),
         (lambda fleet: signed(fleet, verdict="awaiting proof"), "its verdict is awaiting proof"),
         (lambda fleet: signed(fleet, versions={"onnxruntime": "0.1"}), "it was made with onnxruntime 0.1"),
         (stranger, "not signed by a trusted key"),
     ],
-    ids=["gpu", "engine", "fail", "error", "awaiting", "version", "stranger"],
+    ids=["gpu", "engine", "release", "fail", "error", "awaiting", "version", "stranger"],
 )
 def test_a_proof_that_does_not_count(proved: Fleet, forge: Callable[[Fleet], bytes], words: str) -> None:
     proved.only(forge(proved))
@@ -236,6 +237,25 @@ def test_any_changed_byte_of_a_proof_is_seen(proved: Fleet) -> None:
         with pytest.raises(IntegrityError):
             proofs.read_proof(bytes(changed), keys)
     assert proofs.read_proof(data, keys).verdict == "pass"
+
+
+def test_a_release_with_the_same_engine_and_stricter_rules_is_not_proved(proved: Fleet) -> None:
+    """The device was never asked whether it meets them."""
+    before = proved.proof()
+    publish(proved.home, {"gate.sla_p99_ms": 1e-6})
+    code, found = proved.pull("fresh", "--require-proof")
+    assert code == 3
+    assert f"it is of another release ({before.release}) with the same engine" in found["error"]
+
+
+def test_a_device_that_failed_often_does_not_hide_its_later_proof(proved: Fleet) -> None:
+    good = (proved.of("plant") / "proof.json").read_bytes()
+    shutil.rmtree(proved.home / "var/store/proofs")
+    for second in range(proofs.MOST + 3):
+        proofs.keep(proved.store, signed(proved, verdict="fail", at=f"2026-01-01T00:00:{second:02d}+00:00"))
+    assert proved.pull("fresh", "--require-proof")[0] == 3
+    proofs.keep(proved.store, good)
+    assert proved.pull("fresh", "--require-proof")[0] == 0
 
 
 def test_one_that_counts_is_enough_beside_those_that_do_not(proved: Fleet) -> None:
@@ -330,7 +350,7 @@ def test_a_worker_proves_what_is_in_the_store(proved: Fleet) -> None:
     """Nothing is pulled to it; a proof that is there is not made again; one that does not count is."""
     config = ReleaseConfig.load(proved.home / "release.yaml")
     found = prove_stored(config, None)
-    assert (found.made, found.proof) == (False, proved.proof())
+    assert (found.made, found.proof.payload()) == (False, proved.proof().payload())
     store.keygen(proved.home / "device.pem")
     with pytest.raises(StoreInputError, match="no-such-key"):
         prove_stored(config, publish(proved.home, {"parity.samples": 101}), key="no-such-key.pem")

@@ -37,12 +37,14 @@ class DoctorReport:
         configured: ``engine.backend`` of the configuration.
         backend: what it comes to on this machine; ``None``: it cannot run here.
         problem: why not, one sentence.
+        builds_only: why engines of that backend are built here and cannot run here; ``None``: they can.
     """
 
     findings: tuple[Finding, ...]
     configured: str
     backend: str | None
     problem: str | None
+    builds_only: str | None = None
 
     @property
     def exit_code(self) -> int:
@@ -63,7 +65,10 @@ class DoctorReport:
                 rows.append(f"  {'':<{width}}  to get it: {finding.remedy}")
         if self.problem:
             return "\n".join([*rows, f"✗ engine.backend: {self.configured} cannot run here: {self.problem}"])
-        return "\n".join([*rows, f"✓ engine.backend: {self.configured} comes to {self.backend}"])
+        end = f"✓ engine.backend: {self.configured} comes to {self.backend}"
+        if self.builds_only:
+            end += f", which is built here and cannot run here: {self.builds_only}"
+        return "\n".join([*rows, end])
 
 
 def examine(config: ReleaseConfig) -> DoctorReport:
@@ -82,7 +87,8 @@ def examine(config: ReleaseConfig) -> DoctorReport:
     findings = [Finding("gate5", True, f"{__version__}, Python {platform.python_version()}, {platform.machine()}")]
     findings += [_look(part) for part in (*of_backends.values(), *others)]
     chosen, problem = _backend(config.engine, findings)
-    return DoctorReport(tuple(findings), config.engine.backend, chosen, problem)
+    builds_only = None if chosen is None else backend(chosen).missing()
+    return DoctorReport(tuple(findings), config.engine.backend, chosen, problem, builds_only)
 
 
 def _look(part: Part) -> Finding:

@@ -88,7 +88,10 @@ def search(
         except IntegrityError as error:
             refused.append(str(error).rstrip("."))
             continue
-        why = why_not(proof, keys, channel, engine_sha256=engine, device=device.name, versions=device.versions)
+        why = why_not(
+            proof, keys, channel, engine_sha256=engine, manifest_sha256=release.manifest_sha256,
+            device=device.name, versions=device.versions,
+        )  # fmt: skip
         if why is None:
             return Search(data, folder is None or where != str(folder / PROOF))
         refused.append(f"the proof {where} does not count: {why}")

@@ -1,7 +1,8 @@
 """Proofs: what a device measured of an engine, signed, so that others of its kind need not measure again.
 
-A proof is about an engine (by hash), a device (by name) and the library that runs the one on the other. It has no place
-in a log, so nothing but its key says when it was made: of a key that has ended, no proof counts any more.
+A proof is about a release (by hash, for its rules are what was judged), its engine, a device (by name) and the library
+that runs the one on the other. It has no place in a log, so nothing but its key says when it was made: of a key that
+has ended, no proof counts any more.
 """
 
 from __future__ import annotations
@@ -108,6 +109,7 @@ def why_not(
     channel: str,
     *,
     engine_sha256: str,
+    manifest_sha256: str,
     device: str,
     versions: Mapping[str, str],
 ) -> str | None:
@@ -116,6 +118,7 @@ def why_not(
     Args:
         channel: that the engine comes from.
         engine_sha256: the engine that is to run.
+        manifest_sha256: of its release: another one with the same engine may ask for more, and drive another plant.
         device, versions: what it would run on here, and by which library.
     """
     try:
@@ -130,6 +133,8 @@ def why_not(
         return reasons[0] if reasons else "nobody signed it"
     if proof.engine_sha256 != engine_sha256:
         return f"it is of another engine ({proof.engine_sha256[:12]}, not {engine_sha256[:12]})"
+    if proof.manifest_sha256 != manifest_sha256:
+        return f"it is of another release ({proof.release}) with the same engine, whose rules are its own"
     if proof.device != device:
         return f"it was made on {proof.device}, and this is {device}"
     if dict(proof.versions) != dict(versions):
@@ -146,7 +151,8 @@ def keep(store: ArtifactStore, data: bytes) -> str:
         StoreError: the store failed or is not safe to use.
     """
     proof = read_proof(data, None)
-    name = f"{_folder(proof.engine_sha256, proof.device)}{sha256(data)[:32]}.json"
+    rank = 0 if proof.verdict == "pass" else 1  # listed by name: a device that fails every night must not hide one
+    name = f"{_folder(proof.engine_sha256, proof.device)}{rank}{sha256(data)[:31]}.json"
     store.ensure_safe()
     store.backend.create(name, data)
     return name

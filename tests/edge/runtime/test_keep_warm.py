@@ -210,7 +210,10 @@ def test_only_the_release_that_drives_is_kept_warm(bench: Bench, installed: Inst
     first = runtime.link
     second = bench.runtime().link
     second.keep_warm(False)
-    states = lambda: [link._box.warm for link in (first, second) if link._box is not None]  # noqa: E731
+
+    def states() -> list[bool]:
+        return [link._box.warm for link in (first, second) if link._box is not None]
+
     assert states() == [True, False]
     runtime.use(installed, second)
     assert states() == [False, True]
