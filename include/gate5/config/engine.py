@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gate5.config.backends import BackendChoice
 from gate5.config.section import Section
@@ -53,3 +53,11 @@ class EngineConfig(Section):
     workspace_mib: int = Field(256, ge=1, description="GPU memory that TensorRT may use while it builds")
     tactic_sources: int | None = Field(None, description="bit mask for set_tactic_sources; null: TensorRT's default")
     threads: int = Field(1, ge=1, description="ONNX Runtime's intra-op threads")
+
+    @field_validator("targets")
+    @classmethod
+    def _once(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({target for target in targets if targets.count(target) > 1})
+        if twice:  # the engine would have other bytes and count as another target's
+            raise ValueError(f"{', '.join(twice)} is named more than once: name each GPU once")
+        return targets

@@ -76,6 +76,7 @@ def test_other_targets_and_profiles_give_other_engines(graph: bytes) -> None:
     several = build(graph, settings(targets=["sm121", "sm89"]))
     assert several.metadata["hardware"]["targets"] == ["sm121", "sm89"]
     assert several.metadata["device"] == "built for sm121, sm89"
+    assert build(graph, settings(targets=["sm89", "sm121"])).blob == several.blob, "in whatever order they are named"
     single = build(graph, settings(profile=ProfileConfig(max_batch=1)))
     assert single.metadata["build"]["profiles"] == [[1, 1, 1]]
     assert len({one.blob, several.blob, single.blob}) == 3
@@ -87,7 +88,7 @@ def test_a_gpu_that_it_does_not_support_is_refused_with_the_ones_that_it_does(gr
         build(graph, settings(targets=[target]))
 
 
-@pytest.mark.parametrize("targets", [[], ["spark"], ["SM121"], [""], "sm121"])
+@pytest.mark.parametrize("targets", [[], ["spark"], ["SM121"], [""], "sm121", ["sm121", "sm89", "sm121"], [121], None])
 def test_targets_that_are_none(targets: Any) -> None:
     with pytest.raises(ConfigError, match=r"engine\.targets"):
         ReleaseConfig.parse({"engine": {"targets": targets}})
