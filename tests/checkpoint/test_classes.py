@@ -6,7 +6,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -111,6 +111,32 @@ def test_setting_that_no_sb3_policy_takes(
     data["policy_kwargs"]["temperature"] = 0.5
     with pytest.raises(CheckpointError, match="'temperature'"):
         read(CheckpointFiles(rewrite(saved.policy, {"data": json.dumps(data).encode()}), saved.vecnormalize, "x"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation_far_from_zero(name: str) -> None:
+    """The graph at numbers up to 120: the logarithm of a sigmoid that is zero in ONNX Runtime was minus infinity."""
+    import io
+
+    import onnxruntime
+
+    from gate5.checkpoint.module import build_module
+    from gate5.checkpoint.spec import Layer, PolicySpec
+
+    eye, zero, wide = np.eye(3, dtype=np.float32), np.zeros(3, np.float32), np.full(3, 1e6, np.float32)
+    slope = np.full(1, 0.25, np.float32) if name == "PReLU" else None
+    layers = (Layer(eye, zero, name, slope), Layer(eye, zero, None))
+    module = build_module(PolicySpec("PPO", layers, None, False, -wide, wide, -wide, wide), None)
+    buffer = io.BytesIO()
+    torch.onnx.export(module, (torch.zeros(2, 3),), cast(Any, buffer), dynamo=False, opset_version=17,
+                      dynamic_axes={"x": {0: "b"}}, input_names=["x"])  # fmt: skip
+    rows = np.random.default_rng(0).uniform(-120, 120, (3000, 3)).astype(np.float32)
+    rows[1000:] /= 30
+    found = onnxruntime.InferenceSession(buffer.getvalue()).run(None, {"x": rows})[0]
+    made = getattr(torch.nn, name)(**({"dim": 1} if "Soft" in name and name.endswith(("max", "min")) else {})).eval()
+    with torch.no_grad():
+        np.testing.assert_allclose(found, made(torch.from_numpy(rows)).numpy(), rtol=2e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stable_baselines3.common.vec_env import VecNormalize
 
 from gate5.checkpoint import CheckpointFiles, read
 from gate5.errors import CheckpointError
@@ -47,6 +48,31 @@ def test_norm_obs_of_no_truth(save: Callable[..., Saved], altered: Callable[...,
     content = altered(saved, lambda normalise: setattr(normalise, "norm_obs", "yes"))
     with pytest.raises(CheckpointError, match="norm_obs"):
         read(CheckpointFiles(saved.policy, content, "x"))
+
+
+@pytest.mark.parametrize("name", ["_Renamed", "_Doubled"])
+def test_trusted_class(save: Callable[..., Any], altered: Callable[..., bytes], name: str) -> None:
+    """``trust_pickle`` runs its code, and what it does is compared with what would be exported."""
+    saved = save("PPO")
+    content = altered(saved, lambda normalise: setattr(normalise, "__class__", globals()[name]))
+    files = CheckpointFiles(saved.policy, content, "x")
+    with pytest.raises(CheckpointError, match=rf"{name}, .*trust_pickle"):
+        read(files)
+    if name == "_Doubled":
+        with pytest.raises(CheckpointError, match="normalize_obs gives something else"):
+            read(files, trust_pickle=True)
+    else:
+        found = read(files, trust_pickle=True).reference(saved.observations)[0]
+        np.testing.assert_allclose(found, saved.predict(saved.observations), atol=1e-6)
+
+
+class _Renamed(VecNormalize):
+    """VecNormalize by another name."""
+
+
+class _Doubled(VecNormalize):
+    def normalize_obs(self, obs: Any) -> Any:
+        return 2.0 * np.asarray(super().normalize_obs(obs))
 
 
 @pytest.mark.parametrize("attribute", ["epsilon", "clip_obs"])
@@ -105,6 +131,23 @@ def test_without_what_the_action_does_not_need(
     np.testing.assert_allclose(checkpoint.module(torch.from_numpy(rows)).numpy(), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "gone", ["action_net.bias", "mlp_extractor.policy_net.0.bias", "mlp_extractor.policy_net.2.", "action_net"]
+)
+def test_without_what_the_action_needs(save: Callable[..., Any], rewrite: Callable[..., bytes], gone: str) -> None:
+    """Without a bias, or without a layer between two of the same width, it would be another policy that also runs."""
+    saved = save("PPO")
+    kept = {key: value for key, value in _weights(saved.policy).items() if not key.startswith(gone)}
+    with pytest.raises(CheckpointError, match="not complete"):
+        read(_with(saved.policy, rewrite, kept)).reference(saved.observations)
+
+
+def test_extra_tensor_that_the_action_does_not_need(save: Callable[..., Any], rewrite: Callable[..., bytes]) -> None:
+    saved = save("PPO")
+    checkpoint = read(_with(saved.policy, rewrite, {**_weights(saved.policy), "value_net.gain": torch.ones(3)}))
+    assert "stable_baselines3" in checkpoint.reference(saved.observations)[1]
+
+
 @pytest.mark.parametrize("name", ["scale", "action_net.gain", "mlp_extractor.policy_net.7.weight", "lstm_actor.x"])
 def test_extra_tensor(save: Callable[..., Saved], rewrite: Callable[..., bytes], name: str) -> None:
     policy = save("PPO").policy
@@ -116,6 +159,14 @@ def test_compiled(save: Callable[..., Saved], rewrite: Callable[..., bytes]) -> 
     policy = save("PPO").policy
     with pytest.raises(CheckpointError, match=r"torch\.compile"):
         read(_with(policy, rewrite, {f"_orig_mod.{key}": value for key, value in _weights(policy).items()}))
+
+
+def test_compiled_part(save: Callable[..., Any], rewrite: Callable[..., bytes]) -> None:
+    """The sentence says which part is to be put back."""
+    policy = save("PPO").policy
+    tensors = {key.replace("action_net.", "action_net._orig_mod."): value for key, value in _weights(policy).items()}
+    with pytest.raises(CheckpointError, match=r"`model\.policy\.action_net = model\.policy\.action_net\._orig_mod`"):
+        read(_with(policy, rewrite, tensors))
 
 
 @pytest.mark.parametrize("value", [None, "two", [2.0], float("inf"), {}, True])

@@ -34,6 +34,11 @@ LAYOUTS = [
     ("rl_model_128_steps.zip", "rl_model_vecnormalize_128_steps.pkl"),  # SB3's CheckpointCallback
     ("run7_5000_steps.zip", "run7_vecnormalize_5000_steps.pkl"),
     ("model_5000.zip", "vec_normalize_5000.pkl"),
+    ("model_5000_steps.zip", "vecnormalize_5000.pkl"),
+    ("final_model.zip", "final_vecnormalize.pkl"),
+    ("best_model.zip", "vec_normalize_best.pkl"),
+    ("model.zip", "training_env.pkl"),
+    ("model.zip", "vecnormalize"),  # VecNormalize.save adds no ending
     ("best_model/best_model.zip", "vecnormalize.pkl"),  # EvalCallback with a folder of its own
 ]
 
@@ -116,8 +121,18 @@ def test_another_policys_are_not_taken(tmp_path: Path, save: Callable[..., Saved
     for name in ("b_vecnormalize.pkl", "rl_model_vecnormalize_64_steps.pkl"):
         (tmp_path / name).write_bytes(saved.vecnormalize)
     for name in ("a.zip", "rl_model_128_steps.zip"):
-        with pytest.raises(CheckpointError, match="belongs to another policy"):
+        with pytest.raises(CheckpointError, match="does not say that it belongs to this policy"):
             read(fetch(tmp_path / name))
+
+
+@pytest.mark.parametrize("other", ["ppo.zip", "ppo_agent.zip"])
+def test_name_without_its_general_word_is_of_one_policy_alone(tmp_path: Path, other: str) -> None:
+    """``ppo_vecnormalize.pkl`` may be of ``ppo_model.zip``, unless another policy has as good a claim."""
+    (tmp_path / "ppo_model.zip").write_bytes(b"P")
+    (tmp_path / "ppo_vecnormalize.pkl").write_bytes(b"V")
+    assert fetch(tmp_path / "ppo_model.zip").vecnormalize == b"V"
+    (tmp_path / other).write_bytes(b"P")
+    assert fetch(tmp_path / "ppo_model.zip").vecnormalize is None
 
 
 def test_none_found_has_to_be_said(tmp_path: Path, save: Callable[..., Saved]) -> None:
@@ -166,7 +181,7 @@ def test_never_one_that_is_not_there(files: list[str]) -> None:
     """Whatever lies around: one of the files, several of them, or none; and the order of a listing changes nothing."""
     answers = set()
     for order in itertools.islice(itertools.permutations(files), 4):
-        found = find("model", order, lambda name: name.encode(), lambda _: b"")
+        found = find("model", order, lambda name: name.encode(), lambda _: b"VecNormalize")
         assert found.path is None or found.path in files
         assert set(found.several) <= set(files)
         answers.add((found.path, frozenset(found.several)))

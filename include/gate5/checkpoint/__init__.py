@@ -189,7 +189,12 @@ class Checkpoint:
 
 
 def read(
-    files: CheckpointFiles, *, trust_pickle: bool = False, frame_stack: int = 1, spaces: dict[str, Any] | None = None
+    files: CheckpointFiles,
+    *,
+    trust_pickle: bool = False,
+    frame_stack: int = 1,
+    channels_order: str | None = None,
+    spaces: dict[str, Any] | None = None,
 ) -> Checkpoint:
     """Understand a checkpoint's files.
 
@@ -198,6 +203,7 @@ def read(
         trust_pickle: unpickle ``vecnormalize.pkl`` and load programs with no restriction; they can then run any code on
             this machine.
         frame_stack: how many observations ``VecFrameStack`` put into one while the policy was trained.
+        channels_order: ``first`` or ``last``, where ``VecFrameStack`` was told so.
         spaces: of a TorchScript or torch.export file, as ``checkpoint.spaces`` has them.
 
     Raises:
@@ -205,14 +211,14 @@ def read(
     """
     kind = programs.kind_of(files.policy)
     if kind is not None or spaces:
-        return _read_program(files, kind, trust_pickle, frame_stack, spaces or {})
+        return _read_program(files, kind, trust_pickle, frame_stack != 1 or channels_order is not None, spaces or {})
     archive = open_archive(files.policy, files.uri)
-    policy = understand(archive, files.uri, frames=frame_stack)
-    _check_names(policy, files.uri)
     normaliser = None
     if files.vecnormalize is not None:
         normaliser = read_normaliser(files.vecnormalize, trust_pickle=trust_pickle)
-    elif files.missing is not None and _could_be_normalised(policy):
+    shapes = {} if normaliser is None else {key: part.mean.shape for key, part in normaliser.by_key.items()}
+    policy = understand(archive, files.uri, frames=frame_stack, order=channels_order, normalised=shapes)
+    if files.vecnormalize is None and files.missing is not None and _could_be_normalised(policy):
         raise CheckpointError(files.missing)
     if normaliser is not None:
         normaliser = _fitting(normaliser, policy, files.uri)
@@ -231,7 +237,7 @@ def read(
 
 
 def _read_program(
-    files: CheckpointFiles, kind: str | None, trust: bool, frame_stack: int, spaces: dict[str, Any]
+    files: CheckpointFiles, kind: str | None, trust: bool, stacked: bool, spaces: dict[str, Any]
 ) -> Checkpoint:
     if kind is None:
         raise CheckpointError(
@@ -246,10 +252,11 @@ def _read_program(
             f"{'' if trust else 'set checkpoint.trust_pickle: true if you trust where the file comes from'}, or give "
             "the archive that Stable-Baselines3 saved, which needs neither."
         )
-    if files.vecnormalize is not None or frame_stack != 1:
+    if files.vecnormalize is not None or stacked:
         raise CheckpointError(
             f"{files.uri} is a {kind} file, which has its normaliser and its frames inside: leave out "
-            "checkpoint.vecnormalize and checkpoint.frame_stack, or give Stable-Baselines3's archive."
+            "checkpoint.vecnormalize, checkpoint.frame_stack and checkpoint.channels_order, or give "
+            "Stable-Baselines3's archive."
         )
     declared = programs.declared(spaces)
     loaded = programs.open_program(files.policy, kind, declared, files.uri)
@@ -270,18 +277,6 @@ def _read_program(
     )
 
 
-def _check_names(policy: PolicySpec, uri: str) -> None:
-    """Whether every input and output of the graph has a name of its own."""
-    signature = signature_of(policy)
-    names = [port.name for port in (*signature.inputs, *signature.outputs)]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise CheckpointError(
-            f"The policy in {uri} has an observation of the key {twice!r}, which is also the name of another input or "
-            "output of its graph: rename the key and train again."
-        )
-
-
 def _could_be_normalised(policy: PolicySpec) -> bool:
     """``VecNormalize`` takes boxes; of images it makes a space of floats, which then is no image any more."""
     assert policy.observation is not None
@@ -292,7 +287,7 @@ def _fitting(normaliser: NormaliserSpec, policy: PolicySpec, uri: str) -> Normal
     """The normaliser, if it is of the policy's observations; of single frames or of whole stacks."""
     assert policy.observation is not None
     leaves = dict(policy.observation.leaves)
-    parts = dict(normaliser.parts) or {"obs": normaliser}
+    parts = normaliser.by_key
     strange = [key for key in parts if key not in leaves]
     if strange:
         raise CheckpointError(
@@ -300,7 +295,7 @@ def _fitting(normaliser: NormaliserSpec, policy: PolicySpec, uri: str) -> Normal
             f"{strange[0]!r}: they are of different trainings; give the pair that was saved together."
         )
     whole = all(part.mean.shape == leaves[key].shape for key, part in parts.items())
-    single = all(part.mean.shape == frame_shape(policy, leaves[key]) for key, part in parts.items())
+    single = all(part.mean.shape == frame_shape(policy, key, leaves[key]) for key, part in parts.items())
     if not whole and not single:
         raise CheckpointError(
             f"The policy in {uri} takes {policy.observation.size} observations, but vecnormalize.pkl normalises "

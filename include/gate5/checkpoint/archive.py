@@ -244,9 +244,10 @@ def _check_tensors(tensors: dict[str, torch.Tensor], where: str) -> None:
         raise CheckpointError(f"{where} holds {len(tensors)} tensors, more than the {_LIMIT_TENSORS} that gate5 reads.")
     compiled = next((name for name in tensors if _COMPILED in name), None)
     if compiled is not None:
+        part = ".".join(["model.policy", *compiled.partition(_COMPILED)[0].split(".")[:-1]])
         raise CheckpointError(
             f"{where} was saved from a policy under torch.compile (it holds {excerpt(compiled)}): put the policy "
-            "itself back, `model.policy = model.policy._orig_mod`, and save it again."
+            f"itself back, `{part} = {part}._orig_mod`, and save it again."
         )
     total = 0
     for name, tensor in tensors.items():

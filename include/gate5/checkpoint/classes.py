@@ -49,7 +49,7 @@ _ACTIVATION = "torch.nn.modules.activation"
 ACTIVATIONS = (
     "ReLU", "ReLU6", "Tanh", "Sigmoid", "SiLU", "Mish", "ELU", "CELU", "SELU", "GELU", "LeakyReLU", "PReLU", "Softplus",
     "Softsign", "Softshrink", "Hardshrink", "Tanhshrink", "Hardtanh", "Hardsigmoid", "Hardswish", "LogSigmoid",
-    "Identity",
+    "RReLU", "Softmax", "Softmin", "LogSoftmax", "Identity",
 )  # fmt: skip
 _ACTIVATION_NAMES = {
     (f"{_ACTIVATION}.{name}" if name != "Identity" else "torch.nn.modules.linear.Identity"): name

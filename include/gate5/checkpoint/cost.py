@@ -12,7 +12,8 @@ from typing import Any
 
 from gate5.checkpoint.spec import PolicySpec
 
-_DEFAULT = (400, 300)  # TD3's, the widest of the layers that a policy has where nothing is said
+_DEFAULT = {"TD3": (400, 300), "DDPG": (400, 300), "SAC": (256, 256), "TQC": (256, 256), "CrossQ": (256, 256)}
+_USUAL = (64, 64)  # the layers of all others where nothing is said
 _MOST_LAYERS = 200
 _MOST_CRITICS = 50
 _TIMES = 8  # the estimate counts critics, targets and an extractor for each, which an archive may share or leave out
@@ -55,7 +56,7 @@ def _estimate(policy: PolicySpec, settings: Mapping[str, Any]) -> int:
         total += 2 * layers * 4 * hidden * (arrive + 2 * hidden)
         arrive = hidden
     given = max(sum(policy.choices), policy.act_dim) * _count(settings.get("n_quantiles"), 1)
-    for widths in _chains(settings.get("net_arch")):
+    for widths in _chains(settings.get("net_arch"), _DEFAULT.get(policy.algorithm, _USUAL)):
         chain = [arrive, *widths]
         total += copies * (sum(one * other for one, other in pairwise(chain)) + chain[-1] * given)
     return total
@@ -69,10 +70,10 @@ def _count(value: Any, default: int, most: int = 1 << 40) -> int:
     return value
 
 
-def _chains(arch: Any) -> list[list[int]]:
+def _chains(arch: Any, default: tuple[int, ...]) -> list[list[int]]:
     """The widths of each chain of ``net_arch``: a list, or a table of them, or a list with a table at its end."""
     if arch is None:
-        return [list(_DEFAULT)]
+        return [list(default)]
     parts = [arch] if isinstance(arch, dict) else arch
     if not isinstance(parts, list | tuple) or len(parts) > _MOST_LAYERS:
         raise ValueError("no net_arch")

@@ -103,7 +103,9 @@ def _with_statistics(policy: bytes, uri: str, place: _Place) -> CheckpointFiles:
     if said is not None:
         return CheckpointFiles(policy, None, uri, said)
     near = (
-        f" ({found.beside[0]} lies there, but its name says that it belongs to another policy)" if found.beside else ""
+        f" ({found.beside[0]} lies there, but its name does not say that it belongs to this policy)"
+        if found.beside
+        else ""
     )
     return CheckpointFiles(policy, None, uri, "none found", (
         f"No statistics of VecNormalize were found for {uri}{near}, and the archive does not say whether it was "

@@ -70,24 +70,38 @@ class Inspection:
 
 
 def inspect(
-    files: CheckpointFiles, *, trust_pickle: bool = False, frame_stack: int = 1, spaces: dict[str, Any] | None = None
+    files: CheckpointFiles,
+    *,
+    trust_pickle: bool = False,
+    frame_stack: int = 1,
+    channels_order: str | None = None,
+    spaces: dict[str, Any] | None = None,
 ) -> Inspection:
     """Look at a checkpoint's files; what is wrong with them is part of the answer.
 
     Args:
-        files, trust_pickle, frame_stack, spaces: as for ``gate5.checkpoint.read``.
+        files, trust_pickle, frame_stack, channels_order, spaces: as for ``gate5.checkpoint.read``.
     """
     problem = None
     checkpoint: Checkpoint | None = None
+    settings: dict[str, Any] = {
+        "trust_pickle": trust_pickle, "frame_stack": frame_stack, "channels_order": channels_order, "spaces": spaces
+    }  # fmt: skip
     try:
-        checkpoint = read(files, trust_pickle=trust_pickle, frame_stack=frame_stack, spaces=spaces)
+        checkpoint = read(files, **settings)
     except Gate5Error as error:
         problem = str(error)
         if files.missing is not None:  # what it is can still be said
             try:
-                checkpoint = read(replace(files, missing=None), trust_pickle=trust_pickle, frame_stack=frame_stack)
+                checkpoint = read(replace(files, missing=None), **settings)
             except Gate5Error:
                 checkpoint = None
+    how = ""
+    if problem is None:
+        try:
+            how = _how(checkpoint)
+        except Gate5Error as error:
+            problem = str(error)
     program = kind_of(files.policy)
     version = program or (checkpoint.sb3_version if checkpoint is not None else sb3_version_of(files.policy))
     return Inspection(
@@ -95,7 +109,7 @@ def inspect(
         policy_sha256=hashlib.sha256(files.policy).hexdigest(),
         sb3_version=version,
         releasable=problem is None,
-        how=problem or _how(checkpoint),
+        how=problem or how,
         checkpoint=None if checkpoint is None else checkpoint.describe(),
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from gate5.checkpoint import classes, networks, unpickle
 from gate5.checkpoint.archive import Archive
+from gate5.checkpoint.frames import Shape, stack_axes
 from gate5.checkpoint.spaces import Space, read_space
 from gate5.checkpoint.spec import Encoder, Float32, Layer, LstmLayer, PolicySpec
 from gate5.errors import CheckpointError
@@ -38,11 +39,19 @@ class _Reading:
     uri: str
 
 
-def understand(archive: Archive, uri: str, *, frames: int = 1) -> PolicySpec:
+def understand(
+    archive: Archive,
+    uri: str,
+    *,
+    frames: int = 1,
+    order: str | None = None,
+    normalised: dict[str, Shape] | None = None,
+) -> PolicySpec:
     """The policy's function, from the tensors' shapes and the readable fields.
 
     Args:
         frames: how many observations ``VecFrameStack`` put into one; an archive does not say.
+        order, normalised: see ``gate5.checkpoint.frames.stack_axes``.
 
     Raises:
         CheckpointError: custom policies or networks, spaces that gate5 does not know, shapes that do not fit.
@@ -52,7 +61,7 @@ def understand(archive: Archive, uri: str, *, frames: int = 1) -> PolicySpec:
     try:
         encoders = _encoders(reading)
         lstm = _lstm(reading)
-        layers, clip_mean = _layers(reading)
+        layers, clip_mean, standard = _layers(reading)
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(
             f"The policy in {uri} lacks a layer ({excerpt(error)}): the archive is not complete; save it again."
@@ -78,8 +87,9 @@ def understand(archive: Archive, uri: str, *, frames: int = 1) -> PolicySpec:
         bits=reading.action.kind == "MultiBinary" and reading.family != "maskable",
         mask=reading.family == "maskable",
         frames=frames,
+        stack=() if frames == 1 else stack_axes(reading.observation, frames, uri, order=order, normalised=normalised),
+        standard=standard,
     )
-    _check_frames(spec, uri)
     _check_shapes(spec, encoders, uri)
     _check_tensors(weights, reading, uri)
     return spec
@@ -90,7 +100,7 @@ def _reading(archive: Archive, uri: str) -> _Reading:
     name, family = classes.policy_class(data, uri)
     kwargs = classes.policy_kwargs(data, uri)
     action, observation = read_space(data, "action_space", uri), read_space(data, "observation_space", uri)
-    if action.kind not in _ACTIONS[family]:
+    if action.kind not in _ACTIONS[family] or (action.kind == "MultiBinary" and len(action.shape) > 1):
         raise CheckpointError(
             f"The checkpoint {uri} is the policy {name} with the action space {action.describe()}, which it "
             "cannot have."
@@ -120,39 +130,57 @@ def _encoders(reading: _Reading) -> tuple[Encoder, ...]:
 def _lstm(reading: _Reading) -> tuple[LstmLayer, ...]:
     if reading.family != "recurrent":
         return ()
-    settings = reading.kwargs.get("lstm_kwargs")
-    if settings or isinstance(settings, unpickle.Unknown):
+    settings = reading.kwargs.get("lstm_kwargs") or {}
+    # what is dropped in training is there in predict
+    if isinstance(settings, unpickle.Unknown) or not isinstance(settings, dict) or set(settings) - {"dropout"}:
         raise CheckpointError(
-            f"The checkpoint {reading.uri} sets lstm_kwargs, and gate5 knows torch's plain LSTM alone: train without."
+            f"The checkpoint {reading.uri} sets lstm_kwargs, and gate5 knows torch's plain LSTM and its dropout alone: "
+            "train without."
         )
     return networks.lstm(reading.weights, "lstm_actor.")
 
 
-def _layers(reading: _Reading) -> tuple[tuple[Layer, ...], float | None]:
-    """The chain from the features to the numbers of which the action is made, and gSDE's bound on them."""
+def _layers(reading: _Reading) -> tuple[tuple[Layer, ...], float | None, networks.Standard | None]:
+    """The chain from the features to the numbers of which the action is made, gSDE's bound on them, and CrossQ's
+    statistics of the features."""
+    if reading.family in ("sac", "tqc", "crossq"):
+        return _squashed_layers(reading)
+    layers = _plain_layers(reading)
+    if any(layer.bias is None for layer in layers) and reading.family != "ars":  # ARS has with_bias=False
+        raise KeyError("a bias")
+    return layers, None, None
+
+
+def _plain_layers(reading: _Reading) -> tuple[Layer, ...]:
     weights, activation, uri, family = reading.weights, reading.activation, reading.uri, reading.family
     if family in ("actor-critic", "recurrent", "maskable"):
         shared = networks.chain(weights, "mlp_extractor.shared_net.", activation, uri)
         own = networks.chain(weights, "mlp_extractor.policy_net.", activation, uri)
-        return (*shared, *own, Layer(weights["action_net.weight"], weights.get("action_net.bias"), None)), None
+        return (*shared, *own, Layer(weights["action_net.weight"], weights.get("action_net.bias"), None))
     if family == "dqn":
-        return networks.last_linear(networks.chain(weights, "q_net.q_net.", activation, uri)), None
+        return networks.last_linear(networks.chain(weights, "q_net.q_net.", activation, uri))
     if family == "qrdqn":
         *before, last = networks.last_linear(networks.chain(weights, "quantile_net.quantile_net.", activation, uri))
-        return (*before, networks.mean_of_quantiles(last, reading.action.choices[0])), None
-    if family == "ars":
-        return networks.last_linear(networks.chain(weights, "action_net.", activation, uri)), None
-    if family == "td3":
-        return networks.last_linear(networks.chain(weights, "actor.mu.", activation, uri)), None
+        return (*before, networks.mean_of_quantiles(last, reading.action.choices[0]))
+    prefix = "action_net." if family == "ars" else "actor.mu."
+    return networks.last_linear(networks.chain(weights, prefix, activation, uri))
+
+
+def _squashed_layers(reading: _Reading) -> tuple[tuple[Layer, ...], float | None, networks.Standard | None]:
+    """The actor of SAC, TQC and CrossQ, which SB3 squashes by tanh."""
+    weights = reading.weights
     eps = _number(reading, "batch_norm_eps", 1e-3)
-    hidden = networks.chain(weights, "actor.latent_pi.", activation, uri, eps=eps)
+    hidden, standard = networks.normed_chain(weights, "actor.latent_pi.", reading.activation, reading.uri, eps=eps)
     if "actor.mu.weight" in weights:
         clip = None
         name = "actor.mu"
     else:  # gSDE: the mean goes through a Hardtanh
         clip = _number(reading, "clip_mean", 2.0)
         name = "actor.mu.0"
-    return (*hidden, Layer(weights[f"{name}.weight"], weights.get(f"{name}.bias"), None)), clip
+    layers = (*hidden, Layer(weights[f"{name}.weight"], weights[f"{name}.bias"], None))
+    if any(layer.bias is None for layer in layers):
+        raise KeyError("a bias")
+    return layers, clip, standard
 
 
 def _number(reading: _Reading, key: str, default: float) -> float:
@@ -233,25 +261,6 @@ def _algorithm(reading: _Reading) -> str:
             "dqn": "DQN", "qrdqn": "QR-DQN", "ars": "ARS"}[family]  # fmt: skip
 
 
-def _check_frames(spec: PolicySpec, uri: str) -> None:
-    if spec.frames == 1:
-        return
-    space = spec.observation
-    assert space is not None
-    leaf = next((part for _, part in space.leaves if part.kind != "Box" or part.shape[stack_axis(part)] % spec.frames),
-                None)  # fmt: skip
-    if spec.frames < 1 or leaf is not None:
-        raise CheckpointError(
-            f"checkpoint.frame_stack is {spec.frames}, but the policy in {uri} takes {space.describe()}, which is not "
-            "that many observations in one."
-        )
-
-
-def stack_axis(space: Space) -> int:
-    """The axis along which ``VecFrameStack`` stacks: the channels of an image, the last one of anything else."""
-    return 0 if space.is_image and space.shape[0] < min(space.shape[1:]) else len(space.shape) - 1
-
-
 def _check_shapes(spec: PolicySpec, encoders: tuple[Encoder, ...], uri: str) -> None:
     width = sum(networks.encoded_width(encoder) for encoder in encoders)
     for cell in spec.lstm:
@@ -260,6 +269,11 @@ def _check_shapes(spec: PolicySpec, encoders: tuple[Encoder, ...], uri: str) -> 
                 f"The LSTM of the policy in {uri} takes {cell.weight_ih.shape[1]} numbers where {width} arrive."
             )
         width = cell.hidden
+    if spec.standard is not None and spec.standard[0].shape != (width,):
+        raise CheckpointError(
+            f"The policy in {uri} standardises {spec.standard[0].size} numbers where {width} arrive: the archive "
+            "contradicts itself; save it again."
+        )
     for number, layer in enumerate(spec.layers):
         fits = layer.weight.ndim == 2 and layer.weight.shape[1] == width
         if not fits or (layer.bias is not None and layer.bias.shape != layer.weight.shape[:1]):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gate5.checkpoint.layout import stack_axis
+from gate5.checkpoint.frames import frame
 from gate5.checkpoint.signature import Port, Signature
-from gate5.checkpoint.spec import Encoder, Layer, LstmLayer, NormaliserSpec, PolicySpec
+from gate5.checkpoint.spec import RRELU, Encoder, Float32, Layer, LstmLayer, NormaliserSpec, PolicySpec
 
 if TYPE_CHECKING:
     import torch
@@ -22,11 +23,11 @@ def signature_of(policy: PolicySpec) -> Signature:
     if policy.observation is None:
         ports.append(Port("obs", (policy.obs_dim,), "observation"))
     else:
-        for key, space in policy.observation.leaves:
-            shape = frame_shape(policy, space)
-            ports.append(Port(key, shape or (1,), "observation", space.whole))
+        for name, (key, space) in zip(_names(policy), policy.observation.leaves, strict=True):
+            shape = frame_shape(policy, key, space)
+            ports.append(Port(name, shape or (1,), "observation", space.whole))
             if policy.frames > 1:
-                states.append(Port(f"{key}_before", _before(policy, space), "state", space.whole))
+                states.append(Port(f"{name}_before", _before(policy, key, space), "state", space.whole))
     if policy.mask:
         ports.append(Port("action_mask", (sum(policy.choices),), "mask", True))
     for i, cell in enumerate(policy.lstm):
@@ -45,19 +46,36 @@ def signature_of(policy: PolicySpec) -> Signature:
     )
 
 
-def frame_shape(policy: PolicySpec, space: Any) -> tuple[int, ...]:
+def _names(policy: PolicySpec) -> list[str]:
+    """A name in the graph for each input: ``obs``, or the key in the letters that ONNX allows, with ``_`` behind it
+    where another input or output has that name."""
+    assert policy.observation is not None
+    if policy.observation.kind != "Dict":
+        return ["obs"]
+    taken = {"obs", "action", "scores", "action_mask"}
+    taken |= {f"lstm_{part}_{i}{end}" for i in range(len(policy.lstm)) for part in ("hidden", "cell")
+              for end in ("", "_next")}  # fmt: skip
+    found = []
+    for key, _ in policy.observation.leaves:
+        name = re.sub(r"[^A-Za-z0-9_]", "_", key)
+        name = name if name[0].isalpha() else f"key_{name}"
+        while taken & {name, f"{name}_before", f"{name}_before_next"}:
+            name += "_"
+        taken |= {name, f"{name}_before", f"{name}_before_next"}
+        found.append(name)
+    return found
+
+
+def frame_shape(policy: PolicySpec, key: str, space: Any) -> tuple[int, ...]:
     """The shape of one observation of an input that may be stacked."""
-    shape = list(space.shape)
-    if policy.frames > 1:
-        shape[stack_axis(space)] //= policy.frames
-    return tuple(shape)
+    shape: tuple[int, ...] = space.shape
+    return frame(shape, policy.axis(key), policy.frames) if policy.frames > 1 else shape
 
 
-def _before(policy: PolicySpec, space: Any) -> tuple[int, ...]:
+def _before(policy: PolicySpec, key: str, space: Any) -> tuple[int, ...]:
     """The shape of the frames before the present one."""
     shape = list(space.shape)
-    axis = stack_axis(space)
-    shape[axis] -= shape[axis] // policy.frames
+    shape[policy.axis(key)] -= shape[policy.axis(key)] // policy.frames
     return tuple(shape)
 
 
@@ -76,11 +94,12 @@ def build_module(policy: PolicySpec, normaliser: NormaliserSpec | None) -> torch
         def __init__(self) -> None:
             super().__init__()
             self.normaliser = _normaliser(normaliser) if normaliser is not None else nn.Identity()
+            self.standard = _standard(policy.standard) if policy.standard is not None else nn.Identity()
             self.body = _body(policy.layers)
             self.head = _head(policy)
 
         def forward(self, obs: Tensor) -> Tensor:
-            result: Tensor = self.head(self.body(self.normaliser(obs)))
+            result: Tensor = self.head(self.body(self.standard(self.normaliser(obs))))
             return result
 
     module: nn.Module
@@ -89,8 +108,9 @@ def build_module(policy: PolicySpec, normaliser: NormaliserSpec | None) -> torch
     else:
         from gate5.checkpoint.module_parts import ManyPorts
 
+        standard = None if policy.standard is None else _standard(policy.standard)
         module = ManyPorts(
-            policy, normaliser, signature_of(policy), _normaliser, _body(policy.layers), _head(policy)
+            policy, normaliser, signature_of(policy), _normaliser, standard, _body(policy.layers), _head(policy)
         ).eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
@@ -122,6 +142,27 @@ def _normaliser(spec: NormaliserSpec) -> torch.nn.Module:
             return torch.clamp(((x - self.mean_hi) - self.mean_lo) / self.std, -self.clip, self.clip)
 
     return Normaliser()
+
+
+def _standard(statistics: tuple[Float32, Float32]) -> torch.nn.Module:
+    import torch
+    from torch import Tensor, nn
+
+    class Standard(nn.Module):
+        """``(x - mean) / deviation`` in FP32: of features in physical units FP16 would leave nothing."""
+
+        mean: Tensor
+        deviation: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mean", torch.from_numpy(statistics[0].copy()))
+            self.register_buffer("deviation", torch.from_numpy(statistics[1].copy()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (torch.flatten(x, 1) - self.mean) / self.deviation
+
+    return Standard()
 
 
 def _head(spec: PolicySpec) -> torch.nn.Module:
@@ -184,13 +225,33 @@ def _body(layers: tuple[Layer, ...]) -> torch.nn.Sequential:
                 linear.bias.copy_(torch.from_numpy(layer.bias))
         modules.append(linear)
         if layer.activation is not None:
-            # with its alpha of 1, CELU is ELU, of which ONNX has a form in FP16
-            activation = getattr(nn, {"CELU": "ELU"}.get(layer.activation, layer.activation))()
+            activation = _activation(layer.activation)
             if layer.slope is not None:
+                assert isinstance(activation, nn.PReLU)
                 with torch.no_grad():
                     activation.weight.copy_(torch.from_numpy(layer.slope))
             modules.append(activation)
     return nn.Sequential(*modules)
+
+
+def _activation(name: str) -> torch.nn.Module:
+    """As ``torch.nn`` has it, in a form that ONNX has in FP16 and at any size of a number."""
+    from torch import Tensor, nn
+
+    class LogSigmoid(nn.Module):
+        """``-softplus(-x)``: ONNX would take the logarithm of a sigmoid that is zero below -18."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = nn.functional.softplus(-x)
+            return -found
+
+    if name == "LogSigmoid":
+        return LogSigmoid()
+    if name == "RReLU":  # outside of training
+        return nn.LeakyReLU(RRELU)
+    if name in ("Softmax", "LogSoftmax", "Softmin"):
+        return getattr(nn, name)(dim=1)  # type: ignore[no-any-return]
+    return getattr(nn, {"CELU": "ELU"}.get(name, name))()  # type: ignore[no-any-return]  # with its alpha of 1
 
 
 def build_preparation(encoder: Encoder) -> torch.nn.Module:

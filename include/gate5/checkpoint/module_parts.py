@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gate5.checkpoint.layout import stack_axis
 from gate5.checkpoint.module import build_encoder, build_lstm, build_preparation
 from gate5.checkpoint.signature import Signature
 from gate5.checkpoint.spec import Encoder, NormaliserSpec, PolicySpec
@@ -23,6 +22,7 @@ class ManyPorts(nn.Module):
         normaliser: NormaliserSpec | None,
         signature: Signature,
         normalise: Callable[[NormaliserSpec], nn.Module],
+        standard: nn.Module | None,
         body: nn.Module,
         head: nn.Module,
     ) -> None:
@@ -30,7 +30,7 @@ class ManyPorts(nn.Module):
         assert policy.observation is not None
         spaces = policy.observation.leaves
         self.signature, self.frames = signature, policy.frames
-        self.axes = [stack_axis(space) + 1 for _, space in spaces]
+        self.axes = [(policy.axis(key) if policy.frames > 1 else 0) + 1 for key, _ in spaces]
         self.inner = normaliser is not None and normaliser.frames == 1 and policy.frames > 1
         self.normaliser = nn.ModuleList(
             normalise(part) if part is not None else nn.Identity()
@@ -39,6 +39,7 @@ class ManyPorts(nn.Module):
         encoders = policy.encoders or tuple(Encoder(key, space) for key, space in spaces)
         self.prepare = nn.ModuleList(build_preparation(encoder) for encoder in encoders)
         images = nn.ModuleList(build_encoder(encoder) for encoder in encoders)
+        self.standard = standard
         self.images = images if policy.lstm else nn.ModuleList()
         self.body = Body(nn.ModuleList() if policy.lstm else images, body)
         self.memory = nn.ModuleList(build_lstm(cell) for cell in policy.lstm)  # a state in FP16 would drift
@@ -64,6 +65,8 @@ class ManyPorts(nn.Module):
                 x, state = cell(x, rest[2 * i], rest[2 * i + 1])
                 after += [x, state]
             seen = [x]
+        if self.standard is not None:  # of CrossQ, which has one input and no image
+            seen = [self.standard(*seen)]
         scores = self.body(*seen)
         out = self.head(scores, mask) if mask is not None else self.head(scores)
         first = list(out) if self.chooses else [out]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ Weights = Mapping[str, Float32]
 _NORM = ("ra_mean", "ra_var", "scale", "bias", "steps")
 _STRIDES = (4, 2, 1)  # of NatureCNN
 _EPS = 1e-3  # of BatchRenorm
+Standard = tuple[Float32, Float32]
 
 
 def chain(weights: Weights, prefix: str, activation: str, uri: str, *, eps: float = _EPS) -> tuple[Layer, ...]:
@@ -27,6 +29,20 @@ def chain(weights: Weights, prefix: str, activation: str, uri: str, *, eps: floa
     Raises:
         CheckpointError: something else is there (dropout, layer normalisation, a network of one's own).
     """
+    layers, standard = normed_chain(weights, prefix, activation, uri, eps=eps)
+    if standard is not None:
+        raise _strange(f"{prefix}0 with a BatchRenorm", uri)
+    return layers
+
+
+def normed_chain(
+    weights: Weights, prefix: str, activation: str, uri: str, *, eps: float = _EPS
+) -> tuple[tuple[Layer, ...], Standard | None]:
+    """As ``chain``, and the mean and the deviation that the first BatchRenorm takes from its inputs.
+
+    They stay outside of the layer: of an observation of 300 K +- 0.1 K nothing would be left if the weights were made
+    larger and an offset subtracted at the end.
+    """
     groups: dict[int, dict[str, Float32]] = {}
     for key in weights:
         if not key.startswith(prefix):
@@ -37,11 +53,14 @@ def chain(weights: Weights, prefix: str, activation: str, uri: str, *, eps: floa
         groups.setdefault(int(place), {})[part] = weights[key]
     layers: list[Layer] = []
     norm: dict[str, Float32] | None = None
+    standard: Standard | None = None
     position = 0  # where the next linear layer (or the norm before it) is
     for index in sorted(groups):
         parts = groups[index]
         if set(parts) == set(_NORM) and index == position and norm is None:
             norm, position = parts, position + 1
+            if not layers:
+                norm, standard = _standard(parts, eps)
         elif set(parts) <= {"weight", "bias"} and parts["weight"].ndim == 2 and index == position:
             layer = Layer(parts["weight"], parts.get("bias"), activation)
             layers.append(layer if norm is None else _fold(norm, layer, eps))
@@ -53,8 +72,22 @@ def chain(weights: Weights, prefix: str, activation: str, uri: str, *, eps: floa
     if activation == "PReLU" and any(layer.slope is None for layer in layers[:-1]):
         raise _strange(f"{prefix} without PReLU's slopes", uri)
     if norm is not None:
-        layers.append(_fold(norm, Layer(np.eye(norm["scale"].size, dtype=np.float32), None, None), eps))
-    return tuple(layers)
+        size = norm["scale"].size
+        layers.append(_fold(norm, Layer(np.eye(size, dtype=np.float32), np.zeros(size, np.float32), None), eps))
+    return tuple(layers), standard
+
+
+def _standard(norm: dict[str, Float32], eps: float) -> tuple[dict[str, Float32], Standard]:
+    """A norm in two: mean and deviation, and what is left, of the mean 0 and the deviation 1."""
+    with np.errstate(invalid="ignore"):
+        deviation = np.sqrt(norm["ra_var"].astype(np.float64) + eps).astype(np.float32).reshape(-1)
+    if not (np.isfinite(deviation).all() and (deviation > 0).all()):
+        raise ValueError("a BatchRenorm with a negative variance")
+    mean = norm["ra_mean"].reshape(-1)
+    if mean.shape != deviation.shape:
+        raise ValueError("a BatchRenorm with a mean of another size than its variance")
+    left: dict[str, Any] = {**norm, "ra_mean": np.zeros_like(mean), "ra_var": np.full(mean.shape, 1.0 - eps)}
+    return left, (mean, deviation)
 
 
 def _strange(what: str, uri: str) -> CheckpointError:
@@ -70,8 +103,10 @@ def _fold(norm: dict[str, Float32], layer: Layer, eps: float) -> Layer:
     gain = values["scale"] / np.sqrt(values["ra_var"] + eps)
     weight = layer.weight.astype(np.float64)
     offset = weight @ (values["bias"] - gain * values["ra_mean"])
-    bias = offset if layer.bias is None else offset + layer.bias
-    return Layer((weight * gain).astype(np.float32), bias.astype(np.float32), layer.activation, layer.slope)
+    if layer.bias is None:
+        raise KeyError("the bias of a layer behind a BatchRenorm")
+    bias = (offset + layer.bias).astype(np.float32)
+    return Layer((weight * gain).astype(np.float32), bias, layer.activation, layer.slope)
 
 
 def last_linear(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gate5.checkpoint import unpickle
+from gate5.checkpoint.spaces import usable_key
 from gate5.checkpoint.spec import Float64, NormaliserSpec
 from gate5.errors import CheckpointError
 from gate5.io.excerpt import excerpt
@@ -21,21 +22,47 @@ def read_normaliser(data: bytes, *, trust_pickle: bool) -> NormaliserSpec | None
     Raises:
         CheckpointError: the pickle is not a VecNormalize, is damaged or unsafe, or its numbers cannot be used.
     """
-    state = _trusted(data) if trust_pickle else _restricted(data)
+    found = _trusted(data) if trust_pickle else None
+    state = dict(vars(found)) if found is not None else _restricted(data)
     if not _truth(state.get("norm_obs", True)):
         return None
+    spec = _spec(state)
+    if found is not None and spec is not None:
+        _compare_with_itself(found, spec)
+    return spec
+
+
+def _spec(state: dict[str, Any]) -> NormaliserSpec | None:
     statistics = state.get("obs_rms")
     if isinstance(statistics, dict):
         if not 1 <= len(statistics) <= 1000:
             raise CheckpointError("vecnormalize.pkl normalises a dictionary of no or too many keys; save it again.")
-        if not all(isinstance(key, str) and key.isidentifier() and len(key) <= 64 for key in statistics):
-            raise CheckpointError("vecnormalize.pkl normalises a key that is no name of letters; save it again.")
+        strange = next((key for key in statistics if not usable_key(key)), None)
+        if strange is not None:
+            raise CheckpointError(
+                f"vecnormalize.pkl normalises the key {excerpt(strange, 80)!r}, which is no short text."
+            )
+        statistics = _normalised_keys(statistics, state.get("norm_obs_keys"))
+        if not statistics:
+            return None
         parts = tuple((key, _statistics(value, state)) for key, value in statistics.items())
         mean = np.concatenate([part.mean.reshape(-1) for _, part in parts])
         var = np.concatenate([part.var.reshape(-1) for _, part in parts])
         first = parts[0][1]
         return NormaliserSpec(mean, var, first.epsilon, first.clip, first.count, parts)
     return _statistics(statistics, state)
+
+
+def _normalised_keys(statistics: dict[Any, Any], keys: Any) -> dict[Any, Any]:
+    """Those of the keys that ``norm_obs_keys`` names, which may be fewer; old files have no such list and mean all."""
+    if keys is None:
+        return statistics
+    if not isinstance(keys, list | tuple) or not all(isinstance(key, str) and key in statistics for key in keys):
+        raise CheckpointError(
+            f"vecnormalize.pkl: norm_obs_keys is {excerpt(keys, 80)}, not a list of keys that it has statistics of; "
+            "save it again."
+        )
+    return {key: value for key, value in statistics.items() if key in keys}
 
 
 def _statistics(statistics: Any, state: dict[str, Any]) -> NormaliserSpec:
@@ -97,16 +124,52 @@ def _restricted(data: bytes) -> dict[str, Any]:
     return found.attributes
 
 
-def _trusted(data: bytes) -> dict[str, Any]:
+def _trusted(data: bytes) -> Any:
     try:
         found = pickle.loads(data)  # noqa: S301 - the user asked for it by name
     except Exception as error:  # noqa: BLE001 - unpickling can raise anything
         raise CheckpointError(
             f"vecnormalize.pkl cannot be unpickled ({type(error).__name__}: {excerpt(error, 200)})."
         ) from None
-    if not hasattr(found, "obs_rms") and not hasattr(found, "norm_obs"):
+    if not (hasattr(found, "norm_obs") and callable(getattr(found, "normalize_obs", None))):
         raise CheckpointError(f"vecnormalize.pkl holds {type(found).__name__}, not a VecNormalize.")
-    return dict(vars(found))
+    return found
+
+
+def _compare_with_itself(found: Any, spec: NormaliserSpec) -> None:
+    """A trusted class may do something else with the same statistics: what it does is compared with what is exported.
+
+    Raises:
+        CheckpointError: it does something else, or does not run.
+    """
+    rng = np.random.default_rng(0)
+    parts = dict(spec.parts) or {"": spec}
+    size = np.array([0.0, 0.1, 1.0, 1.0, 2.0, 30.0, 1e4])
+    rows = {
+        key: part.mean + np.sqrt(part.var + part.epsilon) * rng.normal(size=(len(size), *part.mean.shape))
+        * size.reshape(-1, *[1] * part.mean.ndim)
+        for key, part in parts.items()
+    }  # fmt: skip
+    name = f"{type(found).__module__}.{type(found).__qualname__}"
+    try:
+        given = found.normalize_obs(rows if spec.parts else rows[""])
+        after = {key: np.asarray(given[key] if spec.parts else given, np.float64) for key in parts}
+        same = all(np.allclose(after[key], _formula(part, rows[key]), 1e-5, 1e-6) for key, part in parts.items())
+    except Exception as error:  # noqa: BLE001 - it is somebody's class
+        raise CheckpointError(
+            f"vecnormalize.pkl holds {excerpt(name, 160)}, whose normalize_obs cannot be compared with VecNormalize's "
+            f"({type(error).__name__}: {excerpt(error, 200)})."
+        ) from None
+    if not same:
+        raise CheckpointError(
+            f"vecnormalize.pkl holds {excerpt(name, 160)}, whose normalize_obs gives something else than "
+            "clip((obs - mean) / sqrt(var + epsilon)) of its statistics, which is what would be exported: make it part "
+            "of the plant, or train with VecNormalize itself."
+        )
+
+
+def _formula(spec: NormaliserSpec, rows: Float64) -> Float64:
+    return np.asarray(np.clip((rows - spec.mean) / np.sqrt(spec.var + spec.epsilon), -spec.clip, spec.clip))
 
 
 def _check(spec: NormaliserSpec) -> None:

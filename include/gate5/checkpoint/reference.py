@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from gate5.checkpoint.layout import stack_axis
 from gate5.checkpoint.module import frame_shape
 from gate5.checkpoint.signature import Signature
-from gate5.checkpoint.spec import Encoder, Float32, Float64, Layer, NormaliserSpec, PolicySpec
+from gate5.checkpoint.spec import RRELU, Encoder, Float32, Float64, Layer, NormaliserSpec, PolicySpec
 
 Rows = Any  # float32 or float64 [B, n]
 
@@ -62,10 +61,10 @@ def split_rows(policy: PolicySpec, normaliser: NormaliserSpec | None, signature:
     for (key, space), value in zip(spaces, seen, strict=True):
         own = None if normaliser is None else normaliser.part(key, space) if space is not None else normaliser
         if policy.frames > 1:
-            axis = stack_axis(space) + 1  # type: ignore[arg-type]
+            axis = policy.axis(key) + 1
             now = normalise(own, value) if inner else value
             value = np.concatenate([rest.pop(0), now], axis=axis)
-            kept = value.shape[axis] - frame_shape(policy, space)[axis - 1]
+            kept = value.shape[axis] - frame_shape(policy, key, space)[axis - 1]
             frames.append(np.take(value, range(value.shape[axis] - kept, value.shape[axis]), axis=axis))
         observations[key] = value if inner else normalise(own, value)
     return Inputs(observations, mask, rest, frames)
@@ -105,6 +104,8 @@ def numpy_reference(
         kept = _sigmoid(f) * given.states[2 * i + 1] + _sigmoid(i_) * np.tanh(g)
         x = _sigmoid(o) * np.tanh(kept)
         states += [x, kept]
+    if policy.standard is not None:
+        x = (x - policy.standard[0]) / policy.standard[1].astype(np.float64)
     for layer in policy.layers:
         x = _dense(layer, x)
     return join_rows(signature, _act(policy, x, given.mask), states)
@@ -163,6 +164,11 @@ def _sigmoid(x: Float64) -> Float64:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
 
 
+def _log_softmax(x: Float64) -> Float64:
+    lowered = x - x.max(axis=1, keepdims=True)
+    return np.asarray(lowered - np.log(np.exp(lowered).sum(axis=1, keepdims=True)))
+
+
 def activate(name: str, x: Float64) -> Float64:
     """``torch.nn``'s activation of that name with its default settings, in float64."""
     functions: dict[str, Any] = {
@@ -175,6 +181,10 @@ def activate(name: str, x: Float64) -> Float64:
         "ELU": lambda v: np.where(v > 0, v, np.expm1(np.minimum(v, 0.0))),
         "CELU": lambda v: np.where(v > 0, v, np.expm1(np.minimum(v, 0.0))),
         "LeakyReLU": lambda v: np.where(v > 0, v, 0.01 * v),
+        "RReLU": lambda v: np.where(v > 0, v, RRELU * v),
+        "Softmax": lambda v: np.exp(_log_softmax(v)),
+        "LogSoftmax": _log_softmax,
+        "Softmin": lambda v: np.exp(_log_softmax(-v)),
         "GELU": lambda v: 0.5 * v * (1.0 + np.vectorize(math.erf)(v / math.sqrt(2.0))),
         "Softplus": lambda v: np.logaddexp(0.0, v),
         "Softsign": lambda v: v / (1.0 + np.abs(v)),

@@ -16,6 +16,8 @@ from gate5.checkpoint.reference import Rows, join_rows, split_rows
 from gate5.checkpoint.signature import Signature
 from gate5.checkpoint.spaces import Space
 from gate5.checkpoint.spec import Float32, NormaliserSpec, PolicySpec
+from gate5.errors import CheckpointError
+from gate5.io.excerpt import excerpt
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +46,7 @@ def sb3_policy(policy: PolicySpec, tensors: dict[str, torch.Tensor], source: Sou
     """The policy, ``None`` where the installed Stable-Baselines3 has no such class or cannot hold these tensors.
 
     Raises:
+        CheckpointError: the action needs a tensor that is not there, or there is one that it could need.
         ImportError: Stable-Baselines3 (or sb3-contrib) is not installed.
     """
     if any(key.startswith("mlp_extractor.shared_net.") for key in tensors):
@@ -61,12 +64,27 @@ def sb3_policy(policy: PolicySpec, tensors: dict[str, torch.Tensor], source: Sou
         left_out = network.load_state_dict(tensors, strict=False)
     except Exception:  # noqa: BLE001 - of settings that contradict the tensors its constructor raises anything
         return None
-    needed = [key for key in left_out.missing_keys if not key.startswith(_NEEDLESS)]
-    if needed or left_out.unexpected_keys:
-        return None
+    _check_whole(left_out, tensors)
     if policy.squash and not policy.bijector:
         network._squash_output = True  # what its constructor refuses today and its predict does
     return network
+
+
+def _check_whole(left_out: Any, tensors: dict[str, torch.Tensor]) -> None:
+    """What ``load_state_dict`` left out plays no part in the action, or lies in the archive under another name."""
+    for key in left_out.missing_keys:
+        shared = key.removeprefix("pi_")  # one extractor has two names since SB3 1.7
+        if not key.startswith(_NEEDLESS) and not (shared != key and shared in tensors):
+            raise CheckpointError(
+                f"The policy has no tensor {excerpt(key)}, which Stable-Baselines3's own policy of these settings has: "
+                "the archive is not complete; save it again."
+            )
+    for key in left_out.unexpected_keys:
+        if not key.startswith(_NEEDLESS):
+            raise CheckpointError(
+                f"The policy has the tensor {excerpt(key)}, which Stable-Baselines3's own policy of these settings has "
+                "not: what it does cannot be known; save the policy as it was trained."
+            )
 
 
 def _arguments(policy: PolicySpec, source: Source) -> dict[str, Any]:
@@ -105,7 +123,7 @@ def gymnasium_space(space: Space) -> Any:
     if space.kind == "MultiDiscrete":
         return spaces.MultiDiscrete(list(space.choices))
     if space.kind == "MultiBinary":
-        return spaces.MultiBinary(space.size)
+        return spaces.MultiBinary(space.shape if len(space.shape) > 1 else space.size)
     dtype = np.dtype(space.dtype)
     with np.errstate(over="ignore"):
         low, high = (side.reshape(space.shape).astype(dtype) for side in (space.low, space.high))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ _NOTHING: Float64 = np.zeros(0)
 _SHOWN = 12  # parts of a space in a sentence
 _MOST_NUMBERS = 4_000_000
 _MOST_KEYS = 1000
+_MOST_AXES = 8
+_LONGEST_KEY = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,12 +131,17 @@ def _of(found: Any, what: str, depth: int = 0) -> Space:
 
 
 def _key(key: Any, what: str) -> str:
-    if not isinstance(key, str) or not key.isidentifier() or len(key) > 64 or key in ("obs", "action", "action_mask"):
+    if not usable_key(key):
         raise CheckpointError(
-            f"{what} has the key {excerpt(key, 80)!r}; a key becomes the name of an input: give it a name of letters, "
-            "digits and _ other than obs, action and action_mask."
+            f"{what} has the key {excerpt(key, 80)!r}; a key is a text of at most {_LONGEST_KEY} characters without a "
+            "dot, which no policy of Stable-Baselines3's can have."
         )
-    return key
+    return str(key)
+
+
+def usable_key(key: Any) -> bool:
+    """Whether a policy can have it: torch's modules have no names with dots."""
+    return isinstance(key, str) and key.isprintable() and "." not in key and 1 <= len(key) <= _LONGEST_KEY
 
 
 def _leaf(found: unpickle.Bag, what: str) -> Space:
@@ -154,12 +162,12 @@ def _leaf(found: unpickle.Bag, what: str) -> Space:
                      tuple(counts.tolist()))  # fmt: skip
     if found.kind == "MultiBinary":
         n = attributes["n"]
-        if isinstance(n, tuple | list) and len(n) == 1:
-            n = n[0]
-        size = _whole(n)
-        if not 1 <= size <= 100_000:
-            raise CheckpointError(f"{what} is MultiBinary({size}); gate5 takes one of 1 to 100000 bits.")
-        return Space("MultiBinary", (size,), np.zeros(size), np.ones(size), "int8")
+        sizes = n.reshape(-1).tolist() if isinstance(n, np.ndarray) and n.size <= _MOST_AXES else n
+        shape = tuple(_whole(size) for size in (sizes if isinstance(sizes, tuple | list) else [sizes])[:_MOST_AXES])
+        size = math.prod(shape)
+        if not shape or min(shape) < 1 or size > 100_000:
+            raise CheckpointError(f"{what} is MultiBinary({excerpt(shape, 60)}); gate5 takes one of 1 to 100000 bits.")
+        return Space("MultiBinary", shape, np.zeros(size), np.ones(size), "int8")
     return _box_of(attributes, what)
 
 

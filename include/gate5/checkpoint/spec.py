@@ -11,6 +11,7 @@ from gate5.checkpoint.spaces import Space
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+RRELU = (1 / 8 + 1 / 3) / 2  # the slope of torch.nn.RReLU outside of training
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,8 @@ class PolicySpec:
         bits: every output is a bit of a ``MultiBinary`` action, set where it is above zero.
         mask: whether a second input says which choices are allowed.
         frames: how many observations are stacked into one (``VecFrameStack``).
+        stack: along which axis those of each input are stacked.
+        standard: mean and deviation by which the features are standardised before ``layers`` (CrossQ).
         inside: parameters of a program (TorchScript, torch.export) of which nothing else is known.
         program: the hash of such a program's code and numbers.
     """
@@ -103,6 +106,8 @@ class PolicySpec:
     bits: bool = False
     mask: bool = False
     frames: int = 1
+    stack: tuple[int, ...] = ()
+    standard: tuple[Float32, Float32] | None = None
     inside: int = 0
     program: str = ""
 
@@ -126,7 +131,12 @@ class PolicySpec:
         arrays = [array for layer in dense for array in (layer.weight, layer.bias, layer.slope)]
         arrays += [array for e in self.encoders for c in e.convolutions for array in (c.weight, c.bias)]
         arrays += [a for cell in self.lstm for a in (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)]
-        return self.inside + sum(array.size for array in arrays if array is not None)
+        return self.inside + sum(int(array.size) for array in (*arrays, *(self.standard or ())) if array is not None)
+
+    def axis(self, key: str) -> int:
+        """The axis along which the frames of an input are stacked."""
+        assert self.observation is not None
+        return self.stack[[name for name, _ in self.observation.leaves].index(key)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +157,11 @@ class NormaliserSpec:
     count: float
     parts: tuple[tuple[str, NormaliserSpec], ...] = ()
     frames: int = 1
+
+    @property
+    def by_key(self) -> dict[str, NormaliserSpec]:
+        """That of each input that is normalised; ``obs`` is the name of the one of a policy without keys."""
+        return dict(self.parts) or {"obs": self}
 
     def part(self, key: str, space: Space) -> NormaliserSpec | None:
         """That of one input; ``None`` where it is not normalised."""

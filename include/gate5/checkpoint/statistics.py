@@ -2,10 +2,12 @@
 
 The archive does not say that there are any, and every tool puts them somewhere else. Known are
 
-- ``NAME_vecnormalize.pkl``, ``vec_normalize_NAME.pkl``, ... beside ``NAME.zip``: the policy's own;
+- ``NAME_vecnormalize.pkl``, ``vec_normalize_NAME.pkl``, ... beside ``NAME.zip``: the policy's own; so is
+  ``best_vecnormalize.pkl`` beside ``best_model.zip`` where no other policy has that name;
 - ``rl_model_vecnormalize_128_steps.pkl`` beside ``rl_model_128_steps.zip`` (SB3's ``CheckpointCallback``): its own;
 - ``Env-v3/vecnormalize.pkl`` beside ``Env-v3.zip`` (RL Zoo): its own; beside ``best_model.zip``: of the training;
 - ``vecnormalize.pkl``, ``vec_normalize.pkl``, ``vecnorm.pkl``, ``env.pkl``, ... beside it: of the training;
+- any of them without an ending, as ``VecNormalize.save("vecnormalize")`` writes it;
 - the same in the folder above, where no other policy lies (``EvalCallback``'s ``best_model/best_model.zip``).
 """
 
@@ -15,12 +17,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-_ENDINGS = (".pkl", ".pickle", ".pk")
+_ENDINGS = (".pkl", ".pickle", ".pk", ".p")
 _WORDS = re.compile(
     r"(?<![a-z0-9])(vec_?normali[sz]e[rd]?|vec_?norm|normali[sz]e[rd]?|normali[sz]ation|norm|vec_?env|venv|env|stats|"
-    r"statistics|obs|rms|running|mean|std|wrapper)(?![a-z0-9])"
+    r"statistics|obs|rms|running|mean|std|wrapper|train|training)(?![a-z0-9])"
 )
 _SAYS = re.compile(r"vec_?norm|normali[sz]|(?<![a-z0-9])(norm|obs_?rms|vec_?env|venv|env|stats|statistics)(?![a-z0-9])")
+_GENERAL = re.compile(r"(?<![a-z0-9])(model|policy|agent|weights|checkpoint|ckpt|net|network)(?![a-z0-9])")
 _NOT = re.compile(r"replay_?buffer|rollout_?buffer|optimi[sz]er")
 
 
@@ -51,13 +54,14 @@ def find(name: str, files: Sequence[str], read: Callable[[str], bytes], head: Ca
     mine = _rest(name)
     candidates = [path for path in files if _may_be(path, head)]
     policies = {_rest(_stem(path)) for path in files if path.endswith(".zip") and "/" not in path} - {mine}
+    alone = _general(mine) not in {"", *policies, *(_general(other) for other in policies)}
     own, shared, above, others = [], [], [], []
     for path in candidates:
         folder, _, file = path.rpartition("/")
         rest, place = _rest(_stem(file)), _rest(folder)
         if folder == "..":
             above += [path] if rest in ("", mine) else []
-        elif _is_of(rest, mine) and (not folder or place == mine):
+        elif (_is_of(rest, mine) or (alone and _general(rest) == _general(mine))) and (not folder or place == mine):
             own.append(path)
         elif rest:
             others.append(path)
@@ -94,8 +98,14 @@ def usual(name: str) -> list[str]:
 
 def _is_of(rest: str, mine: str) -> bool:
     """The same name, or the same number of steps at its end (``vec_normalize_5000.pkl``, ``model_5000.zip``)."""
-    numbered = bool(re.fullmatch(r"\d+(_steps)?", rest)) and mine.endswith(f"_{rest}")
+    steps = re.fullmatch(r"(\d+)(_steps)?", rest)
+    numbered = steps is not None and bool(re.search(rf"_{steps.group(1)}(_steps)?$", mine))
     return bool(mine) and (rest == mine or numbered)
+
+
+def _general(rest: str) -> str:
+    """What a name says beside that it is a model's."""
+    return re.sub(r"_+", "_", _GENERAL.sub("", rest)).strip("_")
 
 
 def _one_of_several(name: str) -> bool:
@@ -105,7 +115,11 @@ def _one_of_several(name: str) -> bool:
 
 def _may_be(path: str, head: Callable[[str], bytes]) -> bool:
     name = path.rpartition("/")[2].lower()
-    if not name.endswith(_ENDINGS) or _NOT.search(name):
+    if _NOT.search(name):
+        return False
+    if "." not in name:
+        return bool(_SAYS.search(_words(name))) and b"VecNormalize" in head(path)
+    if not name.endswith(_ENDINGS):
         return False
     return bool(_SAYS.search(_words(_stem(name)))) or b"VecNormalize" in head(path)
 
@@ -121,7 +135,7 @@ def _different(paths: Iterable[str], read: Callable[[str], bytes]) -> list[str]:
 
 
 def _stem(file: str) -> str:
-    return file.rpartition(".")[0]
+    return file.rpartition(".")[0] or file
 
 
 def _words(text: str) -> str:

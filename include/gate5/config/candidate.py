@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -42,6 +42,9 @@ class CheckpointConfig(Section):
     frame_stack: int = Field(
         1, ge=1, le=64, description="observations that VecFrameStack put into one; the archive does not say"
     )
+    channels_order: Literal["first", "last"] | None = Field(
+        None, description="as VecFrameStack was given it; null: it was left out"
+    )
     spaces: dict[str, Any] = Field(
         default_factory=dict,
         description="of a TorchScript or torch.export file: `observation` and `action`, each `{shape, low, high}`, or "
@@ -55,7 +58,12 @@ class CheckpointConfig(Section):
 
     def reading(self) -> dict[str, Any]:
         """How ``gate5.checkpoint.read`` is called."""
-        return {"trust_pickle": self.trust_pickle, "frame_stack": self.frame_stack, "spaces": self.spaces or None}
+        return {
+            "trust_pickle": self.trust_pickle,
+            "frame_stack": self.frame_stack,
+            "channels_order": self.channels_order,
+            "spaces": self.spaces or None,
+        }
 
 
 class ExportConfig(Section):
