@@ -25,6 +25,7 @@ demands = st.fixed_dictionaries(
         "rules": st.one_of(st.just(()), st.floats(0.1, 9).map(lambda most: ({**FAST, "threshold": most},))),
         "scenarios": st.one_of(st.none(), st.just(("easy",)), st.just(("hard", "easy"))),
         "episodes": st.one_of(st.none(), st.integers(1, 50)),
+        "shadow_hours": st.one_of(st.none(), st.floats(0.5, 500)),
         "quick": st.booleans(),
         "require_proof": st.booleans(),
         "two_person": st.booleans(),
@@ -51,6 +52,7 @@ def test_the_law(one: Any, other: Any) -> None:
         assert done.approval == "required" or each.approval == "none"
     assert done.sla_p99_ms == least([each.sla_p99_ms for each in both], min, None)
     assert done.episodes == least([each.episodes for each in both], max, None)
+    assert done.shadow_hours == least([each.shadow_hours for each in both], max, None)
     assert done.signatures == max(each.signatures for each in both)
     assert done.quick == all(each.quick for each in both)
     stands = [frozen(each.model_dump(mode="json")["freeze"]) for each in both]

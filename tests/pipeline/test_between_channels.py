@@ -13,8 +13,10 @@ import yaml
 from gate5.cli.main import main
 from gate5.config.models import ReleaseConfig
 from gate5.edge.release_files import in_store
+from gate5.errors import RefusedError
 from gate5.io import canonical
-from gate5.store import open_store, publish
+from gate5.pipeline.shadowed import check_shadow
+from gate5.store import evidence, keygen, load_signer, open_store, publish
 from tests.pipeline.test_to_the_plant import CONFIG
 
 GOOD = Path(__file__).parents[2] / "examples/checkpoints/good"
@@ -31,6 +33,7 @@ DEMANDS: dict[str, Any] = {
     "people": PEOPLE,
     "gpu": {"require_backend": "tensorrt"},
     "frozen": {"freeze": {"reason": "outage of unit 2", "until": "2999-01-01T00:00:00+00:00"}},
+    "shadowed": {"shadow_hours": 2.0},
     "thawed": {"freeze": {"reason": "outage of unit 1", "until": "2020-01-01T00:00:00+00:00"}},
 }
 
@@ -95,6 +98,46 @@ def test_what_the_target_demands_is_asked_of_the_evidence(move: Move, target: st
     assert code == 1
     assert match in said
     assert "Nothing was ever promoted" in move(target, command="history")[1]
+
+
+def test_hours_in_shadow_at_a_plant(home: Path, move: Any) -> None:
+    """Signed reports of plants of the channel that it comes from; a stranger's, a simulator's and old ones do not."""
+    opened = open_store(ReleaseConfig.load(home / "release.yaml").store)
+    signer, stranger = opened.signer, load_signer(keygen(home / "stranger.pem").private)
+
+    def report(minute: int, hours: float, by: Any = signer, **changes: Any) -> None:
+        at = f"2026-01-01T00:{minute:02d}:00+00:00"
+        said: dict[str, Any] = {
+            "plant": "unit-1", "channel": "staging", "release": released(home), "mode": "shadow", "binding": "opcua",
+            "began": at, "ended": at, "period_s": 3600.0 * hours, "periods": {"baseline": 1}, "hand_overs": {},
+            "causes": {}, "missed": 0, "lost": 0, "margins": {}, "shadow": {}, "drift": {},
+        }  # fmt: skip
+        evidence.keep(opened, evidence.Evidence(**{**said, **changes}).sign(by))
+
+    assert "has driven 0 h in shadow without an alarm, and the channel shadowed demands 2" in move("shadowed")[1]
+    report(1, 5.0, by=stranger)
+    report(2, 5.0, binding="simulator")
+    report(3, 5.0, mode="control")
+    report(4, 5.0)
+    report(5, 1.5, causes={"answer_too_fast": 1}, plant="unit-2")
+    report(6, 1.5)
+    code, said = move("shadowed")
+    assert code == 1
+    assert "has driven 1.5 h in shadow without an alarm (1 reports do not count" in said
+    report(7, 0.5, plant="unit-2")
+    assert move("shadowed")[0] == 0
+    shown = move("staging", released(home), command="show")[1]
+    assert "5 h in control (0 h by the policy; no hand-over) and 8.5 h in shadow, the last 2 h without alarm" in shown
+
+
+def test_a_run_does_not_get_round_the_hours_in_shadow(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release that is made on the channel itself has driven nowhere yet."""
+    monkeypatch.setenv("GATE5_HOME", str(home))
+    config = ReleaseConfig.load(home / "release.yaml", {"release.channel": "unseen"})
+    asked = {"channels": {**config.plain()["channels"], "unseen": {"shadow_hours": 1.0}}}
+    config = ReleaseConfig.parse({**config.plain(), **asked})
+    with pytest.raises(RefusedError, match="the channel unseen demands 1: let plants of another channel"):
+        check_shadow(open_store(config.store), config, released(home), "unseen")
 
 
 @pytest.mark.parametrize("target", ["slow", "thawed"])

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from gate5.store import open_store, promote, publish
 from gate5.store.channel import Log, next_entry
 from gate5.store.entry import PAYLOAD_TYPE, entry_name
+from gate5.store.evidence import Evidence, keep
 from gate5.store.signing import sign
 from tests.support import releases_site as site
 
@@ -75,6 +76,23 @@ def test_a_release_that_is_no_longer_in_charge_says_so(client: TestClient, stock
     assert "IN CHARGE" in now
     assert "Difference to the one before" in now
     assert f'Before: <a href="/gate5/releases/production/{stock[1][3]}"' in now
+
+
+def test_what_plants_report_is_shown(client: TestClient, stock: Any) -> None:
+    """Of this channel, with a signature that counts; names that a plant sends are text."""
+    store, at = open_store(stock[0].store), "2026-01-01T00:00:00+00:00"
+    page = f"releases/production/{stock[1][2]}"
+    assert "At plants" not in text(client, page)
+    found = Evidence(
+        "unit-1", "production", stock[1][2], "control", "opcua", at, at, 5.0, {"policy": 7200, "baseline": 12},
+        {"late": 1}, {"late": 12}, 3, 0, {"<b>p_max": 0.25}, {"damper": {"mean": 0.1, "largest": 0.375}},
+        {"inlet": {"below": 0.0, "above": 0.015, "low": 0.1, "high": 1.2}},
+    )  # fmt: skip
+    keep(store, found.sign(store.signer))
+    section = text(client, page).partition('id="plants"')[2].partition("</section>")[0]
+    for words in ("unit-1", "1 × late", "&lt;b&gt;p max", "0.25", "damper", "0.375", "inlet", "1.5"):
+        assert words in section, words
+    assert "<b>p" not in section
 
 
 def test_what_a_channel_holds_back_is_shown_with_who_and_why(client: TestClient, stock: Any) -> None:

@@ -14,10 +14,11 @@ from gate5.edge.release_files import ReleaseFiles
 from gate5.evaluation import EvaluationReport
 from gate5.gate.report import GateReport
 from gate5.io import canonical
-from gate5.store import claims
+from gate5.store import claims, evidence
 from gate5.store.candidate import candidates_of
 from gate5.store.channel import Log
 from gate5.store.held import state_of
+from gate5.store.keyring import keyring
 
 #: Of each scenario, beside what the rules look at.
 _NUMBERS = ("rl.return_mean", "baseline.return_mean", "rl.violations", "difference.low_percent")
@@ -37,6 +38,7 @@ class Shown:
         lines = [f"{about['release']}  {about['plant']}, {about['backend']} {about['precision']}"]
         lines += [f"  {name}: {about[name]}" for name in _LINES if about.get(name)]
         lines += [f"  channel {each['channel']}: {each['text']}" for each in about["channels"]]
+        lines += [f"  plants of {each['channel']}: {each['text']}" for each in about["evidence"]]
         lines += [f"  not met: {sentence}" for sentence in about["not_met"]]
         if not about["verified"]:
             lines.append("  NOT VERIFIED: no key was given; give --trust KEY.pub.")
@@ -74,7 +76,8 @@ def show(config: ReleaseConfig, arguments: argparse.Namespace) -> Shown:
     files = find(config, arguments.release, arguments.channel, arguments.trust)
     about = _about(files)
     channels = [] if arguments.release and "/" in arguments.release else _standings(config, files)
-    return Shown({**about, "channels": channels, "not_met": _not_met(files), "verified": files.verified})
+    told = {"not_met": _not_met(files), "verified": files.verified, "evidence": _evidence(config, files, arguments)}
+    return Shown({**about, "channels": channels, **told})
 
 
 def diff(config: ReleaseConfig, arguments: argparse.Namespace) -> Differences:
@@ -159,6 +162,20 @@ def _standings(config: ReleaseConfig, files: ReleaseFiles) -> list[dict[str, Any
             text = "; ".join(filter(None, (f"{since}, by {entry.by}: {entry.reason}", text)))
         said = {"current": now_there, "hold": hold.to_dict() if hold else None}
         found.append({"channel": channel, **said, "entry": entry.to_dict() if entry else None, "text": text})
+    return found
+
+
+def _evidence(config: ReleaseConfig, files: ReleaseFiles, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """What plants reported of the release, by the channel that they pulled it from; of a folder nothing is asked."""
+    if arguments.release and "/" in arguments.release:
+        return []
+    opened = store.open_store(config.store)
+    given = store.load_public_keys(arguments.trust) if arguments.trust else own_keys(opened)
+    keys = None if given is None else keyring(opened, given)
+    found = []
+    for channel in evidence.channels(opened, files.release.id):
+        record = evidence.record(opened, channel, files.release.id, keys)
+        found.append({"channel": channel, **record.totals(), "text": record.line()})
     return found
 
 

@@ -58,6 +58,11 @@ class ChannelConfig(Section):
     require_proof: bool = Field(
         False, description="a plant's machine runs an engine only where `gate5 prove` proved it on such a device"
     )
+    shadow_hours: float | None = Field(
+        None,
+        gt=0,
+        description="hours in shadow at plants since the last alarm, before a promotion from another channel",
+    )
     two_person: bool = Field(False, description="whoever started a run cannot approve it")
     freeze: Annotated[str, Field(min_length=1)] | FreezeConfig | None = Field(
         None, description="nothing is promoted: a reason, or `reason` and `until`; null: not frozen"

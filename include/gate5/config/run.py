@@ -98,6 +98,17 @@ class MetricsConfig(Section):
     port: int | None = Field(None, ge=1, le=65535, description="null: nowhere")
 
 
+class EvidenceConfig(Section):
+    """Signed summaries of what was driven, put into the store."""
+
+    config: str = Field(description="configuration file that names the store")
+    key: str = Field(description="private key file that signs them (`gate5 keygen`; it needs the scope `evidence`)")
+    plant: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="the plant's name in them; null: this machine's"
+    )
+    every_s: float = Field(3600.0, ge=1, description="how long one summary may cover; another release begins another")
+
+
 class RunConfig(Section):
     """All of it."""
 
@@ -114,6 +125,7 @@ class RunConfig(Section):
     update: UpdateConfig = Field(default_factory=UpdateConfig)
     flight: FlightConfig = Field(default_factory=FlightConfig)
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
+    evidence: EvidenceConfig | None = Field(None, description="null: nothing is sent")
 
     @classmethod
     def load(cls, path: str | Path | None, overrides: dict[str, Any] | None = None) -> RunConfig:

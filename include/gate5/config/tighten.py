@@ -56,7 +56,8 @@ def stricter(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]
         raise ConfigError(
             f"The run's configuration and the site's (GATE5_CONFIG) demand {what} of one channel: change one of them."
         )
-    slas, episodes = ([each[name] for each in (one, other) if each[name] is not None] for name in (_SLA, "episodes"))
+    named = (_SLA, "episodes", "shadow_hours")
+    slas, episodes, hours = ([each[name] for each in (one, other) if each[name] is not None] for name in named)
     sla = min(slas, default=None)
     scenarios = [*(one["scenarios"] or ()), *(other["scenarios"] or ())]
     found.update(
@@ -68,6 +69,7 @@ def stricter(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]
         rules=_rules(one["rules"], other["rules"], math.inf if sla is None else sla),
         scenarios=list(dict.fromkeys(scenarios)) or None,
         episodes=max(episodes, default=None),
+        shadow_hours=max(hours, default=None),
         quick=one["quick"] and other["quick"],
         require_proof=one["require_proof"] or other["require_proof"],
         two_person=one["two_person"] or other["two_person"],

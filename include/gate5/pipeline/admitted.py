@@ -8,6 +8,7 @@ from gate5.config.models import ReleaseConfig
 from gate5.edge.release_files import in_store
 from gate5.errors import StoreInputError
 from gate5.pipeline.between_channels import check_evidence
+from gate5.pipeline.shadowed import check_shadow
 from gate5.store.candidate import identities
 from gate5.store.channel import Log
 from gate5.store.demanded import check_backend, refuse_frozen
@@ -40,4 +41,5 @@ def admitted(config: ReleaseConfig, source: str, target: str, release: str | Non
         check_backend(found.release, asked.require_backend)
         check_evidence(found, target, asked)
         asks = asks or asked.approval == "required" or bool(asked.approvers) or asked.two_person
+    check_shadow(opened, config, found.release.id, target, source)
     return found.release.id, asks

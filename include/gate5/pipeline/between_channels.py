@@ -17,6 +17,7 @@ from gate5.gate.judge import judge
 from gate5.pipeline import awaiting, current, measurements
 from gate5.pipeline.approval import Approval
 from gate5.pipeline.promote import check_channel
+from gate5.pipeline.shadowed import check_shadow
 from gate5.provenance import now
 from gate5.robustness.report import RobustnessReport
 from gate5.store import claims
@@ -71,6 +72,7 @@ def promote_between(
     for demands in (*config.demands(target), *([ChannelConfig.model_validate(signed)] if signed else [])):
         check_backend(found.release, demands.require_backend)
         check_evidence(found, target, demands)
+    check_shadow(opened, config, found.release.id, target, source)
     return store.promote(
         opened,
         target,

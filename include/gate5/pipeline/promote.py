@@ -17,6 +17,7 @@ from gate5.io import canonical
 from gate5.pipeline import approval, awaiting, candidate, stages
 from gate5.pipeline import current as current_release
 from gate5.pipeline.results import PromoteResult, RejectResult
+from gate5.pipeline.shadowed import check_shadow
 from gate5.store.demanded import refuse_frozen
 from gate5.workspace import contents, origin
 from gate5.workspace.artifacts import Workspace
@@ -69,8 +70,8 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     Raises:
         InputError: the gate has not said pass, or not under this configuration, nobody approved who may, or the channel
             demands another backend.
-        RefusedError: the policy is held on the channel, the channel is frozen, or it moved on meanwhile where a rule
-            about its current release has a veto.
+        RefusedError: the policy is held on the channel, the channel is frozen or demands hours in shadow, or it moved
+            on meanwhile where a rule about its current release has a veto.
         OperationError: the store failed or is not safe.
     """
     said = approval.of(workspace, approved_by)
@@ -90,6 +91,7 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     begun = origin.read(workspace)
     described = _provenance(tracker, config, verdict, approved_by, begun)
     release = store.publish(opened, files, described, identity=IDENTITY)
+    check_shadow(opened, config, release.id, config.release.channel)
     promotion = store.promote(
         opened,
         config.release.channel,

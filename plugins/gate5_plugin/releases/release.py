@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from gate5.report.html import Markup, code, facts, figure, table, tag, unit
 from gate5.report.outcome import Outcome, with_standing
 from gate5.store.entry import ChannelEntry
+from gate5.store.evidence import Record
 from gate5.store.held import Hold
 from gate5.store.standing import Standing
+from gate5_plugin.releases import plants
 from gate5_plugin.releases.facts import Facts
 from gate5_plugin.releases.layout import Site, buttons, day, page, release_link, run_link, tiles
 
@@ -23,6 +25,7 @@ def release(
     put: ChannelEntry | None,
     before: Facts | None,
     hold: Hold | None,
+    reported: Record | str,
     nonce: str,
 ) -> str:
     """The page.
@@ -32,6 +35,7 @@ def release(
         standing: where it stands on the channel; ``None``: it was never there.
         put: the entry that put it there (the last one that is known).
         before: the release that it replaced.
+        reported: what plants say of it, or why that cannot be read.
     """
     current = standing is not None and standing.current
     verbs = ("rollback", "promote", "hold" if hold is None else "lift")
@@ -42,6 +46,7 @@ def release(
             id="standing"),
         _notes("Advisory checks not met", shown.advice),
         _notes("Checks that passed with less than 10 % to spare", shown.close),
+        plants.section(reported),
         _difference(site, channel, shown, before),
         _evidence(site, channel, shown),
     ]  # fmt: skip

@@ -19,7 +19,7 @@ from gate5.store.channel import MOVES
 from gate5.store.entry import ChannelEntry
 from gate5.store.manifest import manifest_name
 from gate5.store.standing import Standing, standing
-from gate5_plugin.releases import act, channels, pages, release
+from gate5_plugin.releases import act, channels, pages, plants, release
 from gate5_plugin.releases.candidates import Candidate, candidates
 from gate5_plugin.releases.facts import Facts, facts, many
 from gate5_plugin.releases.layout import ACTS, Site, page, problem
@@ -108,9 +108,10 @@ def one(site: Here, found: From, channel: str, release_id: str) -> HTMLResponse:
         earlier = channels.before(store, channel, put) if put else None
         old = facts(store, earlier) if earlier else None
         hold = channels.hold_on(store, channel, shown.release) if shown.release else None
+        said = plants.reported(store, channel, release_id)
     except Gate5Error as error:
         return _trouble(site, release_id, error)
-    return _page(lambda nonce: release.release(site, channel, shown, stands, put, old, hold, nonce))
+    return _page(lambda nonce: release.release(site, channel, shown, stands, put, old, hold, said, nonce))
 
 
 @router.get("/releases/{channel}/{release_id}/report")

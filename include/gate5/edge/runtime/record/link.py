@@ -12,12 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gate5.config.run import RunConfig
+from gate5.config.models import ReleaseConfig
+from gate5.config.run import EvidenceConfig, RunConfig
 from gate5.edge.runtime.decision import Decision, Reading
 from gate5.edge.runtime.launcher import Launcher
 from gate5.edge.runtime.record.wire import Hello, Packer
 from gate5.edge.runtime.supervisor import PolicyRuntime
 from gate5.errors import ConfigError
+from gate5.io.paths import resolve_path
+from gate5.store.signing import load_signer
 
 AGAIN_S = 5.0
 BUFFER = 1 << 20
@@ -29,6 +32,7 @@ def recording_order(config: RunConfig, root: Path, say: Callable[[str], None]) -
 
     Raises:
         ConfigError: a package that was asked for is not installed, or the port is taken.
+        InputError: evidence is asked for, and there is no key that signs it or no configuration that names a store.
     """
     flight, metrics = config.flight, config.metrics
     has = {name: importlib.util.find_spec(name) is not None for name in ("mcap", "prometheus_client")}
@@ -36,6 +40,8 @@ def recording_order(config: RunConfig, root: Path, say: Callable[[str], None]) -
         raise ConfigError("flight.record is true, which needs mcap: pip install 'gate5[plant]', or set it to false.")
     if flight.record is None and not has["mcap"]:
         say("not recorded: pip install 'gate5[plant]' for the flight recorder")
+    if config.evidence is not None:
+        _check_evidence(config.evidence)
     if metrics.port is not None:
         if not has["prometheus_client"]:
             raise ConfigError("metrics.port needs prometheus-client: pip install 'gate5[plant]', or leave it out.")
@@ -48,9 +54,14 @@ def recording_order(config: RunConfig, root: Path, say: Callable[[str], None]) -
             "folder": os.path.abspath(root / "flight" if flight.folder is None else flight.folder),
             "file_mb": flight.file_mb, "total_mb": flight.total_mb,
         },
+        "evidence": None if config.evidence is None else {
+            "folder": os.path.abspath(root / "evidence"), "config": os.path.abspath(config.evidence.config),
+            "key": str(resolve_path(config.evidence.key)), "every_s": config.evidence.every_s,
+            "plant": config.evidence.plant or socket.gethostname() or "unnamed",
+        },
         "metrics": None if metrics.port is None else {"address": metrics.address, "port": metrics.port},
     }  # fmt: skip
-    return found if records or metrics.port is not None else None
+    return found if records or metrics.port is not None or config.evidence is not None else None
 
 
 def hello_of(runtime: PolicyRuntime, channel: str) -> Hello:
@@ -62,7 +73,7 @@ def hello_of(runtime: PolicyRuntime, channel: str) -> Hello:
     limits = tuple((c.variable, c.low, c.high, c.name, c.catastrophic) for c in plant.constraints)
     return Hello(
         runtime.release.id, runtime.config.mode, channel, runtime.period_s, names, actions, runtime.margins.names,
-        low, high, limits,
+        low, high, limits, runtime.config.binding.kind,
     )  # fmt: skip
 
 
@@ -149,6 +160,16 @@ class RecordLink:
             return
         self._line = ours
         self._send(self._hello.pack())
+
+
+def _check_evidence(told: EvidenceConfig) -> None:
+    """Whether summaries can be signed and there is a store to send them to; it need not answer now.
+
+    Raises:
+        InputError: there is no such key or configuration.
+    """
+    ReleaseConfig.load(told.config)
+    load_signer(resolve_path(told.key))
 
 
 def _check_port(address: str, port: int) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from gate5.edge.runtime.record.evidence import Sender, Summaries
 from gate5.edge.runtime.record.metrics import Metrics, serve
 from gate5.edge.runtime.record.recorder import Recorder
 from gate5.edge.runtime.record.wire import Hello, Period, unpack
@@ -57,7 +58,20 @@ def main(arguments: list[str]) -> int:
         recorder = Recorder(Path(told["folder"]), told["file_mb"] * MEGA, told["total_mb"] * MEGA, say)
         sinks.append(recorder)
 
+    summaries, sender = None, None
+    if order["evidence"] is not None:
+        told = order["evidence"]
+        folder = Path(told["folder"])
+        try:
+            summaries = Summaries(folder, told["plant"], told["every_s"])
+            sinks.append(summaries)
+            sender = Sender(folder, told["config"], told["key"], say)
+        except OSError as error:
+            say(f"no evidence: {folder}: {error.strerror or error}")
+
     def second() -> None:
+        if summaries is not None:
+            summaries.second()
         if recorder is not None:
             recorder.flush()
             if metrics is not None:
@@ -66,6 +80,9 @@ def main(arguments: list[str]) -> int:
     follow(line, sinks, second)
     if recorder is not None:
         recorder.close()
+    if summaries is not None and sender is not None:
+        summaries.finish()
+        sender.close()
     return 0
 
 

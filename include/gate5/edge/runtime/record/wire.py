@@ -38,6 +38,7 @@ class Hello:
     high: tuple[float, ...] = ()
     #: variable, lowest, highest, name, catastrophic
     limits: tuple[tuple[str, float | None, float | None, str, bool], ...] = ()
+    binding: str = ""
 
     def pack(self) -> bytes:
         """For the wire."""
