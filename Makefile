@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.gate5-installed
 
-.PHONY: help setup release check test ui lint format bench bench-gpu validate-plant clean
+.PHONY: help setup release check test test-cluster ui lint format bench bench-gpu validate-plant clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ check: setup  ## lint, types and a quick test of every room: a minute
 
 test: setup  ## run all tests
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+
+test-cluster: setup  ## the compose file's services on this machine, without containers, and faults (SHORT=1: five minutes)
+	@$(BIN)/python -m local_cluster $(if $(SHORT),--short) $(CLUSTER_OPTIONS)
 
 lint: setup  ## ruff and mypy alone
 	@$(BIN)/ruff check .

@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: From the roof down. A room may import from the floors below its own.
 FLOORS = (
+    ("local_cluster",),
     ("benchmarks", "cli", "local_airflow", "dags", "plugins"),
     ("train", "pipeline"),
     ("report",),
@@ -51,6 +52,7 @@ FLOOR = {room: len(FLOORS) - index for index, rooms in enumerate(FLOORS) for roo
 PREFIXES = {
     "benchmarks": "benchmarks",
     "local_airflow": "local_airflow",
+    "local_cluster": "local_cluster",
     "gate5_dag": "dags",
     "gate5_plugin": "plugins",
 }
@@ -63,7 +65,7 @@ def modules() -> dict[str, Path]:
     for folder in (ROOT / "include", ROOT / "dags", ROOT / "plugins"):
         for path in folder.rglob("*.py"):
             found[_name(path.relative_to(folder))] = path
-    for folder in (ROOT / "benchmarks", ROOT / "local_airflow"):
+    for folder in (ROOT / "benchmarks", ROOT / "local_airflow", ROOT / "local_cluster"):
         for path in folder.rglob("*.py"):
             found[_name(path.relative_to(ROOT))] = path
     return found

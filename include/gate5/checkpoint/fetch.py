@@ -16,7 +16,7 @@ from gate5.checkpoint.program import kind_of
 from gate5.checkpoint.statistics import find, usual
 from gate5.errors import CheckpointError
 from gate5.io.paths import resolve_path
-from gate5.io.s3 import error_code, make_client, s3_errors
+from gate5.io.s3 import error_code, make_client, s3_errors, s3_failures
 
 POLICY = "policy.zip"
 _FORMS = "a directory with policy.zip (and vecnormalize.pkl), a .zip, or s3://BUCKET/KEY"
@@ -243,8 +243,6 @@ def _from_s3(client: Any, bucket: str, key: str, text: str) -> tuple[bytes, str,
 
 def _listing(client: Any, bucket: str, folder: str) -> list[str] | None:
     """As ``_around``; ``None`` where the store does not list."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
     start = f"{folder}/" if folder else ""
     found: list[str] = []
     try:
@@ -257,7 +255,7 @@ def _listing(client: Any, bucket: str, folder: str) -> list[str] | None:
             above = f"{folder.rpartition('/')[0]}/" if "/" in folder else ""
             page = client.list_objects_v2(Bucket=bucket, Prefix=above, Delimiter="/")
             found += sorted(f"../{item['Key'][len(above) :]}" for item in page.get("Contents", ()))
-    except (ClientError, BotoCoreError):
+    except s3_failures():
         return None
     return found
 

@@ -112,15 +112,25 @@ def s3_errors(what: str, client: Any) -> Iterator[None]:
         StoreInputError: the address or the credentials are wrong.
         StoreError: the server cannot be reached or failed.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-    from botocore.parsers import ResponseParserError
+    from botocore.exceptions import ClientError
 
     try:
         yield
     except ClientError as error:
         raise _refused(error, what) from None
-    except (BotoCoreError, ResponseParserError) as error:
+    except s3_failures() as error:
         raise _failed(error, what, public_url(client.meta.endpoint_url)) from None
+
+
+def s3_failures() -> tuple[type[Exception], ...]:
+    """Every kind of error that a call of boto3's S3 client ends with."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError  # type: ignore[import-untyped,unused-ignore]
+    from urllib3.exceptions import HTTPError
+
+    # The parser's: a listing that broke off. urllib3's own: an answer's body that broke off where botocore wanted the
+    # whole of it (a listing, the text of an error), which it does not turn into an error of its own.
+    return BotoCoreError, ClientError, ResponseParserError, HTTPError
 
 
 Result = TypeVar("Result")
@@ -151,13 +161,12 @@ class Patience:
 def passing(error: Any) -> bool:
     """Whether an error of botocore is one that may be gone a moment later: the network's, or a busy server's."""
     from botocore import exceptions as known
-    from botocore.parsers import ResponseParserError  # type: ignore[import-untyped,unused-ignore]
 
-    if isinstance(error, ResponseParserError):
-        return True  # a listing that broke off
     if isinstance(error, known.ClientError):
         code, status = error_code(error)
         return status in (429, 500, 502, 503, 504) or code in _PASSING
+    if isinstance(error, s3_failures()) and not isinstance(error, known.BotoCoreError):
+        return True  # an answer that broke off
     return isinstance(error, known.HTTPClientError | known.ConnectionError | known.IncompleteReadError)
 
 
@@ -171,14 +180,11 @@ def nobody_there(error: Any) -> bool:
 
 def persistently(call: Callable[[], Result]) -> Result:
     """What ``call`` gives, tried again where the error may pass."""
-    from botocore.exceptions import BotoCoreError, ClientError
-    from botocore.parsers import ResponseParserError
-
     patience = Patience()
     while True:
         try:
             return call()
-        except (BotoCoreError, ClientError, ResponseParserError) as error:
+        except s3_failures() as error:
             if not patience.again(error):
                 raise
 
@@ -189,10 +195,8 @@ def read_object(client: Any, bucket: str, key: str) -> Iterator[bytes]:
     The first piece is empty and comes when the object is known to exist, before its body is read.
 
     Raises:
-        botocore's errors: the object is missing (``NoSuchKey``), was replaced meanwhile, or tries are used up.
+        ``s3_failures()``: the object is missing (``NoSuchKey``), was replaced meanwhile, or tries are used up.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
     at, total, more, patience = 0, None, dict[str, str](), Patience()
     while total is None or at < total:
         try:
@@ -206,7 +210,7 @@ def read_object(client: Any, bucket: str, key: str) -> Iterator[bytes]:
                 patience = Patience()  # it goes on: only a standstill uses up the tries
                 more["Range"] = f"bytes={at}-"
                 yield piece
-        except (BotoCoreError, ClientError) as error:
+        except s3_failures() as error:
             if not patience.again(error):
                 raise
 

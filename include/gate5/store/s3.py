@@ -18,6 +18,7 @@ from gate5.io.s3 import (
     public_url,
     read_object,
     s3_errors,
+    s3_failures,
 )
 from gate5.store.backend import checked_name, checked_removal
 
@@ -87,8 +88,7 @@ class S3Backend:
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def create(self, name: str, data: bytes) -> bool:
-        from botocore.exceptions import BotoCoreError, ClientError
-        from botocore.parsers import ResponseParserError  # type: ignore[import-untyped,unused-ignore]
+        from botocore.exceptions import ClientError
 
         key, what = self._key(checked_name(name)), ""
         for attempt in range(_UNCLEAR_ATTEMPTS):
@@ -107,7 +107,7 @@ class S3Backend:
                     if status != 409 and not passing(error):
                         raise
                     what = f"{code} (HTTP {status})"
-                except (BotoCoreError, ResponseParserError) as error:
+                except s3_failures() as error:
                     if not passing(error) or attempt + 1 >= _UNCLEAR_ATTEMPTS or nobody_there(error):
                         raise
                     what = type(error).__name__
@@ -164,12 +164,10 @@ class S3Backend:
         )
 
     def discard(self, name: str) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError
-
         if name.startswith("probe/"):
             try:
                 self.client.delete_object(Bucket=self.bucket, Key=self._key(checked_name(name)))
-            except (BotoCoreError, ClientError):
+            except s3_failures():
                 return  # without the right to delete, a few small objects stay
 
     def _key(self, name: str) -> str:

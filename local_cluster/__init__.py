@@ -1,0 +1,1 @@
+"""The services of docker-compose.yaml on this machine, without containers; broken on purpose, and looked at."""

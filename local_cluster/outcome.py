@@ -1,0 +1,73 @@
+"""What became of a run: read from Airflow and, every signature and byte of it verified, from the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gate5.config.channel import StoreConfig
+from gate5.errors import Gate5Error
+from gate5.io.s3 import make_client
+from gate5.store import history, load_public_keys, open_store, verify_release
+from local_cluster.cluster import DAG
+
+if TYPE_CHECKING:
+    from local_cluster.cluster import Cluster
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of one run.
+
+    Attributes:
+        run: its name, and its channel's.
+        state: Airflow's word.
+        entries: kinds of the channel's entries, oldest first.
+        tries: tasks that needed more than one, with how many.
+        wrong: what is not as it has to be; empty: all is right.
+    """
+
+    run: str
+    state: str
+    entries: tuple[str, ...]
+    tries: dict[str, int]
+    wrong: tuple[str, ...]
+
+
+def ending(cluster: Cluster, run_id: str, channel: str | None = None) -> Ending:
+    """Wait for the end of a run and look at what it left: one promotion, whole, verified, and no task undone."""
+    state = cluster.wait_for_run(run_id)
+    tasks, wrong = cluster.tasks(run_id), []
+    if state != "success":
+        failed = [f"{task['task_id']} {task['state']}" for task in tasks if task["state"] not in ("success", "skipped")]
+        wrong.append(f"the run ended {state} ({', '.join(failed)})")
+    undone = [task["task_id"] for task in tasks if task["state"] in ("running", "queued", "scheduled")]
+    if undone:
+        wrong.append(f"{', '.join(undone)} still at work")
+    kinds, faults = promotions(cluster, channel or run_id)
+    if kinds != ["promote"] and channel is None:
+        wrong.append(f"the channel has {kinds or 'no entry'} in place of one promotion")
+    tries = {str(task["task_id"]): int(task["try_number"]) for task in tasks if task["try_number"] > 1}
+    return Ending(run_id, state, tuple(kinds), tries, (*wrong, *faults))
+
+
+def promotions(cluster: Cluster, channel: str) -> tuple[list[str], list[str]]:
+    """Kinds of a channel's entries, oldest first, and what is wrong with its log or its releases."""
+    said = cluster.variables
+    address = f"http://127.0.0.1:{cluster.ports.s3}"
+    client = make_client(
+        address, "us-east-1", access_key=said["AWS_ACCESS_KEY_ID"], secret_key=said["AWS_SECRET_ACCESS_KEY"]
+    )
+    store = open_store(StoreConfig(uri="s3://gate5-releases"), client=client)
+    keys = load_public_keys([Path(cluster.boxes["init"].translated("/srv/gate5/var/trust"))])
+    try:
+        entries = history(store, channel, keys)
+        for entry in entries:
+            verify_release(store, entry.release, keys)
+    except Gate5Error as error:
+        return [], [str(error)]
+    return [entry.kind for entry in reversed(entries)], []
+
+
+__all__ = ["DAG", "Ending", "ending", "promotions"]
