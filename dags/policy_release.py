@@ -28,6 +28,7 @@ from gate5_dag.failed import on_failure
 from gate5_dag.hand_on import HandOn
 from gate5_dag.links import link
 from gate5_dag.settings import CANDIDATE, GPU, GPU_ALONE, RECENT, RELEASES, RETRY, release_params, schedule
+from gate5_dag.told import deadline
 
 
 def minutes(count: int) -> dict[str, Any]:
@@ -261,6 +262,7 @@ def reject() -> None:
 @dag(
     dag_id="policy_release",
     schedule=schedule(),
+    deadline=deadline(),
     params=release_params(),
     catchup=False,
     max_active_runs=4,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import get_current_context
+from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, SyncCallback, get_current_context
+from airflow.sdk.configuration import conf
 
 from gate5_dag.origin import run_url
+from gate5_dag.settings import site_config
 from gate5_dag.tasks import load_config, log, run_workspace
 
 if TYPE_CHECKING:
@@ -22,9 +25,12 @@ TITLES: Mapping[str, str] = {
     "refused": "refused",
     "rolled_back": "rolled back",
     "broken": "broken",
+    "late": "takes too long",
 }
 #: Apprise's kind of message for each event.
 KINDS: Mapping[str, str] = {"promoted": "success", "refused": "failure", "broken": "failure"}
+#: Called by Airflow when a deadline has passed.
+LATE = "gate5_plugin.late.LateNotifier"
 #: How long one notifier may take [s].
 PATIENCE_S = 30
 
@@ -66,7 +72,7 @@ def tell_about(context: Mapping[str, Any], settings: NotifyConfig, said: Mapping
     """Call each notifier of the configuration; one that fails does not keep the others from being called."""
     if said["event"] not in settings.events:
         return
-    for name, arguments in _notifiers(settings, said["event"]):
+    for name, arguments in notifiers(settings, said["event"]):
         try:
             module, _, kind = name.rpartition(".")
             notifier = getattr(importlib.import_module(module), kind)(**arguments)
@@ -84,7 +90,8 @@ def config_of_run(context: Mapping[str, Any]) -> ReleaseConfig:
     return load_run_config(workspace) if workspace.exists("config.json") else load_config(context["params"])
 
 
-def _notifiers(settings: NotifyConfig, event: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def notifiers(settings: NotifyConfig, event: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Class path and arguments of each notifier that a configuration names."""
     if settings.connection is not None:
         # What is said goes in as a value of the template, never as a template.
         arguments = {"apprise_conn_id": settings.connection, "title": "{{ gate5.title }}", "body": "{{ gate5.text }}"}
@@ -92,6 +99,20 @@ def _notifiers(settings: NotifyConfig, event: str) -> Iterator[tuple[str, dict[s
         yield "airflow.providers.apprise.notifications.apprise.AppriseNotifier", {**arguments, **kind}
     for each in settings.notifiers:
         yield each.notifier, dict(each.arguments)
+
+
+def deadline() -> list[DeadlineAlert] | None:
+    """The deadline of the site's configuration, where people are told of it; Airflow calls it once for a run.
+
+    An executor that runs no callbacks (Celery's) leaves it to the triggerer.
+    """
+    site = site_config().config
+    minutes, told = site.schedule.deadline_minutes, [list(each) for each in notifiers(site.notify, "late")]
+    if minutes is None or not told or "late" not in site.notify.events:
+        return None
+    kind = SyncCallback if "LocalExecutor" in conf.get("core", "executor") else AsyncCallback
+    call = kind(LATE, {"notifiers": told, "minutes": minutes})
+    return [DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, timedelta(minutes=minutes), call)]
 
 
 @contextlib.contextmanager

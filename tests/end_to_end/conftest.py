@@ -49,6 +49,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "AIRFLOW__CORE__AUTH_MANAGER": "one_dag_auth.OneDagAuthManager",
         # A cluster's default, which must not count while a person is waited for.
         "AIRFLOW__CORE__DEFAULT_TASK_EXECUTION_TIMEOUT": "5",
+        # Airflow looks at a DAG that has changed once in 30 s.
+        "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
         "GATE5_WORKSPACES": workspaces,
         "GATE5_CONFIG": str(folder / "announced.yaml"),
     }

@@ -8,8 +8,8 @@ from pydantic import Field, field_validator
 
 from gate5.config.section import Section, json_types
 
-Event = Literal["waiting", "promoted", "refused", "rolled_back", "broken"]
-EVENTS: tuple[Event, ...] = ("waiting", "promoted", "refused", "rolled_back", "broken")
+Event = Literal["waiting", "promoted", "refused", "rolled_back", "broken", "late"]
+EVENTS: tuple[Event, ...] = ("waiting", "promoted", "refused", "rolled_back", "broken", "late")
 
 
 class NotifierConfig(Section):

@@ -18,6 +18,12 @@ class ScheduleConfig(Section):
         description="of several candidates announced at once `all` are judged, each in a run of its own, or the "
         "`newest`, and the others are recorded as superseded",
     )
+    deadline_minutes: float | None = Field(
+        None,
+        gt=0,
+        description="a run that has not ended so long after it was queued, a person's time included, is told to "
+        "`notify` (`late`), once; null: none is. Of GATE5_CONFIG alone",
+    )
 
 
 class RetrainConfig(Section):
