@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, SyncCallback, get_current_context
+from airflow.sdk import get_current_context
 from airflow.sdk.configuration import conf
+from airflow.sdk.definitions.callback import AsyncCallback, SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from gate5_dag.origin import run_url
 from gate5_dag.settings import site_config
