@@ -1,7 +1,7 @@
-"""`make test-cluster`: the services of docker-compose.yaml on this machine, a release on them, and faults.
+"""`make test-cluster`: the services of docker-compose.yaml on this machine, releases on them, and faults.
 
-python -m local_cluster --short    a release and two faults
-python -m local_cluster            all faults; writes docs/results/cluster.md
+python -m local_cluster --short    a release, and two faults in another
+python -m local_cluster            all faults; --page writes docs/results/cluster.md
 
 Exit code: 0 every run ended in its one right state, 1 one did not, 3 something is missing here or broke.
 """
@@ -9,64 +9,90 @@ Exit code: 0 every run ended in its one right state, 1 one did not, 3 something 
 from __future__ import annotations
 
 import argparse
+import queue
 import sys
+import threading
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gate5.errors import Gate5Error
 from local_airflow.components import exit_on_signals
-from local_cluster.cluster import running_cluster
-from local_cluster.faults import SHORT, Met, carry_out
+from local_cluster.cluster import Cluster, running_cluster
+from local_cluster.faults import LONG, SHORT, Case, Met, carry_out, carry_out_skewed
+from local_cluster.many import carry_out_many
 from local_cluster.packages import NEEDED, MissingError, ensure_environment, ensure_programs
+from local_cluster.page import lines, write_page
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="a release and two faults")
+    parser.add_argument("--short", action="store_true", help="a release, and two faults in another")
+    parser.add_argument("--page", action="store_true", help="write docs/results/cluster.md")
     parser.add_argument("--logs", type=Path, help="a folder that the services' output is copied to")
     parser.add_argument("--or-skip", action="store_true", help="where something is missing here, say so and exit 0")
     given = parser.parse_args()
     exit_on_signals()
     try:
-        ensure_programs(NEEDED)
+        ensure_programs(NEEDED if given.short else (*NEEDED, "faketime", "redis-cli"))
         ensure_environment()
     except MissingError as error:
         print(f"{'skipped' if given.or_skip else 'gate5'}: {error}", file=sys.stderr)
         return 0 if given.or_skip else error.exit_code
     try:
-        return run(given.logs)
+        return run(given.short, given.page, given.logs)
     except Gate5Error as error:
         print(f"gate5: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def run(logs: Path | None) -> int:
+def run(short: bool, page: bool, logs: Path | None) -> int:
     """Start a cluster, carry out every case; returns the exit code."""
-    began = time.monotonic()
+    began, results = time.monotonic(), list[Met]()
     print("starting PostgreSQL, Redis, S3 and Airflow's six services ...", flush=True)
     with running_cluster(logs) as cluster:
-        print(f"{'ready':<40}{time.monotonic() - began:7.0f} s", flush=True)
-        results = []
-        for case in SHORT:
-            results.append(carry_out(cluster, case))
-            print("\n".join(lines(results[-1])), flush=True)
-    wrong = sum(bool(result.ending.wrong) for result in results)
-    print(f"{len(results)} releases, {wrong} wrong, {time.monotonic() - began:.0f} s")
+        ready = time.monotonic() - began
+        print(f"{'ready':<14}{ready:7.0f} s", flush=True)
+        for result in carried_out(cluster, short):
+            results.append(result)
+            print("\n".join(lines(result)), flush=True)
+            if page:  # after each, so that a run that breaks off has left what it found
+                write_page(results, ready, time.monotonic() - began)
+    wrong, seconds = sum(bool(result.ending.wrong) for result in results), time.monotonic() - began
+    print(f"{len(results)} cases, {wrong} wrong, {seconds:.0f} s")
+    if page:
+        print(f"wrote {write_page(results, ready, seconds)}")
     return 1 if wrong else 0
 
 
-def lines(result: Met) -> list[str]:
-    """What is printed of a case."""
-    found = result.ending
-    said = "; ".join(found.wrong) if found.wrong else f"right: {found.state}, {' '.join(found.entries)}"
-    tries = ", ".join(f"{task} {count}" for task, count in sorted(found.tries.items()))
-    head = f"{result.case.name:<40}{result.seconds:7.0f} s  {said}{f'  (tries: {tries})' if tries else ''}"
-    return [head, *(_fault(fault, met) for fault, met in zip(result.case.faults, result.met, strict=True))]
+def carried_out(cluster: Cluster, short: bool) -> Iterator[Met]:
+    """Carry out the cases, those of one group side by side."""
+    for group in [(case,) for case in SHORT] if short else LONG:
+        yield from side_by_side(cluster, group)
+    if not short:
+        yield carry_out_skewed(cluster)
+        yield carry_out_many(cluster)
 
 
-def _fault(fault: object, met: bool) -> str:
-    text, task = getattr(fault, "text", ""), getattr(fault, "task", "")
-    return f"    {text} in {task}{'' if met else ' (it was past that already)'}"
+def side_by_side(cluster: Cluster, group: Sequence[Case]) -> Iterator[Met]:
+    """Carry out some cases at once; whoever ends this process need not wait for them."""
+    ends: queue.Queue[Met | Exception] = queue.Queue()
+
+    def one(case: Case) -> None:
+        try:
+            ends.put(carry_out(cluster, case))
+        except Exception as error:  # noqa: BLE001 (raised below, where somebody sees it)
+            ends.put(error)
+
+    for case in group:
+        threading.Thread(target=one, args=(case,), daemon=True).start()
+    for _ in group:
+        while ends.empty():  # each case waits with a patience of its own
+            time.sleep(0.2)
+        found = ends.get()
+        if isinstance(found, Exception):
+            raise found
+        yield found
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -36,7 +37,8 @@ def start_postgres(box: Box, processes: Processes) -> None:
     port = str(box.ports.postgres)
     settings = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200")
     command = [needed("postgres"), "-D", str(data), "-p", port, *(f"-c{setting}" for setting in settings)]
-    processes.start(Running("postgres", command, environment, box.folder, box.log, True, user))
+    # INT, as the image says: TERM would wait for clients that never leave.
+    processes.start(Running("postgres", command, environment, box.folder, box.log, True, user, signal.SIGINT))
     make = [needed("createdb"), "-h", "127.0.0.1", "-p", port, "-U", name, said["POSTGRES_DB"]]
 
     def made() -> bool | None:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from local_cluster.cluster import Cluster
+from gate5.io.airflow import ApiError
+from local_cluster.broker import deliver_twice
+from local_cluster.cluster import DAG, Cluster
 from local_cluster.outcome import Ending, ending
+from local_cluster.packages import program
+from local_cluster.processes import Running
 
 #: A service that is stopped stays so for so long [s].
 OUTAGE_S = 20.0
+#: How far a worker's clock is ahead [s].
+SKEW_S = 60
+#: Airflow 3.3.2 fails a question that is answered within its first second.
+QUESTION_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -32,10 +41,19 @@ class Fault:
 
 @dataclass(frozen=True)
 class Case:
-    """A release with faults in it."""
+    """A release with faults in it.
+
+    Attributes:
+        name: of the run and of its channel.
+        faults: one after the other.
+        form: what the run is started with.
+        answer: whether a person has to say Promote.
+    """
 
     name: str
     faults: Sequence[Fault]
+    form: Mapping[str, Any] = field(default_factory=dict)
+    answer: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,20 +91,102 @@ def _outage(cluster: Cluster, service: str) -> None:
     cluster.processes.again(service)
 
 
+def _set_clock(cluster: Cluster, ahead_s: int) -> None:
+    """Start the GPU worker again with a clock that is ahead; 0: with the right one."""
+    box = cluster.boxes["gpu-worker"]
+    clock = [str(program("faketime")), "-f", f"+{ahead_s}s"] if ahead_s else []
+    environment = {**box.environment(), "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    cluster.processes.stop("gpu-worker")
+    cluster.processes.start(Running("gpu-worker", [*clock, *box.command()], environment, box.code, box.log, True))
+
+
+_GONE_PAST = ("scheduled", "queued", "running")
 SHORT = (
     Case("plain", ()),
-    Case("two-kills", (kill("gpu-worker", "evaluate"), kill("scheduler", "compare", "scheduled", "queued", "running"))),
+    Case("two-kills", (kill("gpu-worker", "evaluate"), kill("scheduler", "compare", *_GONE_PAST))),
 )
+#: Groups whose releases go on side by side: a kill meets the others' tasks, too.
+LONG: tuple[tuple[Case, ...], ...] = (
+    (Case("plain", ()),),
+    (
+        Case("cpu-first", tuple(kill("cpu-worker", task) for task in ("receive", "resolve", "export"))),
+        Case("cpu-last", tuple(kill("cpu-worker", task) for task in ("compare", "gate", "report", "promote"))),
+        Case("gpu-first", tuple(kill("gpu-worker", task) for task in ("look_up", "build", "verify"))),
+        Case("gpu-last", tuple(kill("gpu-worker", task) for task in ("benchmark", "evaluate", "stress"))),
+    ),
+    (
+        Case(
+            "a-person",
+            tuple(
+                kill(service, "approval", "awaiting_input")
+                for service in ("triggerer", "scheduler", "api-server", "cpu-worker")
+            ),
+            {"approval": "required"},
+            answer=True,
+        ),
+        Case(
+            "services",
+            (
+                kill("dag-processor", "resolve"),
+                kill("api-server", "export"),
+                kill("scheduler", "build", *_GONE_PAST),
+                kill("api-server", "evaluate"),
+                kill("triggerer", "compare"),
+                kill("scheduler", "promote"),
+            ),
+        ),
+    ),
+    (
+        Case(
+            "outages",
+            (
+                outage("postgres", "export"),
+                outage("redis", "build"),
+                outage("s3", "evaluate"),
+                outage("postgres", "compare"),
+                outage("redis", "gate"),
+                outage("s3", "promote"),
+            ),
+        ),
+    ),
+    (Case("twice", (Fault("the message is delivered twice", "build", deliver_twice, ("queued",)),)),),
+)
+#: With the GPU worker's clock ahead of all others.
+SKEWED = Case("clock", (Fault(f"the GPU worker's clock is {SKEW_S} s ahead", "all", lambda _: None),))
 
 
 def carry_out(cluster: Cluster, case: Case) -> Met:
     """Run a release, do to it what the case says, and look at its end."""
     began = time.monotonic()
-    cluster.release(case.name)
+    if case.faults and case.faults[0].do is deliver_twice:
+        cluster.processes.stop("gpu-worker")  # so that the message lies in the broker until it is there twice
+    cluster.release(case.name, **case.form)
     met = []
     for fault in case.faults:
         state = cluster.wait_for_task(case.name, fault.task, fault.states)
         met.append(state in fault.states)
         fault.do(cluster)
+    if case.answer:
+        cluster.wait_for_task(case.name, "approval", ("awaiting_input",))
+        time.sleep(QUESTION_S)
+        cluster.patiently(lambda: _answer(cluster, case.name))
     found = ending(cluster, case.name)
     return Met(case, tuple(met), time.monotonic() - began, found)
+
+
+def _answer(cluster: Cluster, run_id: str) -> None:
+    try:
+        cluster.api.answer(DAG, run_id, "approval", "Promote")
+    except ApiError as error:
+        if error.status != 409:  # it has been answered: the answer to that was lost
+            raise
+
+
+def carry_out_skewed(cluster: Cluster) -> Met:
+    """Run a release while the GPU worker's clock is ahead."""
+    _set_clock(cluster, SKEW_S)
+    try:
+        met = carry_out(cluster, replace(SKEWED, faults=()))
+    finally:
+        _set_clock(cluster, 0)
+    return replace(met, case=SKEWED, met=(True,))

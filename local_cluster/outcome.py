@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from gate5.config.channel import StoreConfig
 from gate5.errors import Gate5Error
 from gate5.io.s3 import make_client
-from gate5.store import history, load_public_keys, open_store, verify_release
-from local_cluster.cluster import DAG
+from gate5.store import ChannelEntry, history, load_public_keys, open_store, verify_release
 
 if TYPE_CHECKING:
     from local_cluster.cluster import Cluster
@@ -35,7 +34,7 @@ class Ending:
     wrong: tuple[str, ...]
 
 
-def ending(cluster: Cluster, run_id: str, channel: str | None = None) -> Ending:
+def ending(cluster: Cluster, run_id: str) -> Ending:
     """Wait for the end of a run and look at what it left: one promotion, whole, verified, and no task undone."""
     state = cluster.wait_for_run(run_id)
     tasks, wrong = cluster.tasks(run_id), []
@@ -45,15 +44,16 @@ def ending(cluster: Cluster, run_id: str, channel: str | None = None) -> Ending:
     undone = [task["task_id"] for task in tasks if task["state"] in ("running", "queued", "scheduled")]
     if undone:
         wrong.append(f"{', '.join(undone)} still at work")
-    kinds, faults = promotions(cluster, channel or run_id)
-    if kinds != ["promote"] and channel is None:
+    entries, faults = channel_log(cluster, run_id)
+    kinds = [entry.kind for entry in entries]
+    if kinds != ["promote"]:
         wrong.append(f"the channel has {kinds or 'no entry'} in place of one promotion")
     tries = {str(task["task_id"]): int(task["try_number"]) for task in tasks if task["try_number"] > 1}
     return Ending(run_id, state, tuple(kinds), tries, (*wrong, *faults))
 
 
-def promotions(cluster: Cluster, channel: str) -> tuple[list[str], list[str]]:
-    """Kinds of a channel's entries, oldest first, and what is wrong with its log or its releases."""
+def channel_log(cluster: Cluster, channel: str) -> tuple[list[ChannelEntry], list[str]]:
+    """A channel's entries, oldest first, and what is wrong with its log or its releases."""
     said = cluster.variables
     address = f"http://127.0.0.1:{cluster.ports.s3}"
     client = make_client(
@@ -67,7 +67,4 @@ def promotions(cluster: Cluster, channel: str) -> tuple[list[str], list[str]]:
             verify_release(store, entry.release, keys)
     except Gate5Error as error:
         return [], [str(error)]
-    return [entry.kind for entry in reversed(entries)], []
-
-
-__all__ = ["DAG", "Ending", "ending", "promotions"]
+    return list(reversed(entries)), []

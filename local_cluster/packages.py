@@ -18,11 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 OVERLAY = Path(sys.prefix).resolve() / "cluster"
 DEBIAN = {
     "initdb": "postgresql", "postgres": "postgresql", "createdb": "postgresql", "redis-server": "redis-server",
-    "radosgw": "radosgw", "ceph-mon": "ceph-mon", "ceph-osd": "ceph-osd", "ceph-authtool": "ceph-common",
-    "radosgw-admin": "radosgw", "faketime": "faketime",
+    "redis-cli": "redis-tools", "faketime": "faketime",
 }  # fmt: skip
 NEEDED = ("initdb", "postgres", "createdb", "redis-server")
-CEPH = ("radosgw", "ceph-mon", "ceph-osd", "ceph-authtool", "radosgw-admin")
 #: Commands that the compose file calls by name; each is a module of the environment.
 COMMANDS = {"airflow": "airflow", "gate5": "gate5", "celery": "celery"}
 

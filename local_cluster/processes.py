@@ -35,6 +35,7 @@ class Running:
     log: Path
     stays: bool
     user: str | None = None
+    ending: signal.Signals = signal.SIGTERM
     process: subprocess.Popen[bytes] | None = None
     wanted: bool = True
     ends: list[float] = field(default_factory=list)
@@ -63,7 +64,7 @@ class Processes:
         with self._lock:
             for running in reversed(self._all.values()):
                 running.wanted = False
-                self._signal(running, signal.SIGKILL if running.stays else signal.SIGTERM)
+                self._signal(running, signal.SIGKILL)
         if self._watchdog is not None and self._watchdog.stdin is not None:
             self._watchdog.stdin.close()
             self._watchdog.wait()
@@ -80,13 +81,13 @@ class Processes:
             return self._signal(self._all[name], signal.SIGKILL)
 
     def stop(self, name: str, patience_s: float = 60.0) -> None:
-        """End a service in order (TERM) and leave it ended."""
+        """End a service in order, as its image is ended, and leave it ended."""
         with self._lock:
             running = self._all[name]
             running.wanted = False
             process = running.process
         if process is not None and process.poll() is None:
-            process.terminate()
+            process.send_signal(running.ending)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(patience_s)
             self._signal(running, signal.SIGKILL)

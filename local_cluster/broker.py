@@ -1,0 +1,31 @@
+"""A task's message in Redis, as it lies there, delivered once more."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from local_airflow.patience import wait_for
+from local_cluster.backing import needed
+
+if TYPE_CHECKING:
+    from local_cluster.cluster import Cluster
+
+QUEUE = "gpu"
+
+
+def deliver_twice(cluster: Cluster) -> None:
+    """Put the message that waits for the GPU worker into the queue a second time, and start the worker."""
+
+    def waiting() -> bytes | None:
+        return _redis(cluster, "LINDEX", QUEUE, "0").strip() or None
+
+    message = wait_for("no task waits for the GPU worker", waiting)
+    _redis(cluster, "-x", "RPUSH", QUEUE, data=message)
+    cluster.processes.again("gpu-worker")
+
+
+def _redis(cluster: Cluster, *words: str, data: bytes | None = None) -> bytes:
+    environment = {"REDISCLI_AUTH": cluster.variables["REDIS_PASSWORD"], "PATH": "/usr/bin:/bin"}
+    command = [needed("redis-cli"), "-h", "127.0.0.1", "-p", str(cluster.ports.redis), *words]
+    return subprocess.run(command, env=environment, input=data, capture_output=True, check=True).stdout

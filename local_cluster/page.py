@@ -1,0 +1,86 @@
+"""What came of the faults, printed and as docs/results/cluster.md."""
+
+from __future__ import annotations
+
+import subprocess
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import results
+from local_cluster.boxes import MISSED_S
+from local_cluster.faults import Fault, Met
+from local_cluster.packages import program
+
+INTRODUCTION = """
+The services of docker-compose.yaml as processes of one machine (docs/decisions/125): PostgreSQL, Redis, the tests' S3
+server, api-server, scheduler, dag-processor, triggerer, a CPU worker and one for the queue `gpu` (engines of ONNX
+Runtime), each in a folder of its own. {versions}
+"""
+RIGHT = """
+Right is: the run is a success, its channel has one promotion and no more, every signature, hash and file of it
+verified, and no task is left at work. A killed worker is missed after {missed} s here (compose: 90 s), and its task
+tried again 15 s later or more. Some cases went on side by side, so that a kill met the others' tasks, too: `tries` are
+those of tasks that needed more than one.
+"""
+
+
+def lines(result: Met) -> list[str]:
+    """What is printed of a case."""
+    head = f"{result.case.name:<14}{result.seconds:7.0f} s  {ended(result)}"
+    return [head, *(f"    {told(fault, met)}" for fault, met in zip(result.case.faults, result.met, strict=True))]
+
+
+def ended(result: Met) -> str:
+    """How a case ended, and which tasks needed more than one try."""
+    found = result.ending
+    said = f"WRONG: {'; '.join(found.wrong)}" if found.wrong else f"right: {', '.join(found.entries)}"
+    tries = ", ".join(f"{task} {count}" for task, count in sorted(found.tries.items()))
+    return f"{said}{f' (tries: {tries})' if tries else ''}"
+
+
+def told(fault: Fault, met: bool) -> str:
+    """One fault, in words."""
+    place = "" if fault.task == "all" else f" in `{fault.task}`"
+    return f"{fault.text}{place}{'' if met else ' (it was past that already)'}"
+
+
+def write_page(found: Sequence[Met], ready: float, seconds: float) -> Path:
+    """Write docs/results/cluster.md; returns its path."""
+    rows = [
+        (
+            result.case.name,
+            "; ".join(told(fault, met) for fault, met in zip(result.case.faults, result.met, strict=True)) or "none",
+            f"{result.seconds:.0f}",
+            ended(result),
+        )
+        for result in found
+    ]
+    document = {
+        "machine": results.description(("apache-airflow", "celery", "onnxruntime")),
+        "ready_s": round(ready, 1),
+        "seconds": round(seconds, 1),
+        "cases": [dict(zip(("name", "faults", "seconds", "ended"), row, strict=True)) for row in rows],
+    }
+    wrong = sum(bool(result.ending.wrong) for result in found)
+    text = [
+        *textwrap.wrap(INTRODUCTION.format(versions=_versions()).strip(), 130),
+        "",
+        f"Ready after {ready:.0f} s; {len(found)} cases, **{wrong} wrong**, {seconds / 60:.0f} minutes in all.",
+        "",
+        *textwrap.wrap(RIGHT.format(missed=MISSED_S).strip(), 130),
+        "",
+        "| case | fault | s | ended |",
+        "|---|---|---:|---|",
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+    return results.write("cluster", "A cluster, and faults", "make test-cluster CLUSTER_OPTIONS=--page", document, text)
+
+
+def _versions() -> str:
+    """Of what Debian's packages bring."""
+    said = []
+    for name in ("postgres", "redis-server"):
+        done = subprocess.run([str(program(name)), "--version"], capture_output=True, text=True, check=False)
+        said.append(" ".join(done.stdout.split()[:3]))
+    return f"{'; '.join(said)}."
