@@ -36,6 +36,12 @@ from gate5.store.key_changes import add_key, close_key
 
 CHANNEL = "production"
 OBS, ACT = 5, 2
+PROVENANCE: dict[str, Any] = {
+    "plant": "tank",
+    "engine": {"backend": "onnxruntime", "precision": "fp32"},
+    "gate": {"verdict": "pass"},
+    "golden": golden_provenance(1e-5),
+}
 Answer = Any
 
 
@@ -55,6 +61,20 @@ def graph(mark: int) -> bytes:
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
     return bytes(onnx.ModelProto.SerializeToString(model))
+
+
+def release_files(mark: int) -> dict[str, bytes]:
+    """A release of a real engine of ONNX Runtime, with its golden inputs."""
+    built = build(graph(mark), EngineConfig(backend="onnxruntime"))
+    obs = np.random.default_rng(99).normal(size=(4, OBS)).astype(np.float32)
+    with load(built.blob, built.metadata) as engine:
+        golden = pack_golden(obs, engine.infer(obs))
+    return {
+        "engine/policy.engine": built.blob,
+        "engine/engine.json": canonical.dumps(built.metadata),
+        "golden.npz": golden,
+        "report.html": b"<p>a report</p>",
+    }
 
 
 class Site:
@@ -152,20 +172,7 @@ class Site:
         return done.outcome, done.sequence, done.replaced
 
     def _publish(self, mark: int) -> str:
-        built = build(graph(mark), EngineConfig(backend="onnxruntime"))
-        obs = np.random.default_rng(99).normal(size=(4, OBS)).astype(np.float32)
-        with load(built.blob, built.metadata) as engine:
-            golden = pack_golden(obs, engine.infer(obs))
-        files = {
-            "engine/policy.engine": built.blob,
-            "engine/engine.json": canonical.dumps(built.metadata),
-            "golden.npz": golden,
-            "report.html": b"<p>a report</p>",
-        }
-        engine_of = {"backend": "onnxruntime", "precision": "fp32"}
-        verdict = {"verdict": "pass"}
-        given = {"plant": "tank", "engine": engine_of, "gate": verdict, "golden": golden_provenance(1e-5)}
-        return publish(self.store, files, given).id
+        return publish(self.store, release_files(mark), PROVENANCE).id
 
 
 def _files(folder: Path) -> list[Path]:

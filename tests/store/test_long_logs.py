@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gate5.config.channel import StoreConfig
 from gate5.io import canonical
 from gate5.io.files import sha256
-from gate5.store import ArtifactStore, current, history, promote, publish, rollback
+from gate5.store import ArtifactStore, current, history, open_store, promote, publish, rollback
 from gate5.store.channel import strays
 from gate5.store.directory import DirectoryBackend
 from gate5.store.entry import PAYLOAD_TYPE, entry_name
 from gate5.store.signing import sign
+from tests.support.s3_server import S3Server
 
 Files = Callable[[object], dict[str, bytes]]
 Provenance = Callable[..., dict[str, Any]]
@@ -98,6 +101,26 @@ def test_strays_are_nothing(store: ArtifactStore, files: Files, provenance: Prov
     assert promote(store, "production", publish(store, files("b"), provenance()), approved_by="me").sequence == 2
     assert len(history(store, "production", store.trusted_keys)) == 2
     assert strays(store, "production") == ([] if name.startswith(".") else [f"channels/production/{name}"])
+
+
+@pytest.mark.parametrize(
+    "names", [[""], ["!", "  ", "#a", "%2e", "+0.json"], ["0.txt", "999999999998.json~", "9999999999999.json", "zz/"]]
+)
+def test_strays_in_a_bucket_are_nothing(
+    s3_server: S3Server, signing_key: Path, files: Files, provenance: Provenance, names: list[str]
+) -> None:
+    """A folder's marker, and names that no directory has; more of them than a reader asks for at once."""
+    prefix = f"strays{len(names)}"
+    config = StoreConfig(uri=f"s3://{s3_server.bucket(prefix)}/{prefix}", signing_key=str(signing_key))
+    client = s3_server.client()
+    store = open_store(config, client=client)
+    client.put_object(Bucket=prefix, Key=f"{prefix}/probe/{store.backend.identity}.json", Body=b"{}")
+    promote(store, "production", publish(store, files("a"), provenance()), approved_by="me")
+    for name in names:
+        client.put_object(Bucket=prefix, Key=f"{prefix}/channels/production/{name}", Body=b"stray")
+    assert promote(store, "production", publish(store, files("b"), provenance()), approved_by="me").sequence == 2
+    assert len(history(store, "production", store.trusted_keys)) == 2
+    assert sorted(strays(store, "production")) == sorted(f"channels/production/{name}" for name in names)
 
 
 def test_of_two_runs_the_older_does_not_replace_the_newer(
