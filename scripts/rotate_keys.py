@@ -3,9 +3,9 @@
     nice python -m scripts.rotate_keys --promotions 50 --plants 5 --seed 0
 
 Three machines, each with a key of its own, promote; plants that trust the first key alone pull again and again, with
-real engines. Meanwhile the first key adds the two others; one of these revokes the third and ends the first, at times that
-follow from the seed. Right is: nobody is refused but by a key's end, no plant ever goes back or stops, each ends with
-the newest release, and the log, every signature verified, has every promotion that said it was done, each once.
+real engines. Meanwhile the first key adds the two others; one of these revokes the third and ends the first, at times
+that follow from the seed. Right is: nobody is refused but by a key's end, no plant ever goes back or stops, each ends
+with the newest release, and the log, every signature verified, has every promotion that said it was done, each once.
 """
 
 from __future__ import annotations
