@@ -28,11 +28,12 @@ _EXPORT = textwrap.dedent("""
     from gate5.config.candidate import ExportConfig
     from gate5.export import ONNXExporter
     checkpoint = read(fetch(sys.argv[1]))
+    compiler = checkpoint.network is not None and "torch._dynamo" in sys.modules
     scale = np.sqrt(checkpoint.normaliser.var)
     rows = checkpoint.normaliser.mean + scale * np.random.default_rng(0).normal(size=(2000, len(scale)))
     _, report = ONNXExporter(ExportConfig()).export(checkpoint, rows.astype(np.float32))
     print(json.dumps({"cpu_s": time.process_time() - start, "clock_s": time.perf_counter() - clock,
-                      "error": report.max_abs_error, "reference": report.reference}))
+                      "compiler": compiler, "error": report.max_abs_error, "reference": report.reference}))
 """)
 
 

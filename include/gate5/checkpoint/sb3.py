@@ -90,6 +90,8 @@ def _check_whole(left_out: Any, tensors: dict[str, torch.Tensor]) -> None:
 def _arguments(policy: PolicySpec, source: Source) -> dict[str, Any]:
     skipped = ("optimizer_class", "optimizer_kwargs", "lr_schedule", "device", "sde_net_arch")
     arguments = {key: _plain(key, value) for key, value in source.kwargs.items() if key not in skipped}
+    if classes.POLICIES[source.name] != "ars":  # which has none
+        arguments["optimizer_class"] = _NoOptimizer
     if source.use_sde:
         arguments["use_sde"] = True
     if policy.squash and not policy.bijector:
@@ -97,6 +99,12 @@ def _arguments(policy: PolicySpec, source: Source) -> dict[str, Any]:
     if policy.clip_mean is not None:
         arguments["clip_mean"] = policy.clip_mean
     return arguments
+
+
+class _NoOptimizer:
+    """Nothing is trained here, and torch's own optimisers import its compiler, which takes a second and more."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
 
 
 def _plain(key: str, value: Any) -> Any:
