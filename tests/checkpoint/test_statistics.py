@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate5.checkpoint import fetch, read
+from gate5.checkpoint.spec import LstmLayer
 from gate5.checkpoint.statistics import find
 from gate5.errors import CheckpointError
 from tests.support.saved import Saved
@@ -174,6 +176,13 @@ def test_looks_as_if_it_had_one(save: Callable[..., Saved]) -> None:
     assert "observation 2" in (looks_normalised(checkpoint.policy, saved.observations) or "")
     normalised = saved.normalise.normalize_obs(saved.observations)
     assert looks_normalised(checkpoint.policy, normalised) is None
+    rng = np.random.default_rng(0)
+    gates = [rng.normal(0, 0.4, shape).astype(np.float32) for shape in ((32, 6), (32, 8), (32,), (32,))]
+    memory = replace(checkpoint.policy, lstm=(LstmLayer(*gates),))
+    behind = np.concatenate([saved.observations, np.zeros((len(saved.observations), 16), np.float32)], axis=1)
+    assert "observation 2" in (looks_normalised(memory, behind) or "")
+    own = replace(checkpoint.policy, standard=(np.zeros(6, np.float32), np.ones(6, np.float32)))
+    assert looks_normalised(own, saved.observations) is None
 
 
 @given(st.lists(st.sampled_from([b for _, b in LAYOUTS] + ["x.pkl", "other.zip", "a/b_vecnormalize.pkl"]), unique=True))

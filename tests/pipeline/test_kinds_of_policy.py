@@ -231,7 +231,7 @@ def test_torchscript_file(home: Path, capsys: pytest.CaptureFixture[str]) -> Non
 class Valves(gymnasium.Env[Any, Any]):
     """Three valves, one of which is stuck for a while and must not be chosen; two sensors of different kinds."""
 
-    observation_space = spaces.Dict({"level": spaces.Box(0.0, 1.0, (2,), np.float32), "stuck": spaces.Discrete(3)})
+    observation_space = spaces.Dict({"obs": spaces.Box(0.0, 1.0, (2,), np.float32), "stuck-valve": spaces.Discrete(3)})
     action_space = spaces.Discrete(3)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
@@ -241,7 +241,7 @@ class Valves(gymnasium.Env[Any, Any]):
 
     def _look(self) -> Any:
         self.stuck = int(self.np_random.integers(3))
-        return {"level": self.np_random.random(2).astype(np.float32), "stuck": self.stuck}
+        return {"obs": self.np_random.random(2).astype(np.float32), "stuck-valve": self.stuck}
 
     def action_masks(self) -> Any:
         return np.arange(3) != self.stuck
@@ -253,7 +253,7 @@ class Valves(gymnasium.Env[Any, Any]):
 
 
 def test_masks_and_a_dict_of_observations(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Not trained: that it never chooses what is stuck is the mask's doing."""
+    """Not trained: that it never chooses what is stuck is the mask's doing. The keys are no names in a graph."""
     from sb3_contrib import MaskablePPO
 
     if "Valves-v0" not in gymnasium.registry:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gate5.checkpoint.spec import Float32, PolicySpec
@@ -20,14 +22,15 @@ def looks_normalised(policy: PolicySpec, observations: Float32 | None = None) ->
     Args:
         observations: raw ones from the plant ``[N, obs_dim]``; ``None``: the middle and the ends of the space.
     """
-    if policy.encoders or policy.lstm or policy.frames > 1 or not policy.layers:
+    if policy.standard is not None or any(encoder.space.kind != "Box" or encoder.scale for encoder in policy.encoders):
+        return None  # CrossQ has statistics of its own; what is one-hot or an image has no physical unit
+    weight, bias = _first(policy)
+    rows = _typical(policy) if observations is None or not len(observations) or policy.frames > 1 else observations
+    if rows is None or weight is None or rows.shape[1] < weight.shape[1]:
         return None
-    rows = _typical(policy) if observations is None or not len(observations) else observations.astype(np.float64)
-    if rows is None or rows.shape[1] != policy.layers[0].weight.shape[1]:
-        return None
+    rows = rows[:, : weight.shape[1]].astype(np.float64)  # a state lies behind the observation
     size = np.median(np.abs(rows), axis=0)
-    first = policy.layers[0]
-    reached = rows @ first.weight.T.astype(np.float64) + (0.0 if first.bias is None else first.bias)
+    reached = rows @ weight.T.astype(np.float64) + bias
     typical = float(np.median(np.abs(reached)))
     if float(size.max()) < _LARGE or typical < _SATURATED:
         return None
@@ -37,6 +40,18 @@ def looks_normalised(policy: PolicySpec, observations: Float32 | None = None) ->
         f"{size[where]:.3g}, and the first layer's numbers of the size {typical:.3g}, where a network works near 1. "
         "If it was, give its statistics (checkpoint.vecnormalize: PATH)."
     )
+
+
+def _first(policy: PolicySpec) -> tuple[Any, Any]:
+    """Weight and bias of what reads the observation first; ``None`` of what is not known or an image's network."""
+    if any(encoder.convolutions for encoder in policy.encoders):
+        return None, None
+    if policy.lstm:
+        return policy.lstm[0].weight_ih, policy.lstm[0].bias_ih
+    if not policy.layers:
+        return None, None
+    first = policy.layers[0]
+    return first.weight, 0.0 if first.bias is None else first.bias
 
 
 def _typical(policy: PolicySpec) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
