@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -66,6 +67,12 @@ def ensure_environment() -> Path:
     Raises:
         MissingError: the packages cannot be had.
     """
+    with open(OVERLAY.with_name("cluster.lock"), "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # of two who start at once one installs, the other waits
+        return _environment()
+
+
+def _environment() -> Path:
     lock = ROOT / "requirements-cluster.txt"
     wanted = hashlib.sha256(lock.read_bytes() + str(OVERLAY).encode()).hexdigest()
     python, stamp = OVERLAY / "bin" / "python", OVERLAY / "installed"

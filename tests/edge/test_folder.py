@@ -52,6 +52,40 @@ def test_a_folder_of_somebody_else_is_left_alone(factory: Factory, theirs: str) 
     assert snapshot(factory.dest) == {theirs: b"theirs"}
 
 
+def test_two_plants_whose_releases_are_links_to_one_folder_are_refused(factory: Factory, tmp_path: Path) -> None:
+    """Each would remove what the other runs, for it has a release folder's name."""
+    factory.release(1)
+    factory.pull()
+    shared, releases = tmp_path / "shared", factory.dest / "releases"
+    theirs = shared / "test-0123456789ab.012345"
+    theirs.mkdir(parents=True)
+    for installed in releases.iterdir():
+        installed.rename(shared / installed.name)
+    releases.rmdir()
+    releases.symlink_to(shared)
+    factory.release(2)
+    with pytest.raises(StoreInputError, match=r"releases is a link, and old releases are removed there"):
+        factory.pull()
+    assert theirs.is_dir()
+    assert factory.running() is not None
+
+
+def test_a_link_to_the_whole_folder_is_fine(factory: Factory, tmp_path: Path) -> None:
+    (tmp_path / "large disk").mkdir()
+    factory.dest.symlink_to(tmp_path / "large disk")
+    release = factory.release(1)
+    assert factory.pull().release == release.id
+    assert factory.running() == release.id
+
+
+def test_a_name_that_no_folder_can_have_is_one_sentence(factory: Factory) -> None:
+    factory.release(1)
+    factory.dest = factory.dest / ("x" * 300)
+    with pytest.raises(StoreInputError, match=r"cannot be used .*; give a folder that can be written") as told:
+        factory.pull()
+    assert "\n" not in str(told.value)
+
+
 def test_what_lies_in_a_plants_folder_beside_releases_stays(factory: Factory) -> None:
     factory.release(1)
     factory.pull()

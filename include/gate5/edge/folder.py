@@ -42,8 +42,13 @@ def plant_folder(dest: str | os.PathLike[str], store: ArtifactStore | None = Non
         StoreError: another process is at work there.
     """
     path = Path(dest).absolute()
-    _apart(path, store)
-    _check_owner(path)
+    try:
+        _apart(path, store)
+        _check_owner(path)
+    except OSError as error:
+        raise StoreInputError(
+            f"{str(path)[:200]} cannot be used ({error.strerror}); give a folder that can be written."
+        ) from None
     with locked(path) as root:
         if not (root / MARK).exists():
             write_atomically(root / MARK, canonical.dumps({"format": 1}))
@@ -179,6 +184,11 @@ def _apart(path: Path, store: ArtifactStore | None) -> None:
 
 def _check_owner(path: Path) -> None:
     """Nothing is ever removed in a folder that gate5 did not make."""
+    if (path / "releases").is_symlink():  # where it leads there may be another plant's
+        raise StoreInputError(
+            f"{path / 'releases'} is a link, and old releases are removed there: give each plant a folder of its own, "
+            "or make a link to the whole of it."
+        )
     if not path.is_dir() or (path / MARK).is_file():
         return
     if (path / _STATE).is_file() and (path / "current" / "entry.json").is_file():
