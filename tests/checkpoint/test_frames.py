@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from gate5.checkpoint import CheckpointFiles, read
 from gate5.checkpoint.frames import stack_axes
@@ -50,6 +53,31 @@ def test_what_is_not_clear_is_asked() -> None:
 def test_not_so_many(space: Space, frames: int) -> None:
     with pytest.raises(CheckpointError, match=f"frame_stack is {frames}"):
         stack_axes(space, frames, "x")
+
+
+@given(st.tuples(*[st.integers(1, 60)] * 3), st.integers(2, 12), st.booleans())
+def test_never_the_wrong_axis(single: tuple[int, int, int], frames: int, turned_first: bool) -> None:
+    """Whatever image Stable-Baselines3's own functions stack and turn: the axis on which its frames are, or a question
+    (only where images have more channels than a camera gives, the likelier axis is taken)."""
+    from stable_baselines3.common.preprocessing import is_image_space_channels_first
+    from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
+
+    warnings.simplefilter("ignore")
+    image = spaces.Box(0, 255, single, np.uint8)
+    last_first = not is_image_space_channels_first(image)
+    assume(min(single) <= 4 and min(single) == single[2 if last_first else 0])
+    if turned_first and last_first:
+        image, last_first = spaces.Box(0, 255, (single[2], *single[:2]), np.uint8), False
+    _, _, shape, axis = StackedObservations.compute_stacking(frames, image, None)
+    true = axis % 3
+    stacked = spaces.Box(0, 255, shape, np.uint8)
+    if not is_image_space_channels_first(stacked):  # PPO and the others turn it
+        assume(true == 2)  # it would mix up rows and channels, and Stable-Baselines3 refuses
+        shape, true = (shape[2], *shape[:2]), 0
+    try:
+        assert stack_axes(_image(*shape), frames, "x") == (true,)
+    except CheckpointError as error:
+        assert "channels_order" in str(error)  # noqa: PT017
 
 
 class _Camera(gymnasium.Env[Any, Any]):
