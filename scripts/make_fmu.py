@@ -24,7 +24,7 @@ SOURCES = ROOT / "examples" / "fmu"
 CONFIG = SOURCES / "release.yaml"
 HEAD = """\
 # A release on an FMU: the sCO2 plant behind FMI 2.0. Made by `python scripts/make_fmu.py`; docs/own-plant.md explains.
-# gate5 release examples/checkpoints/thin-margin --config examples/fmu/release.yaml
+# gate5 release examples/checkpoints/full-observation --config examples/fmu/release.yaml
 """
 
 

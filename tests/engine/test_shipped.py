@@ -19,7 +19,7 @@ from gate5.plant.sco2 import SCO2Plant
 CHECKPOINTS = Path(__file__).parents[2] / "examples" / "checkpoints"
 
 
-@pytest.mark.parametrize(("name", "observation"), [("good", "measured"), ("thin-margin", "full")])
+@pytest.mark.parametrize(("name", "observation"), [("good", "measured"), ("full-observation", "full")])
 def test_a_shipped_policy_can_be_an_fp16_engine(name: str, observation: str) -> None:
     """Its weights fit into FP16, and what FP16 rounds is below what Gate 5 allows an engine."""
     checkpoint = read(fetch(str(CHECKPOINTS / name)))

@@ -14,7 +14,7 @@ from gate5.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 GOOD = ROOT / "examples/checkpoints/good"
-THIN = ROOT / "examples/checkpoints/thin-margin"  # of the observation that the FMU gives
+FULL = ROOT / "examples/checkpoints/full-observation"  # of the observation that the FMU gives
 QUICK = {
     "engine": {"backend": "onnxruntime"},
     "export": {"samples": 1000},
@@ -80,7 +80,7 @@ def test_an_fmu_that_fails_in_mid_episode_is_a_verdict(home: Path, capsys: pytes
     options["scenarios"] = {"steady_state": options["scenarios"]["steady_state"]}
     options["start"] = {"fail_at": 300.0}
     config["baseline"]["gains"] = str(ROOT / config["baseline"]["gains"])
-    assert release(home, config, THIN) == 1
+    assert release(home, config, FULL) == 1
     out = capsys.readouterr().out
     assert "must be == 0: the plant's solver failed (3 times in 3 episodes)" in out
     assert not (home / "var/store/channels/production").exists()

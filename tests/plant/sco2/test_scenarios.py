@@ -59,7 +59,9 @@ def test_a_trip_isolates_the_turbine_and_leaves_heat(plant: SCO2Plant, hold: Hol
     assert now["breaker_closed"] == 0.0
     assert now["net_power"] < 0.0, "the compressor's motor now draws from the grid"
     assert 1.02 < now["rotor_speed"] < 1.10, "a short overspeed while the valve shuts"
-    assert now["heater_metal_temperature"] == pytest.approx(was["heater_metal_temperature"], abs=3.0)
+    assert now["heater_metal_temperature"] == pytest.approx(was["heater_metal_temperature"], abs=10.0), (
+        "the heat that the flow no longer takes"
+    )
     for _ in range(30):
         later = plant.step(action)
     assert later.variables["rotor_speed"][0] < now["rotor_speed"], "then it coasts down"

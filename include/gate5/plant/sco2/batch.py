@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from gate5.plant.base import Bool, Constraint, Float64
 from gate5.plant.sco2 import design, steady
 from gate5.plant.sco2.cycle import Cycle, Health
 from gate5.plant.sco2.declarations import CONSTRAINTS
-from gate5.plant.sco2.model import Inputs, Outputs, State, advance, evaluate
+from gate5.plant.sco2.model import Inputs, Outputs, State, advance, evaluate, spin
 from gate5.plant.sco2.objective import TERMINAL_REWARD, reward
 from gate5.plant.sco2.ops import ArrayOps, FloatOps
 from gate5.plant.sco2.parameters import ACTUATORS, DT_S, Parameters
@@ -21,6 +22,7 @@ from gate5.plant.sco2.report import report
 from gate5.plant.sco2.scenarios import Course
 
 _ENDLESS = 10_000
+_LUMPS = ("p_low", "p_high", "inlet_h", "recuperated", "metal", "casing")
 _RANGES = tuple(a.high - a.low for a in ACTUATORS)
 _RANGE = np.array(_RANGES)[:, None]
 
@@ -116,13 +118,13 @@ class ArrayBatch:
         self._t = self._t + ~over
         inputs = self._read_inputs()
         actuators = self._ops.move(old.actuators, wanted)
-        new = self._integrate(old, inputs, actuators)
+        new, sound = self._integrate(old, inputs, actuators)
         if any_over:
             new = State(*(np.where(over, a, b) for a, b in zip(old, new, strict=True)))
         moved = (new.actuators - old.actuators) / _RANGE
         self._state, self._moved = new, np.where(over, self._moved, moved) if any_over else moved
         self._pass()
-        failed = ~self._outputs.valid
+        failed = ~(self._outputs.valid & sound)
         broken = failed
         for constraint in self._catastrophic:
             broken = broken | ~(constraint.margin(self.values[constraint.variable]) >= 0.0)
@@ -133,13 +135,15 @@ class ArrayBatch:
         self._over = broken | truncated
         return Result(gained, broken, truncated, failed)
 
-    def _integrate(self, old: State, inputs: Inputs, actuators: Any) -> State:
-        """The states one control step later, in ``substeps`` explicit steps."""
-        dt = DT_S / self._substeps
-        new = advance(self._cycle, old, self._outputs, inputs, actuators, dt)
-        for _ in range(self._substeps - 1):
-            new = advance(self._cycle, new, evaluate(self._cycle, new, inputs, self._health), inputs, actuators, dt)
-        return new
+    def _integrate(self, old: State, inputs: Inputs, actuators: Any) -> tuple[State, Any]:
+        """The states one control step later, in ``substeps`` steps, and whether every pass on the way was valid."""
+        dt, new, outputs, sound = DT_S / self._substeps, old, self._outputs, np.True_
+        for i in range(self._substeps):
+            if i:
+                outputs = evaluate(self._cycle, new, inputs, self._health)
+            new, middle = advance(self._cycle, new, outputs, inputs, actuators, self._health, dt)
+            sound = sound & middle.y.valid
+        return new._replace(speed=spin(self._cycle, old, self._outputs, inputs)), sound
 
     def _read_inputs(self) -> Inputs:
         return Inputs(*np.ascontiguousarray(self._inputs[self._index, self._t].T))
@@ -185,11 +189,11 @@ class FloatBatch:
         inputs = Inputs(*self._inputs[self._t])
         old = self._state
         action = [min(max(a, -1.0), 1.0) for a in wanted[0].tolist()]
-        new = advance(self._cycle, old, self._outputs, inputs, self._ops.move(old.actuators, action))
+        new, sound = self._integrate(old, inputs, self._ops.move(old.actuators, action))
         self._state = new
         self._moved = tuple((b - a) / r for a, b, r in zip(old.actuators, new.actuators, _RANGES, strict=True))
         self._pass()
-        failed = not self._outputs.valid
+        failed = not (self._outputs.valid and sound)
         broken = failed or any(_breaks(c.low, c.high, self.values[c.variable]) for c in self._catastrophic)
         gained = TERMINAL_REWARD if broken else reward(self.values)
         truncated = self._t >= len(self._inputs) - 1 and not broken
@@ -205,6 +209,13 @@ class FloatBatch:
         """Every declared variable, float64 ``[1]``."""
         columns = np.array(list(self.values.values()), dtype=np.float64)[:, None]
         return dict(zip(self.values, columns, strict=True))
+
+    def _integrate(self, old: State, inputs: Inputs, actuators: Any) -> tuple[State, bool]:
+        try:
+            new, middle = advance(self._cycle, old, self._outputs, inputs, actuators, self._health)
+        except (ZeroDivisionError, OverflowError):  # where an array has inf or NaN
+            return old._replace(**dict.fromkeys(_LUMPS, math.nan), actuators=actuators), False
+        return new._replace(speed=spin(self._cycle, old, self._outputs, inputs)), bool(middle.y.valid)
 
     def _pass(self) -> None:
         inputs = Inputs(*self._inputs[self._t])

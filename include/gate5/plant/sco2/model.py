@@ -1,8 +1,9 @@
-"""The plant's dynamics: states, one property pass per control step, and how the states advance.
+"""The plant's dynamics: states, property passes, and how the states advance.
 
-A pass (``evaluate``) gives every flow and every rate of change at the states; ``advance`` then takes one explicit step
-of 5 s. The lumps' capacities are such that the discrete response has the declared time constants, and because each
-lump's change is exactly its net flow times the step, energy and mass balances close to rounding.
+A pass (``evaluate``) gives every flow and every rate of change at the states. ``advance`` goes half a step with the
+pass at its beginning, and the whole step with the pass there: the midpoint rule, of second order. Each lump's change
+is exactly its net flow of the middle pass times the step, so energy and mass balances close to rounding. Lags without
+a balance take the exact discrete factor.
 """
 
 from __future__ import annotations
@@ -151,39 +152,67 @@ def evaluate(cycle: Cycle, x: State, u: Inputs, health: Health) -> Outputs:
     )  # fmt: skip
 
 
-def advance(cycle: Cycle, x: State, y: Outputs, u: Inputs, actuators: Any, dt: float = DT_S) -> State:
-    """The states one step later.
+class Middle(NamedTuple):
+    """The states half a step on, and the pass there, whose flows the whole step takes."""
+
+    x: State
+    y: Outputs
+
+
+def advance(
+    cycle: Cycle, x: State, y: Outputs, u: Inputs, actuators: Any, health: Health, dt: float = DT_S
+) -> tuple[State, Middle]:
+    """The states one step later, but for the rotor's (``spin``).
 
     Args:
         y: the pass at ``x``.
         u: the inputs of the new step.
         actuators: their new positions.
         dt: the step in seconds; the plant's own is the control step.
+
+    Returns:
+        The new states, and the middle of the step; where its pass is not valid, neither is the step.
     """
+    half = _go(cycle, x, x.flow, y, u, actuators, 0.5 * dt)
+    middle = evaluate(cycle, half, u, health)
+    return _go(cycle, x, half.flow, middle, u, actuators, dt), Middle(half, middle)
+
+
+def _go(cycle: Cycle, x: State, flow: Any, y: Outputs, u: Inputs, actuators: Any, dt: float) -> State:
+    """From ``x`` with the rates of a pass ``y``, at which the compressor's flow is ``flow``."""
     ops, p = cycle.ops, cycle.p
-    inventory = lag(p.low_pressure_s, dt)
-    valve_target = u.admitted * (1.0 - u.tripped)
+    # The loop's own imbalance, as the low side's lag lets it grow: kg/s over kg/MPa times the lag's time constant.
+    pressure = actuators[2] - x.p_low + (y.through - flow) * (p.low_pressure_s / p.low_capacity)
     # The stop valve shuts within a step and opens in two minutes; the bypass opens in two steps.
-    valve = ops.minimum(valve_target, x.valve + dt / 120.0)
-    bypass = ops.minimum(1.0 - valve, x.bypass + 0.5 * (dt / DT_S))
-    # Overspeed: what the turbine still gives while the valve shuts goes into the rotor.
-    push = u.tripped * x.valve * y.turbine_power * (p.stop_valve_s / (p.inertia_s * _RATED_TURBINE_KW))
-    spun = ops.sqrt(x.speed * x.speed + push)
-    pace = dt / p.coast_s + valve_target * (dt / p.run_up_s - dt / p.coast_s)
+    valve = ops.minimum(u.admitted * (1.0 - u.tripped), x.valve + dt / 120.0)
     return State(
         flow=x.flow + lag(p.mass_flow_s, dt) * (actuators[1] - x.flow),
-        p_low=x.p_low + inventory * (actuators[2] - x.p_low) + (y.through - x.flow) * (dt / p.low_capacity),
+        p_low=x.p_low + lag(p.low_pressure_s, dt) * pressure,
         p_high=x.p_high + dt * y.p_high_rate,
         inlet_h=x.inlet_h + dt * y.inlet_rate,
         recuperated=x.recuperated + dt * y.recuperated_rate,
         metal=x.metal + dt * y.metal_rate,
         casing=x.casing + dt * y.casing_rate,
-        speed=spun + pace * (1.0 - u.tripped * x.valve) * (valve_target - spun),
+        speed=x.speed,
         valve=valve,
-        bypass=bypass,
+        bypass=ops.minimum(1.0 - valve, x.bypass + 0.5 * (dt / DT_S)),
         exhaust=x.exhaust + lag(p.exhaust_buffer_s, dt) * (u.exhaust_source - x.exhaust),
         actuators=actuators,
     )
+
+
+def spin(cycle: Cycle, x: State, y: Outputs, u: Inputs) -> Any:
+    """The rotor's speed one control step after ``x``; nothing in the cycle depends on it.
+
+    What the turbine still gives while its stop valve shuts goes into the rotor, and the step in which that happens
+    shows the peak.
+    """
+    ops, p = cycle.ops, cycle.p
+    target = u.admitted * (1.0 - u.tripped)
+    push = u.tripped * x.valve * y.turbine_power * (p.stop_valve_s / (p.inertia_s * _RATED_TURBINE_KW))
+    spun = ops.sqrt(x.speed * x.speed + push)
+    pace = lag(p.coast_s) + target * (lag(p.run_up_s) - lag(p.coast_s))
+    return spun + pace * (1.0 - u.tripped * x.valve) * (target - spun)
 
 
 _RATED_TURBINE_KW = 13_130.0

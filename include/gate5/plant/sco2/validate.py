@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gate5.plant.sco2 import design, property_map, steady
 from gate5.plant.sco2.batch import start
 from gate5.plant.sco2.cycle import Cycle, Health
-from gate5.plant.sco2.model import Inputs, Outputs, State, advance, evaluate
+from gate5.plant.sco2.model import Inputs, Middle, Outputs, State, advance, evaluate
 from gate5.plant.sco2.ops import ArrayOps
 from gate5.plant.sco2.parameters import ACTUATORS, DT_S, KELVIN, Parameters
 from gate5.plant.sco2.scenarios import SCENARIOS, draw
@@ -156,31 +156,32 @@ def balances(scenario: str, seeds: Sequence[int], spread: float = 0.05) -> Balan
     for row in inputs[1:]:
         u = Inputs(*row)
         wanted = np.clip(hold + rng.uniform(-spread, spread, hold.shape), -1.0, 1.0)
-        new = advance(cycle, x, y, u, cycle.ops.move(x.actuators, wanted))
-        energy = max(energy, float(np.max(np.abs(_energy_residual(cycle, x, new, y)))))
-        mass = max(mass, float(np.max(np.abs(_mass_residual(cycle, x, new, y)))))
+        new, middle = advance(cycle, x, y, u, cycle.ops.move(x.actuators, wanted), health)
+        energy = max(energy, float(np.max(np.abs(_energy_residual(cycle, x, new, middle)))))
+        mass = max(mass, float(np.max(np.abs(_mass_residual(cycle, x, new, middle)))))
         x, y = new, evaluate(cycle, new, u, health)
     return Balance(scenario, energy, mass)
 
 
-def _energy_residual(cycle: Cycle, x: State, new: State, y: Outputs) -> Array:
+def _energy_residual(cycle: Cycle, x: State, new: State, middle: Middle) -> Array:
     """(change of what metal, precooler and plena hold - net heat and work) / heat through the plant."""
-    z = cycle.z
+    z, y = cycle.z, middle.y
     held = (
         z.heater_capacity * (new.metal - x.metal)
         + z.recuperator_mass * (new.recuperated - x.recuperated)
         + z.precooler_mass * (new.inlet_h - x.inlet_h)
-        + z.high_capacity * (new.p_high - x.p_high) * (y.outlet_h - x.inlet_h)
+        + z.high_capacity * (new.p_high - x.p_high) * (y.outlet_h - middle.x.inlet_h)
     )
     net = y.exhaust_heat + y.compressor_power - y.turbine_power - y.cooling
     scale = np.maximum(np.abs(y.exhaust_heat) + np.abs(y.cooling), 1000.0)
     return np.asarray((held / DT_S - net) / scale)
 
 
-def _mass_residual(cycle: Cycle, x: State, new: State, y: Outputs) -> Array:
+def _mass_residual(cycle: Cycle, x: State, new: State, middle: Middle) -> Array:
     """(change of the high side's inventory - inflow + outflow) / flow."""
+    flow = middle.x.flow
     held = cycle.z.high_capacity * (new.p_high - x.p_high)
-    return np.asarray((held / DT_S - (x.flow - y.turbine_flow - y.bypass_flow)) / x.flow)
+    return np.asarray((held / DT_S - (flow - middle.y.turbine_flow - middle.y.bypass_flow)) / flow)
 
 
 class _Eos:
