@@ -73,6 +73,12 @@ def test_the_violation_is_found_and_the_gate_refuses_it(home: Path) -> None:
     )
 
 
+def test_the_example_makes_a_veto_of_the_worst_case() -> None:
+    rules = ReleaseConfig.load(ROOT / "examples/thin-margin.yaml").gate.rules
+    (rule,) = (rule for rule in rules if rule.name == "worst_case" and rule.veto is True)
+    assert (rule.metric, rule.op, rule.threshold) == ("worst_case.*.margin", ">", 0.0)
+
+
 def inlet(who: str, seed: int, numbers: dict[str, float]) -> float:
     """The smallest margin of the compressor inlet in one episode of load following, which breaks nothing else."""
     plant = SCO2Plant()
