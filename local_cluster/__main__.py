@@ -19,15 +19,18 @@ from pathlib import Path
 from gate5.errors import Gate5Error
 from local_airflow.components import exit_on_signals
 from local_cluster.cluster import Cluster, running_cluster
-from local_cluster.faults import LONG, SHORT, Case, Met, carry_out, carry_out_skewed
-from local_cluster.many import carry_out_many
+from local_cluster.faults import LONG, SHORT, SKEWED, Case, Met, carry_out, carry_out_skewed
+from local_cluster.many import MANY, carry_out_many
 from local_cluster.packages import NEEDED, MissingError, ensure_environment, ensure_programs
 from local_cluster.page import lines, write_page
+
+NAMES = [*(case.name for group in LONG for case in group), SKEWED.name, MANY.name]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="a release, and two faults in another")
+    parser.add_argument("--only", nargs="+", metavar="CASE", choices=NAMES, help=f"these alone: {', '.join(NAMES)}")
     parser.add_argument("--page", action="store_true", help="write docs/results/cluster.md")
     parser.add_argument("--logs", type=Path, help="a folder that the services' output is copied to")
     parser.add_argument("--or-skip", action="store_true", help="where something is missing here, say so and exit 0")
@@ -40,20 +43,31 @@ def main() -> int:
         print(f"{'skipped' if given.or_skip else 'gate5'}: {error}", file=sys.stderr)
         return 0 if given.or_skip else error.exit_code
     try:
-        return run(given.short, given.page, given.logs)
+        return run(groups(given.short, given.only), given.page, given.logs)
     except Gate5Error as error:
         print(f"gate5: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def run(short: bool, page: bool, logs: Path | None) -> int:
+def groups(short: bool, only: Sequence[str] | None) -> list[list[Case]]:
+    """The cases that are asked for, in groups that go on side by side."""
+    if short:
+        return [[case] for case in SHORT]
+    usual = [list(group) for group in LONG]
+    if only is not None:
+        usual = [[case for group in usual for case in group if case.name in only]]
+    alone = [[case] for case in (SKEWED, MANY) if only is None or case.name in only]
+    return [group for group in (*usual, *alone) if group]
+
+
+def run(wanted: Sequence[Sequence[Case]], page: bool, logs: Path | None) -> int:
     """Start a cluster, carry out every case; returns the exit code."""
     began, results = time.monotonic(), list[Met]()
     print("starting PostgreSQL, Redis, S3 and Airflow's six services ...", flush=True)
     with running_cluster(logs) as cluster:
         ready = time.monotonic() - began
         print(f"{'ready':<14}{ready:7.0f} s", flush=True)
-        for result in carried_out(cluster, short):
+        for result in carried_out(cluster, wanted):
             results.append(result)
             print("\n".join(lines(result)), flush=True)
             if page:  # after each, so that a run that breaks off has left what it found
@@ -65,13 +79,14 @@ def run(short: bool, page: bool, logs: Path | None) -> int:
     return 1 if wrong else 0
 
 
-def carried_out(cluster: Cluster, short: bool) -> Iterator[Met]:
+def carried_out(cluster: Cluster, wanted: Sequence[Sequence[Case]]) -> Iterator[Met]:
     """Carry out the cases, those of one group side by side."""
-    for group in [(case,) for case in SHORT] if short else LONG:
-        yield from side_by_side(cluster, group)
-    if not short:
-        yield carry_out_skewed(cluster)
-        yield carry_out_many(cluster)
+    special = {SKEWED.name: carry_out_skewed, MANY.name: carry_out_many}
+    for group in wanted:
+        if group[0].name in special:
+            yield special[group[0].name](cluster)
+        else:
+            yield from side_by_side(cluster, group)
 
 
 def side_by_side(cluster: Cluster, group: Sequence[Case]) -> Iterator[Met]:

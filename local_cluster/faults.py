@@ -149,7 +149,7 @@ LONG: tuple[tuple[Case, ...], ...] = (
             ),
         ),
     ),
-    (Case("twice", (Fault("the message is delivered twice", "build", deliver_twice, ("queued",)),)),),
+    (Case("twice", (Fault("its message is delivered twice", "look_up", deliver_twice, ("queued",)),)),),
 )
 #: With the GPU worker's clock ahead of all others.
 SKEWED = Case("clock", (Fault(f"the GPU worker's clock is {SKEW_S} s ahead", "all", lambda _: None),))

@@ -14,6 +14,7 @@ from local_cluster.packages import ROOT
 
 COUNT = 10
 CHANNEL = "many"
+MANY = Case(CHANNEL, (Fault(f"{COUNT} candidates at once on one channel", "all", lambda _: None),))
 GOOD = ROOT / "examples" / "checkpoints" / "good"
 
 
@@ -61,8 +62,7 @@ def carry_out_many(cluster: Cluster) -> Met:
     if entries and entries[-1].made != max(str(entry.made) for entry in entries):
         wrong.append("an older candidate replaced a newer one")
     told = tuple(f"{outcomes.count(kind)} {kind}" for kind in ("promoted", "superseded") if kind in outcomes)
-    case = Case(CHANNEL, (Fault(f"{COUNT} candidates at once on one channel", "all", lambda _: None),))
-    return Met(case, (True,), time.monotonic() - began, Ending(CHANNEL, "success", told, {}, tuple(wrong)))
+    return Met(MANY, (True,), time.monotonic() - began, Ending(CHANNEL, "success", told, {}, tuple(wrong)))
 
 
 def _write(folder: Path, number: int) -> None:

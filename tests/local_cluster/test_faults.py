@@ -8,9 +8,10 @@ import pytest
 
 from benchmarks import results
 from gate5.workspace import contents
+from local_cluster.__main__ import NAMES, groups
 from local_cluster.cluster import AIRFLOW
 from local_cluster.faults import LONG, SHORT, SKEWED, Case, Met, kill
-from local_cluster.many import COUNT, other_policy
+from local_cluster.many import COUNT, MANY, other_policy
 from local_cluster.outcome import Ending
 from local_cluster.page import lines, write_page
 
@@ -35,6 +36,14 @@ def test_no_two_cases_share_a_channel() -> None:
     names = [case.name for case in (*CASES, SKEWED)]
     assert len(set(names)) == len(names)
     assert [case.name for case in SHORT] == ["plain", "two-kills"]
+
+
+def test_what_is_asked_for_is_carried_out() -> None:
+    assert groups(True, None) == [[case] for case in SHORT]
+    assert [case.name for group in groups(False, None) for case in group] == NAMES
+    assert groups(False, ["many", "twice", "plain"]) == [
+        [case for case in CASES if case.name in ("plain", "twice")], [MANY],
+    ]  # fmt: skip
 
 
 def test_ten_candidates_are_ten_policies() -> None:
