@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,7 +75,8 @@ def write_page(found: Sequence[Met], ready: float, seconds: float) -> Path:
         "|---|---|---:|---|",
         *("| " + " | ".join(row) + " |" for row in rows),
     ]
-    return results.write("cluster", "A cluster, and faults", "make test-cluster CLUSTER_OPTIONS=--page", document, text)
+    command = f"python -m local_cluster {' '.join(sys.argv[1:])}".strip()
+    return results.write("cluster", "A cluster, and faults", command, document, text)
 
 
 def _versions() -> str:
