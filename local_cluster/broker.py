@@ -17,15 +17,18 @@ QUEUE = "gpu"
 def deliver_twice(cluster: Cluster) -> None:
     """Put the message that waits for the GPU worker into the queue a second time, and start the worker."""
 
+    password, port = cluster.variables["REDIS_PASSWORD"], cluster.ports.redis
+
     def waiting() -> bytes | None:
-        return _redis(cluster, "LINDEX", QUEUE, "0").strip() or None
+        return redis(port, password, "LINDEX", QUEUE, "0").strip() or None
 
     message = wait_for("no task waits for the GPU worker", waiting)
-    _redis(cluster, "-x", "RPUSH", QUEUE, data=message)
+    redis(port, password, "-x", "RPUSH", QUEUE, data=message)
     cluster.processes.again("gpu-worker")
 
 
-def _redis(cluster: Cluster, *words: str, data: bytes | None = None) -> bytes:
-    environment = {"REDISCLI_AUTH": cluster.variables["REDIS_PASSWORD"], "PATH": "/usr/bin:/bin"}
-    command = [needed("redis-cli"), "-h", "127.0.0.1", "-p", str(cluster.ports.redis), *words]
-    return subprocess.run(command, env=environment, input=data, capture_output=True, check=True).stdout
+def redis(port: int, password: str, *words: str, data: bytes | None = None) -> bytes:
+    """What `redis-cli` prints; ``data``: the command's last word."""
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", **({"REDISCLI_AUTH": password} if password else {})}
+    command = [needed("redis-cli"), "-h", "127.0.0.1", "-p", str(port), *words]
+    return subprocess.run(command, env=environment, input=data, capture_output=True, check=False).stdout
