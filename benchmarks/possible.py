@@ -73,7 +73,8 @@ def measured(plant: SCO2Plant, found: Mapping[str, QuickScore], steps: int) -> d
             "terms": terms,
         }
     possible, own = (rows[name]["reward_percent"] - rows["PID"]["reward_percent"] for name in ("MPC", "policy"))
-    return {"controllers": rows, "share_won": share(possible, own)}
+    lawful = not rows["MPC"]["violating_episodes"]
+    return {"controllers": rows, "share_won": share(possible, own) if lawful else None}
 
 
 def share(possible: float, own: float) -> float | None:
@@ -117,7 +118,7 @@ def text(plant: SCO2Plant, result: Mapping[str, Any]) -> list[str]:
         "corrections of tuned loops without memory. It searches with few samples and a short horizon: a mark of "
         "what is possible, not a bound.",
         "", "Gains in % of rated revenue, and the share of (MPC - PID) that the policy has won; - where the MPC itself "
-        f"gains less than {LEAST:g} %, a negative share where the policy is behind the PID:", "",
+        f"gains less than {LEAST:g} % or breaks a limit, a negative share where the policy is behind the PID:", "",
         *table(gains, shares), "", "![Gain over the PID](possible.svg)", "",
         "Terms in their units (docs/plant.md), mean over an episode:", "", *table(head, rows),
     ]  # fmt: skip

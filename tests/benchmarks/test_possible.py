@@ -23,9 +23,9 @@ def score(returns: list[float], violations: list[float], term: float) -> QuickSc
     )
 
 
-def found(pid: float, mpc: float, policy: float) -> dict[str, Any]:
+def found(pid: float, mpc: float, policy: float, broken: float = 0.0) -> dict[str, Any]:
     scores = {
-        "PID": score([pid - 1.0, pid + 1.0], [0.0, 3.0], 2.0), "MPC": score([mpc, mpc], [0.0, 0.0], 1.0),
+        "PID": score([pid - 1.0, pid + 1.0], [0.0, 3.0], 2.0), "MPC": score([mpc, mpc], [0.0, broken], 1.0),
         "policy": score([policy, policy], [0.0, 0.0], 1.5),
     }  # fmt: skip
     return possible.measured(SCO2Plant(), scores, 100)
@@ -51,6 +51,10 @@ def test_rewards_are_in_per_cent_of_a_step_and_episodes_that_violate_are_counted
 )
 def test_the_share_won(mpc: float, policy: float, won: float | None) -> None:
     assert found(80.0, mpc, policy)["share_won"] == (won if won is None else pytest.approx(won))
+
+
+def test_a_mark_that_breaks_a_limit_is_none() -> None:
+    assert found(80.0, 90.0, 82.0, broken=1.0)["share_won"] is None
 
 
 def test_the_page_and_its_picture_say_the_numbers() -> None:

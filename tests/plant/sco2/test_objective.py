@@ -2,58 +2,72 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gate5.control import PIDBaseline, parse_gains
-from gate5.control.closed_loop import QuickScore, pairs, quick
-from gate5.plant.base import Float32, objective
+from gate5.control.closed_loop import pairs, quick
+from gate5.plant.base import Float32, Float64, objective
 from gate5.plant.sco2 import SCO2Plant
 from gate5.plant.sco2.objective import RATED_REVENUE
 
+HOT, MORE = "turbine_inlet_temperature_setpoint", ("net_power_setpoint", "net_power_error")
+#: C and MW beside the set-points, that of the first being none; (40, 0.2) gained 0.29 % of the specification's reward.
+BESIDE = np.array([(0.0, 0.0), (40.0, 0.2), (62.0, 0.2), (5.9, 0.039), *itertools.product(
+    (-20.0, -2.0, -0.5, 0.0, 0.5, 2.0, 10.0), (-0.2, -0.02, 0.0, 0.02, 0.2)
+)])  # fmt: skip
+LEVEL = ("steady_state", "load_following", "ambient_disturbance", "load_rejection")
+EPISODES = 3
 
-class Offset:
-    """A controller that aims beside its set-points: it reads observations with an offset on some components."""
 
-    def __init__(self, inner: PIDBaseline, names: tuple[str, ...], offsets: dict[str, float]) -> None:
-        self._inner, self._names, self._offsets = inner, names, offsets
+class Beside:
+    """PIDs that aim beside their set-points: each of ``BESIDE`` reads its own part of the rows with its offsets."""
+
+    def __init__(self, inner: PIDBaseline, names: tuple[str, ...]) -> None:
+        self._inner, self._names = inner, names
 
     def reset(self, batch: int) -> None:
+        self._by = np.repeat(BESIDE, batch // len(BESIDE), axis=0).astype(np.float32)
         self._inner.reset(batch)
 
     def predict(self, obs: Float32) -> tuple[Float32, None]:
         moved = np.array(obs)
-        for name, by in self._offsets.items():
-            moved[:, self._names.index(name)] += by
+        moved[:, self._names.index(HOT)] += self._by[:, 0]
+        for name in MORE:
+            moved[:, self._names.index(name)] += self._by[:, 1]
         return self._inner.predict(moved)
 
 
-def driven(offsets: dict[str, float], only: tuple[str, ...] = ()) -> QuickScore:
+@pytest.fixture(scope="module")
+def beside() -> Float64:
+    """What each of ``BESIDE`` gains over the first, ``[offsets, scenarios]``, in hundredths of the rated revenue."""
     plant = SCO2Plant()
     space, actions = plant.observation_space, plant.action_space
     gains = plant.baseline_gains()
     assert gains is not None
     pid = PIDBaseline(parse_gains(gains), space.names, actions.low, actions.high, actions.names)
-    names, seeds = pairs(plant, 4, 20_000)
-    if only:
-        seeds = [s for n, s in zip(names, seeds, strict=True) if n in only]
-        names = [n for n in names if n in only]
-    return quick(plant, Offset(pid, space.names, offsets), names, seeds)
+    names, seeds = pairs(plant, EPISODES, 20_000)
+    kept = [(n, s) for n, s in zip(names, seeds, strict=True) if n in LEVEL] * len(BESIDE)
+    score = quick(plant, Beside(pid, space.names), [n for n, _ in kept], [s for _, s in kept])
+    returns = score.returns.reshape(len(BESIDE), len(LEVEL), EPISODES).mean(axis=2)
+    return np.asarray(100.0 * (returns - returns[0]) / np.array([plant.scenarios[name].steps for name in LEVEL]))
 
 
-@pytest.mark.parametrize("by", [(40.0, 0.2), (5.9, 0.039), (-20.0, 0.0), (0.0, -0.2)])
-def test_a_pid_beside_its_set_points_gains_nothing(by: tuple[float, float]) -> None:
+def test_a_pid_beside_its_set_points_gains_nothing(beside: Float64) -> None:
     """With the specification's reward a PID 40 C too hot and 0.2 MW too high gained 0.29 %."""
-    hot, more = by
-    level = ("steady_state", "load_following", "ambient_disturbance", "load_rejection")
-    honest = driven({}, level)
-    moved = driven(
-        {"turbine_inlet_temperature_setpoint": hot, "net_power_setpoint": more, "net_power_error": more}, level
-    )
-    for name, returns in moved.by_scenario(moved.returns).items():
-        assert returns.mean() < honest.by_scenario(honest.returns)[name].mean(), name
+    far = (np.abs(BESIDE[:, 0]) >= 2.0) | (np.abs(BESIDE[:, 1]) >= 0.02)
+    assert (beside[far] < 0.0).all()
+
+
+def test_a_free_search_of_both_set_points_gains_nothing_that_counts(beside: Float64) -> None:
+    """It used to run 62 C too hot, for 0.38 %; now what there is to gain lies within the tuning's own accuracy."""
+    assert beside.mean(axis=1).max() < 0.02
+    best = BESIDE[int(np.argmax(beside.mean(axis=1)))]
+    assert np.abs(best[0]) <= 2.0
+    assert np.abs(best[1]) <= 0.02
 
 
 def test_the_reward_is_one_less_the_costs() -> None:
