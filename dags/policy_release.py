@@ -20,7 +20,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import TriggerRule, dag, get_current_context, task
+from airflow.sdk import TaskGroup, TriggerRule, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from gate5_dag.approval import ReleaseApproval
@@ -272,29 +272,34 @@ def reject() -> None:
     default_args={"owner": "gate5", "on_failure_callback": on_failure},
 )
 def policy_release() -> None:
-    """Wire the stages."""
-    names = scenarios()
-    judged = gate()
-    received = receive()
-    HandOn.partial(task_id="hand_on", doc_md=HandOn.__doc__, **RETRY, **minutes(5)).expand_kwargs(received)
-    candidate, graph, decision, ask = (
-        resolve(),
-        export(),
-        decide(),
-        ReleaseApproval(
+    """Wire the stages, in four groups that the graph shows as one box each until they are opened.
+
+    Task ids have no prefix: links, plugins and whoever asks Airflow's API know them as they are.
+    """
+    with group("candidate_group", "candidate", "Which policy, and was it judged before"):
+        received, candidate, names, graph, before = receive(), resolve(), scenarios(), export(), look_up()
+        HandOn.partial(task_id="hand_on", doc_md=HandOn.__doc__, **RETRY, **minutes(5)).expand_kwargs(received)
+    with group("prove_group", "prove", "The engine is the policy, and is fast enough"):
+        engine, verified, timed = build(), verify(), benchmark()
+    with group("evaluate_group", "evaluate", "The engine drives the plant: as planned, at worst, disturbed"):
+        driven, compared = [stage.expand(scenario=names) for stage in (evaluate, falsify, stress)], compare()
+    with group("decide_group", "decide", "The rules, a person where one is asked, and the channel"):
+        judged, reported, decision, promoted, rejected = gate(), report(), decide(), promote(), reject()
+        ask = ReleaseApproval(
             task_id="approval", promote="promote", reject="reject", retries=0, doc_md=ReleaseApproval.__doc__
-        ),
-    )
-    promoted, rejected, reported = promote(), reject(), report()
+        )
     link(judged, reported, promoted, rejected)
 
     received >> candidate >> [graph, names]
-    proved = [stage.expand(scenario=names) for stage in (evaluate, falsify, stress)]
-    engine = build()
     graph >> engine
-    graph >> look_up() >> engine >> verify() >> benchmark() >> proved >> compare() >> judged >> reported >> decision
+    graph >> before >> engine >> verified >> timed >> driven >> compared >> judged >> reported >> decision
     decision >> [ask, promoted, rejected]
     ask >> [promoted, rejected]
+
+
+def group(group_id: str, name: str, tooltip: str) -> TaskGroup:
+    """A box of the graph; its id is none of a task, and its name is what people read."""
+    return TaskGroup(group_id, group_display_name=name, tooltip=tooltip, prefix_group_id=False)
 
 
 policy_release()

@@ -22,6 +22,7 @@ from gate5.store.standing import standing
 from gate5.workspace.address import find_run_workspace
 from gate5.workspace.artifacts import Workspace
 from gate5.workspace.contents import STAGES
+from gate5_plugin.releases.layout import ACTS
 from gate5_plugin.run import ENDED, NOT_TO_RUN, RunStatus, Stage
 from gate5_plugin.sources import log_of, opened, run_config
 
@@ -31,7 +32,7 @@ ORDER = tuple(task for stage in STAGES for task in (_BEFORE.get(stage.name), sta
 #: Tasks that say nothing to the reader of a report.
 HIDDEN = {"scenarios"}
 #: DAGs of gate5 that are no release, by the task that says how they ended.
-OTHERS = {"policy_rollback", "policy_promote", "policy_prove", "policy_hold", "policy_lift", "policy_retrain"}
+OTHERS = {*(dag_id for dag_id, _ in ACTS.values()), "policy_prove", "policy_retrain"}
 _COLUMNS: tuple[Any, ...] = (
     TaskInstance.task_id,
     TaskInstance.map_index,

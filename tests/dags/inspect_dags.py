@@ -34,6 +34,7 @@ def describe(dag: Any) -> dict[str, Any]:
     """One DAG in plain types."""
     return {
         "doc": dag.doc_md,
+        "groups": {name: sorted(of.children) for name, of in dag.task_group.get_task_group_dict().items() if name},
         "params": sorted(dag.params),
         "timetable": type(dag.timetable).__name__,
         "next_run_in_s": next_run_in_s(dag),

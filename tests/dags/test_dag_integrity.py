@@ -62,6 +62,14 @@ def test_the_stages_stand_in_one_line(tasks: Tasks) -> None:
             assert set(before) <= set(tasks[name]["upstream"]), f"{name} does not wait for {before}"
 
 
+def test_the_graph_is_four_boxes_and_ids_stay(parsed: dict[str, Any], tasks: Tasks) -> None:
+    """Every task is in one; its id has no prefix, because links, plugins and the API's users know it."""
+    groups = parsed["dags"]["policy_release"]["groups"]
+    assert list(groups) == ["candidate_group", "prove_group", "evaluate_group", "decide_group"]
+    assert sorted(name for inside in groups.values() for name in inside) == sorted(tasks)
+    assert groups["evaluate_group"] == ["compare", "evaluate", "falsify", "stress"]
+
+
 def test_a_stage_is_mapped_where_the_line_says_so(tasks: Tasks) -> None:
     mapped = {name for name, task in tasks.items() if task["mapped"]}
     assert mapped == {"hand_on"} | {stage.name for stage in contents.STAGES if stage.per_scenario}

@@ -154,6 +154,8 @@ def test_from_the_first_page_to_a_rollback_with_the_keyboard_alone(
     page.keyboard.type("oscillates")
     assert page.locator("[name=channel]").input_value() == "production"
     assert page.locator("[name=release_id]").input_value() == "", "back one"
+    offered = page.locator("datalist option").evaluate_all("all => all.map(one => one.value)")
+    assert offered == [stock[1][1], stock[1][0]], "those before the current one, newest first; not the held one"
     with page.expect_navigation():
         tab_to("Roll back")
         page.keyboard.press("Enter")

@@ -92,6 +92,19 @@ def loses_answers(application: Application) -> Application:
     return serve
 
 
+def conflicts_after_writing(application: Application) -> Application:
+    """Does what it is told, then says 409, as a gateway does that has sent the same request to its server twice."""
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if not _conditional(environ):
+            return application(environ, start_response)
+        answers: list[Any] = []
+        list(application(environ, lambda *arguments: answers.append(arguments)))
+        return _error({}, start_response, "409 Conflict", "ConditionalRequestConflict")
+
+    return serve
+
+
 def _error(environ: dict[str, Any], start_response: Any, status: str, code: str) -> Iterable[bytes]:
     length = int(environ.get("CONTENT_LENGTH") or 0)
     if length:

@@ -143,7 +143,7 @@ def test_a_lost_answer_is_not_a_lost_race(
 ) -> None:
     """The server creates the entry but its answer is an error; the repeated write then meets its own object."""
     here = str(Path(__file__).parent)
-    for kind in ("loses_answers", "says_conflict"):
+    for kind in ("loses_answers", "says_conflict", "conflicts_after_writing"):
         with S3Server(middleware=f"bad_servers:{kind}", path=here) as server:
             config = StoreConfig(uri=f"s3://{server.bucket('bucket')}", signing_key=str(signing_key))
             store = open_store(config, client=server.client())
@@ -152,4 +152,5 @@ def test_a_lost_answer_is_not_a_lost_race(
             for mark in range(1 + (kind == "says_conflict")):
                 release = publish(store, files(mark), provenance())
                 assert promote(store, "production", release, approved_by="me").outcome == "promoted"
+                assert promote(store, "production", release, approved_by="me").outcome == "already_current", "twice"
             assert [entry.sequence for entry in history(store, "production")][-1:] == [1]

@@ -92,3 +92,8 @@ def figure(value: float | None, digits: int = 4, unit: str = "") -> str:
     if "e" in text and 1e-4 <= abs(value) < 1e6:
         text = f"{value:,.0f}"
     return f"{text.replace('-', '−', 1) if text.startswith('-') else text} {unit}".rstrip()
+
+
+def allowed(sla_ms: float | None, digits: int = 3) -> str:
+    """What an SLA allows, in ms; ``None``: no run has said its SLA yet."""
+    return "its SLA is not known yet" if sla_ms is None else f"the SLA allows < {figure(sla_ms, digits, 'ms')}"

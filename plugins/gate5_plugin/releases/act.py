@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gate5.report.html import raw, tag
 from gate5_plugin.releases.layout import ACTS, Site, page
@@ -17,15 +17,24 @@ _TITLES = {
 }
 
 
-def form(site: Site, verb: str, channel: str, release: str, config: str, nonce: str) -> str:
-    """The page; nothing is started before a person sends it."""
+def form(
+    site: Site, verb: str, channel: str, release: str, config: str, offered: Sequence[tuple[str, str]], nonce: str
+) -> str:
+    """The page; nothing is started before a person sends it.
+
+    Args:
+        offered: releases to choose from, with what is said of each.
+    """
     dag_id, name = ACTS[verb]
     title = _TITLES[verb].format(channel=channel or "a channel", release=release or "a release")
     known = {
         "channel": channel, "release_id": release, "release": release, "source": channel, "from_channel": channel,
         "config": config,
     }  # fmt: skip
-    about = {"dag": dag_id, "api": f"{site.root}/api/v2", "ui": site.root, "known": known, "verb": verb}
+    about = {
+        "dag": dag_id, "api": f"{site.root}/api/v2", "ui": site.root, "known": known, "verb": verb,
+        "offered": {"release_id": [list(each) for each in offered]},
+    }  # fmt: skip
     data = json.dumps(about).replace("<", "\\u003c")
     parts = [
         tag("p", f"This starts the DAG {dag_id}; the log keeps your name and the reason.", class_="soft"),

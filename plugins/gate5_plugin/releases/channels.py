@@ -101,6 +101,22 @@ def moves(entries: Sequence[ChannelEntry]) -> list[ChannelEntry]:
     return [entry for entry in entries if entry.kind in MOVES]
 
 
+def offered(shown: History, verb: str) -> list[tuple[str, str]]:
+    """Releases of a channel that a form may be about, newest first, and since when and by whom each was there.
+
+    A rollback and a hold are about one that is not current and not held; only what is held can be lifted.
+    """
+    held = {hold.release for hold in shown.holds}
+    now = shown.line.newest.release if shown.line.newest else ""
+    if verb == "lift":
+        return [(hold.name, hold.sentence()) for hold in reversed(shown.holds)]
+    there = {
+        entry.release: f"{entry.at[:16].replace('T', ' ')}, by {entry.by}" for entry in reversed(moves(shown.entries))
+    }
+    without = held | {""} | (set() if verb == "promote" else {now})
+    return [(name, said) for name, said in reversed(there.items()) if name not in without]
+
+
 def before(store: ArtifactStore, name: str, entry: ChannelEntry) -> str | None:
     """The release that was current before an entry; ``None``: it was the first."""
     return log_of(store, name).at(entry.sequence - 1).release or None if entry.sequence > 1 else None

@@ -55,6 +55,18 @@
     if (schema.minLength && input.required) input.minLength = schema.minLength;
     if (kinds(schema).includes("number") || kinds(schema).includes("integer")) { input.type = "number"; input.step = "any"; }
     if (kinds(schema).includes("boolean")) { input.type = "checkbox"; input.checked = param.value === true; input.required = false; }
+    const offered = about.offered[name] || [];
+    if (offered.length && input.tagName === "INPUT") {
+      const list = document.createElement("datalist");
+      list.id = "offered-" + name;
+      for (const [text, said] of offered) {
+        const option = document.createElement("option");
+        option.value = text; option.label = said;
+        list.append(option);
+      }
+      input.setAttribute("list", list.id);
+      label.append(list);
+    }
     input.dataset.kind = kinds(schema).find((kind) => kind !== "null") || "string";
     label.append(title, input, note);
     return label;

@@ -143,11 +143,22 @@ def file(found: From, channel: str, release_id: str, name: str) -> Response:
 
 
 @router.get("/act/{verb}")
-def form(site: Here, verb: str, channel: str = "", release: str = "") -> HTMLResponse:
+def form(site: Here, found: From, verb: str, channel: str = "", release: str = "") -> HTMLResponse:
     """The form of the DAG behind a button, filled in; opening it does nothing."""
     if verb not in ACTS:
         return _missing(site, "Releases", "There is no such form.")
-    return _page(lambda nonce: act.form(site, verb, channel, release, default_path(), nonce))
+    offered = _offered(found, verb, channel)
+    return _page(lambda nonce: act.form(site, verb, channel, release, default_path(), offered, nonce))
+
+
+def _offered(found: Source, verb: str, name: str) -> Sequence[tuple[str, str]]:
+    """Releases that the form offers: those of the channel's newest entries; a store that is down offers none."""
+    if found.store is None or not name:
+        return ()
+    try:
+        return channels.offered(channels.history(found.store, name), verb)
+    except Gate5Error:
+        return ()
 
 
 def _standing(store: ArtifactStore, channel: str, release_id: str) -> Standing | None:

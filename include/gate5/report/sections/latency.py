@@ -10,7 +10,7 @@ from gate5.latency.report import LatencyReport
 from gate5.report.artifacts import Arrays, Artifacts
 from gate5.report.axis import Floats
 from gate5.report.chart import Chart, Mark, Series, draw
-from gate5.report.html import Markup, figure, fold, table, tag
+from gate5.report.html import Markup, allowed, figure, fold, table, tag
 from gate5.report.sections.plain import awaiting, flat_facts
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
@@ -58,7 +58,7 @@ def _quantiles(series: Arrays, metrics: dict[str, float | None], sla: float | No
         )
     header = ("series", "samples", *(f"p{100 * q:g}" for q in QUANTILES), "max")
     bound = figure(metrics.get("latency.p99_upper_ms"), 4, "ms")
-    text = f"Milliseconds. Upper confidence bound of p99: {bound}; the SLA allows < {figure(sla, 4, 'ms')}"
+    text = f"Milliseconds. Upper confidence bound of p99: {bound}; {allowed(sla, 4)}"
     return table(header, rows, numeric=range(1, 8), caption=text)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from gate5.config.verdicts import AWAITING
 from gate5.gate.report import FINE, GateReport, RuleResult, shown
 from gate5.report.artifacts import Artifacts
-from gate5.report.html import Markup, code, figure, fold, table, tag
+from gate5.report.html import Markup, allowed, code, figure, fold, table, tag
 from gate5.report.outcome import Outcome, outcome
 from gate5.report.question import close
 from gate5.report.sections.evaluation import worse_tracking
@@ -173,7 +173,7 @@ def _tiles(artifacts: Artifacts) -> Markup:
     if artifacts.latency:
         bound = artifacts.latency.metrics().get("latency.p99_upper_ms")
         limit = artifacts.config.gate.sla_p99_ms if artifacts.config else None
-        tiles.append(("p99, upper bound", figure(bound, 3, "ms"), f"the SLA allows < {figure(limit, 3, 'ms')}"))
+        tiles.append(("p99, upper bound", figure(bound, 3, "ms"), allowed(limit)))
     if artifacts.scenarios:
         tiles += _evaluation_tiles(artifacts)
     return tag("div", [tag("div", tag("small", a), tag("b", b), tag("small", c)) for a, b, c in tiles], class_="tiles")
