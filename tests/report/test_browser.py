@@ -99,10 +99,11 @@ def test_no_screen_has_to_scroll_sideways(browser: Browser, run: Run, tmp_path: 
     assert trouble == []
 
 
+@pytest.mark.parametrize("width", [400, 1280])
 def test_the_page_is_short_before_one_opens_anything_and_a_link_opens_the_worst(
-    browser: Browser, run: Run, tmp_path: Path
+    browser: Browser, run: Run, tmp_path: Path, width: int
 ) -> None:
-    page, trouble = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html")
+    page, trouble = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html", width)
     assert page.evaluate("document.documentElement.scrollHeight") < 4000
     assert page.locator("details[open]").count() == 0
     summaries = page.locator("details.scenario > summary").all_inner_texts()
