@@ -7,8 +7,9 @@ question is asked, and what a person answers is written down; nothing is promote
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -20,6 +21,9 @@ from gate5.io.airflow import ApiError
 from gate5.workspace.address import run_workspace_uri
 from tests.end_to_end.conftest import GOOD
 from tests.support.site import DAG, Site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -61,6 +65,21 @@ def test_only_another_approver_can_say_yes_and_it_is_written_down(site: Site) ->
     error = site.api.xcom(DAG, run_id, "promote", "error")
     assert (error["exit_code"], "no gate.json yet" in error["text"]) == (2, True), "a verdict that no gate made is none"
     assert site.channel("people") == []
+
+
+@pytest.mark.browser
+def test_an_approver_says_yes_with_a_comment_in_a_browser(
+    site: Site, browser_page: Callable[[str], Page], screenshots: Path
+) -> None:
+    run_id = asked(site, "in-a-browser", {"two_person": True, "approvers": ["ada", "bob"]})
+    page = browser_page("bob")
+    page.goto(f"{site.airflow.address}/dags/{DAG}/runs/{run_id}/tasks/approval/required_actions")
+    page.locator("#element_comment").fill("seen on the rig, 2 h")
+    page.screenshot(path=screenshots / "airflow-approval-comment.png")
+    page.get_by_test_id("hitl-option-Promote").click()
+    assert site.wait_for_run(run_id) == "failed", "nothing was measured"
+    said = json.loads((Path(run_workspace_uri(DAG, run_id)) / "approval.json").read_text())
+    assert (said["approved_by"], said["started_by"], said["comment"]) == ("bob", "ada", "seen on the rig, 2 h")
 
 
 def test_where_anybody_may_answer_who_started_the_run_cannot_say_yes(site: Site) -> None:
