@@ -2,6 +2,10 @@
 """What `gate5 run` costs: a period's share, 1 kHz held, an engine killed, releases swapped, memory, idle gaps.
 
 python -m benchmarks.runtime [--seconds 600] [--periods 1000000] [--swaps 50] [--kills 20] [--gaps 200]
+    [--home FOLDER]
+
+``--home``: a folder that an earlier call with ``--prepare FOLDER`` filled with keys and a pulled release; a machine
+without PyTorch measures so. Supervisor and engine ask for real-time scheduling, and the empty loop does, too.
 
 Every stretch at 1 kHz has an empty loop of the same length beside it, in turns: what that misses, the machine misses.
 """
@@ -9,6 +13,7 @@ Every stretch at 1 kHz has an empty loop of the same length beside it, in turns:
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import subprocess
@@ -29,7 +34,8 @@ from gate5.edge.runtime.decision import Decision, Reading
 from gate5.edge.runtime.engine_link import EngineLink
 from gate5.edge.runtime.installed import Installed, read_installed
 from gate5.edge.runtime.launcher import Launcher
-from gate5.edge.runtime.loop import Tally, drive
+from gate5.edge.runtime.loop import Tally, drive, sleep_until
+from gate5.edge.runtime.priority import EARLY_S, SUPERVISOR, goes_first
 from gate5.edge.runtime.supervisor import PolicyRuntime
 from gate5.edge.runtime.update import Update
 from gate5.plant.base import Float32
@@ -55,12 +61,13 @@ class Replay:
     address, troubles = "", 0
 
     def __init__(self, obs: list[Float32]) -> None:
-        self._obs, self._at = obs, 0
+        self._obs, self._at, self.began = obs, 0, 0
 
     def open(self) -> None:
         """Nothing to connect."""
 
     def read(self) -> Reading:
+        self.began = time.perf_counter_ns()
         at = self._at % len(self._obs)
         self._at += 1
         return Reading(self._obs[at], starts=at == 0)
@@ -79,13 +86,27 @@ def main() -> int:
     parser.add_argument("--swaps", type=int, default=50)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--gaps", type=int, default=200, help="answers after 100 ms, kept warm and not; 0: none")
+    parser.add_argument("--home", type=Path, help="made by --prepare; left out: a new one")
+    parser.add_argument("--prepare", type=Path, metavar="FOLDER", help="make it, and measure nothing")
     told = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:
+    if told.prepare is not None:
+        told.prepare.mkdir(parents=True)
+        os.environ["GATE5_HOME"] = str(told.prepare.absolute())
+        installed(told.prepare.absolute())
+        return 0
+    with tempfile.TemporaryDirectory() as temporary:
+        home = str(told.home.absolute()) if told.home else temporary
         os.environ["GATE5_HOME"] = home
-        release = installed(Path(home))
+        key = Path(home) / "var/keys/release.pub"
+        release = read_installed(Path(home) / "plant", load_public_keys([key])) if told.home else installed(Path(home))
         obs = episode(release)
+        gc.collect()
+        gc.freeze()
         launcher = Launcher()
-        result: dict[str, Any] = {"machine": results.description(("onnxruntime",)), "asked": vars(told)}
+        result: dict[str, Any] = {
+            "machine": results.description(("onnxruntime",)),
+            "asked": {name: value for name, value in vars(told).items() if isinstance(value, int | float)},
+        }
         result["cadence"] = cadence(release, launcher, obs, told.seconds)
         result["kills"] = kills(release, launcher, obs, told.kills)
         result["swaps"] = swaps(Path(home) / "plant", release, launcher, obs, told.swaps)
@@ -137,9 +158,15 @@ def episode(release: Installed) -> list[Float32]:
 
 def started(release: Installed, launcher: Launcher, extra: dict[str, Any] | None = None) -> PolicyRuntime:
     """A runtime at 1 kHz whose engine is ready."""
-    told = {"period_s": PERIOD_S, "hand_over.hold_periods": 1, "hand_over.deadline_ms": 0.5, **(extra or {})}
+    told = {
+        "period_s": PERIOD_S,
+        "realtime": True,
+        "hand_over.hold_periods": 1,
+        "hand_over.deadline_ms": 0.5,
+        **(extra or {}),
+    }
     config = RunConfig.load(None, told)
-    link = EngineLink(release, launcher, config.engine)
+    link = EngineLink(release, launcher, config)
     while not link.ready:
         link.check_start()
         time.sleep(0.01)
@@ -161,13 +188,19 @@ def cadence(release: Installed, launcher: Launcher, obs: list[Float32], seconds:
     overhead: list[int] = []
     waited: list[int] = []
 
+    binding, last = Replay(obs), [Decision(obs[0], "policy")]
+
     def observe(reading: Reading, decision: Decision) -> None:
-        overhead.append(decision.overhead_ns)
-        waited.append(decision.waited_ns)
+        last[0] = decision
+
+    def between() -> None:  # the last thing of a period, as `read` is the first
+        waited.append(last[0].waited_ns)
+        overhead.append(time.perf_counter_ns() - binding.began - last[0].waited_ns)
 
     for _ in range(TURNS):
-        empty += empty_loop(periods)
-        tally = drive(runtime, Replay(obs), periods=periods, observers=[observe])
+        with goes_first(SUPERVISOR):
+            empty += empty_loop(periods)
+            tally = drive(runtime, binding, periods=periods, observers=[observe], between=between, early_s=EARLY_S)
         total.missed += tally.missed
         total.policy += tally.policy
         total.periods += tally.periods
@@ -188,7 +221,7 @@ def empty_loop(periods: int) -> int:
         due += PERIOD_S
         left = due - time.monotonic()
         if left > 0:
-            time.sleep(left)
+            sleep_until(due, EARLY_S)
         elif left < -PERIOD_S:
             missed += 1
             due = time.monotonic()
@@ -236,7 +269,7 @@ def swaps(root: Path, release: Installed, launcher: Launcher, obs: list[Float32]
     def between() -> None:
         before = runtime.link
         if update.phase == "idle":
-            update.offer(release, EngineLink(release, launcher, runtime.config.engine))
+            update.offer(release, EngineLink(release, launcher, runtime.config))
         elif update.phase != "holding":
             update.between()
         else:
@@ -247,13 +280,15 @@ def swaps(root: Path, release: Installed, launcher: Launcher, obs: list[Float32]
     def done() -> bool:
         return len(swapped_at) >= count and update.phase == "idle"
 
-    tally = drive(runtime, Replay(obs), observers=[update, observe], between=between, stop=done)
+    with goes_first(SUPERVISOR):
+        tally = drive(runtime, Replay(obs), observers=[update, observe], between=between, stop=done, early_s=EARLY_S)
+        empty = empty_loop(tally.periods)
     update.close()
     runtime.link.close()
     near = sum(any(0 <= m - at <= 2 for m in missed_at) for at in swapped_at)
     return {
         "swaps": len(swapped_at), "periods": tally.periods, "missed": tally.missed, "missed_at_a_swap": near,
-        "missed_empty": empty_loop(tally.periods), "without_the_policy": tally.baseline + tally.safe,
+        "missed_empty": empty, "without_the_policy": tally.baseline + tally.safe,
     }  # fmt: skip
 
 
@@ -332,8 +367,9 @@ def page(result: dict[str, Any]) -> list[str]:
     return [
         *results.table(("what", "measured"), rows),
         "",
-        "The share is everything but the wait for the engine's answer: reading and writing, the checks, the baseline,",
-        "asking. The plant is a recorded episode, so that its own steps cost nothing.",
+        "The share is everything from the reading to the sleep but the wait for the engine's answer: reading, the",
+        "checks, the baseline, asking, writing, counting. The plant is a recorded episode: its own steps cost nothing.",
+        "Supervisor, engine and the empty loop ask for real-time scheduling (SCHED_FIFO), as `realtime: true` does.",
     ]
 
 

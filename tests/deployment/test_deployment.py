@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -322,3 +323,17 @@ def test_pre_commit_runs_the_environments_own_tools() -> None:
         assert hook["language"] == "system"
         assert hook["entry"].startswith(".venv/bin/")
     assert (ROOT / entries["config-docs"][1]).is_file()
+
+
+def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
+    """All but the program, which lies where a person installs it."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze on the PATH: apt-get install systemd")
+    unit = tmp_path / "gate5-run.service"
+    changed = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text("deploy/systemd/gate5-run.service"), flags=re.M)
+    unit.write_text(changed)
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    unit.write_text(changed.replace("Type=notify", "Typ=notify"))
+    wrong = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert "Typ" in wrong.stderr, "and it would say what it does not take"

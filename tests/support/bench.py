@@ -32,7 +32,7 @@ class Bench:
     def runtime(self, overrides: dict[str, Any] | None = None, module: str = "") -> PolicyRuntime:
         """A runtime whose engine is ready; the deadline is a slow machine's unless it is given."""
         config = RunConfig.load(None, {"hand_over.deadline_ms": 2000.0, **(overrides or {})})
-        link = EngineLink(self.release, self.launcher, config.engine, **({"module": module} if module else {}))
+        link = EngineLink(self.release, self.launcher, config, **({"module": module} if module else {}))
         self.links.append(link)
         until = time.monotonic() + 120
         while not link.ready:

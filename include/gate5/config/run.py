@@ -115,6 +115,10 @@ class RunConfig(Section):
     trust: list[str] = Field(default_factory=list, description="public key files that a release must be signed with")
     mode: Literal["control", "shadow"] = Field("control", description="shadow: the baseline drives")
     period_s: float | None = Field(None, gt=0, description="null: the plant's own control step")
+    realtime: bool = Field(
+        False,
+        description="SCHED_FIFO for supervisor and engine, where the kernel permits it: for periods of milliseconds",
+    )
     baseline: BaselineConfig | None = Field(None, description="null: the one that the release was judged against")
     safe_action: Literal["hold"] | list[float] = Field(
         "hold", description="where the observation is lost: the last action, or one number for each actuator"

@@ -67,13 +67,13 @@ class Envelope:
 
     def outside(self, obs: Float64) -> str | None:
         """Why a finite observation ``[obs_dim]`` lies outside, as half a sentence; ``None``: it is inside."""
-        if ((obs < self.low) | (obs > self.high)).any():
+        if np.count_nonzero((obs < self.low) | (obs > self.high)):
             worst = int(np.argmax(np.maximum(self.low - obs, obs - self.high)))
             i = worst if (obs[worst] < self.low[worst] or obs[worst] > self.high[worst]) else 0
             return f"{self.names[i]} is {obs[i]:.6g}, judged were {self.low[i]:.6g} to {self.high[i]:.6g}"
         seen = self.directions @ obs
-        over = np.maximum(self.direction_low - seen, seen - self.direction_high)
-        if over.max() > 0.0:
+        if np.count_nonzero((seen < self.direction_low) | (seen > self.direction_high)):
+            over = np.maximum(self.direction_low - seen, seen - self.direction_high)
             row = self.directions[int(np.argmax(over))]
             share = np.abs(row) * np.maximum(self.high - self.low, 1e-12)
             first, second = (self.names[int(i)] for i in np.argsort(-share)[:2])

@@ -169,7 +169,7 @@ def with_a_state(
 @pytest.fixture
 def link(with_a_state: Installed, launcher: Launcher) -> Iterator[Any]:
     config = RunConfig.load(None, {"engine.keep_warm_ms": 1, "hand_over.deadline_ms": 2000.0})
-    found = EngineLink(with_a_state, launcher, config.engine)
+    found = EngineLink(with_a_state, launcher, config)
     until = time.monotonic() + 120
     while not found.ready:
         assert found.check_start() is None, found.last_error

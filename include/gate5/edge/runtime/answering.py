@@ -16,6 +16,7 @@ import numpy as np
 from gate5 import engine
 from gate5.edge.golden import GOLDEN, Golden
 from gate5.edge.pull import ENGINE, METADATA
+from gate5.edge.runtime import priority
 from gate5.edge.runtime.mailbox import Descriptors, Mailbox
 from gate5.engine.backends import backend
 from gate5.errors import Gate5Error, IntegrityError
@@ -33,7 +34,8 @@ def main(arguments: list[str]) -> int:
     life = socket.socket(fileno=line)
     try:
         controller = _prove(folder, order)
-        answer(box, life, controller, _interval_ms(folder, order))
+        with priority.goes_first(priority.ENGINE, bool(order["realtime"])):
+            answer(box, life, controller, _interval_ms(folder, order))
     except Gate5Error as error:
         life.sendall(str(error).encode()[:4000])
         return 3

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gate5.config.run import EngineProcessConfig
+from gate5.config.run import RunConfig
 from gate5.edge.runtime.installed import Installed
 from gate5.edge.runtime.launcher import Launcher
 from gate5.edge.runtime.mailbox import Mailbox
@@ -30,7 +30,7 @@ class EngineLink:
     Args:
         release: what it runs.
         launcher: starts processes.
-        config: timeouts.
+        config: of the run; timeouts and more.
         module: what the process runs.
     """
 
@@ -38,16 +38,17 @@ class EngineLink:
         self,
         release: Installed,
         launcher: Launcher,
-        config: EngineProcessConfig,
+        config: RunConfig,
         *,
         module: str = "gate5.edge.runtime.answering",
     ) -> None:
         self._module = module
-        self.release, self._launcher, self._config = release, launcher, config
+        self.release, self._launcher, self._config = release, launcher, config.engine
+        self._realtime = config.realtime
         self._answer: Float32 = np.zeros(release.act_dim, np.float32)
         self._box: Mailbox | None = None
         self._life: socket.socket | None = None
-        self._number, self._missed, self._pause = 0, 0, config.restart_s
+        self._number, self._missed, self._pause = 0, 0, config.engine.restart_s
         self._again_at, self._started, self._since = 0.0, 0.0, 0.0
         self._reset, self._warm = True, False
         self._pid = 0
@@ -113,6 +114,7 @@ class EngineLink:
             if left <= 0:
                 return self._late()
             ready, _, _ = select.select([box.at.answered, life.fileno()], (), (), left)
+            box.woken()
             if life.fileno() in ready:
                 return self._gone() or ("engine_dead", "the engine process ended")
 
@@ -175,6 +177,7 @@ class EngineLink:
             "obs_dim": release.obs_dim, "act_dim": release.act_dim, "threads": self._config.threads,
             "files": dict(release.files), "release": release.id,
             "provenance": {"golden": release.provenance.get("golden")}, "keep_warm_ms": self._config.keep_warm_ms,
+            "realtime": self._realtime,
         }  # fmt: skip
         at = self._box.at
         command = [

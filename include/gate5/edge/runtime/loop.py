@@ -90,6 +90,15 @@ class Tally:
         }  # fmt: skip
 
 
+def sleep_until(due: float, early_s: float) -> None:
+    """Until ``due`` (``time.monotonic``), awake for the last ``early_s``."""
+    left = due - time.monotonic() - early_s
+    if left > 0.0:
+        time.sleep(left)
+    while early_s and time.monotonic() < due:
+        pass
+
+
 def drive(
     runtime: PolicyRuntime,
     binding: Binding,
@@ -99,6 +108,7 @@ def drive(
     observers: Sequence[Observer] = (),
     stop: Callable[[], bool] = lambda: False,
     between: Callable[[], None] = lambda: None,
+    early_s: float = 0.0,
 ) -> Tally:
     """Read, decide, write, once a period, until the plant wants no more or ``stop`` says so.
 
@@ -107,6 +117,7 @@ def drive(
         periods: at most so many.
         observers: told of every period after its action was written.
         between: called after them, in what is left of the period (orders of a person, another release).
+        early_s: so long before the next period it wakes and watches the clock: a CPU that has slept is slow at first.
     """
     tally = Tally()
     period = runtime.period_s / speed
@@ -128,7 +139,7 @@ def drive(
         due += period
         left = due - time.monotonic()
         if left > 0:
-            time.sleep(left)
+            sleep_until(due, early_s)
         elif left < -period or period < -left:
             tally.missed += 1
             late = True

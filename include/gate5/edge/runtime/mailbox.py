@@ -104,6 +104,10 @@ class Mailbox:
         whole = int(self._ask[0]) == number and check == _check(number, out)
         return (number, reset) if whole else None
 
+    def woken(self) -> None:
+        """Wait for the next answer's wake-up from now on, not for one that has come; then look once more."""
+        _drain(self.at.answered)
+
     def answer(self, number: int, action: Float32, taken_ns: int) -> None:
         """Answer the question of a number."""
         self._reply[0] = 0
@@ -114,9 +118,9 @@ class Mailbox:
 
     def take(self, number: int, out: Float32) -> int | None:
         """The nanoseconds of a whole answer to the question of this number, copied into ``out``; ``None``: not yet."""
-        _drain(self.at.answered)
         if int(self._reply[0]) != number:
             return None
+        self.woken()
         out[:] = self._action
         check, taken = int(self._reply[1]), int(self._reply[2])
         return taken if int(self._reply[0]) == number and check == _check(number, out) else None

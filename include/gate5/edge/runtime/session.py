@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import os
 import socket
@@ -24,12 +25,16 @@ from gate5.edge.runtime.launcher import Launcher
 from gate5.edge.runtime.loop import Observer, Tally, drive
 from gate5.edge.runtime.notify import Notifier
 from gate5.edge.runtime.orders import Orders
+from gate5.edge.runtime.priority import EARLY_S, SUPERVISOR, goes_first
 from gate5.edge.runtime.record.link import RecordLink, recording_order
 from gate5.edge.runtime.supervisor import PolicyRuntime
 from gate5.edge.runtime.update import Update
 from gate5.errors import ConfigError, EngineError, Gate5Error, StoreError
 from gate5.io.paths import resolve_path
 from gate5.store.signing import load_public_keys
+
+#: How often orders of a person are looked for, at most once a period.
+LISTEN_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ class Session:
             raise ConfigError("trust is empty: name the public key files (*.pub) that a release must be signed with.")
         self.root, self.config, self._say = root, config, say
         self._open = contextlib.ExitStack()
+        self._listens = 0.0
         try:
             self.keys = load_public_keys([resolve_path(path) for path in config.trust])
             self.release = self._first()
@@ -95,7 +101,7 @@ class Session:
             self._open.callback(self.binding.close)
             self.launcher = Launcher()
             self._open.callback(self.launcher.close)
-            self.link = EngineLink(self.release, self.launcher, config.engine)
+            self.link = EngineLink(self.release, self.launcher, config)
             self._open.callback(lambda: self.link.close())  # whichever drives by then
             self.runtime = PolicyRuntime(self.release, self.link, config)
             self.orders = Orders(root)
@@ -144,11 +150,17 @@ class Session:
         """Control the plant until it ends or ``stop`` says so."""
         if speed == float("inf"):
             self.update.patience_s = self.runtime.deadline_s
-        tally = drive(
-            self.runtime, self.binding, speed=speed, periods=periods, stop=stop,
-            observers=(self._tell, self.update, *([self.records] if self.records else []), self.notifier, *observers),
-            between=self._between,
-        )  # fmt: skip
+        gc.freeze()  # what is there by now is not looked through again and again
+        with goes_first(SUPERVISOR, self.config.realtime and speed != float("inf")) as refused:
+            if refused:
+                self._say(f"realtime is not permitted here ({refused}): the control is scheduled as anything else")
+            tally = drive(
+                self.runtime, self.binding, speed=speed, periods=periods, stop=stop,
+                observers=(
+                    self._tell, self.update, *([self.records] if self.records else []), self.notifier, *observers
+                ),
+                between=self._between, early_s=EARLY_S if self.config.realtime and not refused else 0.0,
+            )  # fmt: skip
         return self.result(tally)
 
     def result(self, tally: Tally) -> RunResult:
@@ -163,10 +175,17 @@ class Session:
         )
 
     def _between(self) -> None:
-        if self.records is not None:
-            self.records.listen()
+        now = time.monotonic()
+        if now >= self._listens:
+            self._listens = now + LISTEN_S
+            self._listen()
         if self.config.update.follow:
             self.update.between()
+
+    def _listen(self) -> None:
+        """What a person or the recording process says; a plant of 1 kHz does not ask in every period."""
+        if self.records is not None:
+            self.records.listen()
         for order in self.orders.take():
             if order.kind == "hand_over":
                 self.runtime.hand_over(order.text)

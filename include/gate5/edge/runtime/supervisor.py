@@ -46,6 +46,7 @@ class PolicyRuntime:
         self.follower = Follower(release.baseline(config.baseline))
         self._low = plant.action_space.low.astype(np.float32)
         self._high = plant.action_space.high.astype(np.float32)
+        self._range = list(zip((self._low - 1e-6).tolist(), (self._high + 1e-6).tolist(), strict=True))
         self._safe = self._safe_action(config)
         self._watch(release)
         self.source: str = "policy" if config.mode == "control" else "baseline"
@@ -81,6 +82,7 @@ class PolicyRuntime:
     def _watch(self, release: Installed) -> None:
         told, bounds = self.config.hand_over, release.envelope
         self._fastest = None if bounds is None else bounds.action_step.astype(np.float32)
+        self._most = [] if self._fastest is None else self._fastest.tolist()
         self.observations = ObservationWatch(release.plant, bounds, told, self.period_s)
         self.margins = MarginWatch(release.plant, bounds, told.margin_periods, told.margin_confirm_periods)
         ahead = None if bounds is None else bounds.forecast
@@ -115,7 +117,8 @@ class PolicyRuntime:
         obs = reading.obs
         age = self.observations.age(reading)
         trouble = self.observations.suspicious(obs, age)
-        if np.isfinite(obs).all():
+        finite = self.observations.finite
+        if finite:
             repeated = self.observations.stands_still
             self.estimator.take(obs, age, stamped=reading.age_s > 0.0, repeated=repeated)
             if trouble is None and self.estimator.late and age <= 0.0:
@@ -128,7 +131,7 @@ class PolicyRuntime:
         else:
             self.estimator.miss()
         near = self.margins.check(obs)
-        asked = self.link.ask(obs) if np.isfinite(obs).all() else ("observation_not_finite", "")
+        asked = self.link.ask(obs) if finite else ("observation_not_finite", "")
         until = time.perf_counter() + self.deadline_s
         baseline = self.follower.propose(obs)
         before = time.perf_counter_ns()
@@ -144,13 +147,15 @@ class PolicyRuntime:
 
     def _wrong(self, answer: Float32) -> Trouble | None:
         """What is wrong with an answer."""
-        if not np.isfinite(answer).all():
-            return "answer_not_finite", f"the answer was {answer.tolist()}"
-        if ((answer < self._low - 1e-6) | (answer > self._high + 1e-6)).any():
-            return "answer_out_of_range", f"the answer was {answer.tolist()}"
+        values = answer.tolist()
+        if not all(low <= value <= high for value, (low, high) in zip(values, self._range, strict=True)):
+            finite = np.isfinite(answer).all()
+            return "answer_out_of_range" if finite else "answer_not_finite", f"the answer was {values}"
         own = self.config.mode == "shadow" or self.source != "policy" or self._blend > 0
         before = self._last_answer if own else self._last
         if before is None or self._fastest is None:
+            return None
+        if all(abs(a - b) <= most for a, b, most in zip(values, before.tolist(), self._most, strict=True)):
             return None
         step = np.abs(answer - before)
         if (step > self._fastest).any():

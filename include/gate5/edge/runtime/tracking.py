@@ -46,7 +46,7 @@ class Follower:
         action = None
         with contextlib.suppress(Gate5Error, ArithmeticError, ValueError):
             action = self._pid.propose(obs) if self._pid is not None else self._inner.predict(obs[None])[0][0]
-        return action if action is not None and bool(np.isfinite(action).all()) else None
+        return action if action is not None and np.count_nonzero(np.isfinite(action)) == action.size else None
 
     def track(self, applied: Float32, *, driving: bool) -> None:
         """Say what was applied, and whether it was the baseline's own."""

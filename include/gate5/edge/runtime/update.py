@@ -143,7 +143,7 @@ class Update:
             self._refuse(found, reason)
             return
         self._say(f"{found.id} is verified; its engine process starts beside the one that drives")
-        self.offer(found, EngineLink(found, self._launcher, self._config.engine))
+        self.offer(found, EngineLink(found, self._launcher, self._config))
 
     def _warm(self) -> None:
         if self._next is None:
