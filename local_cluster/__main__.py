@@ -19,12 +19,12 @@ from pathlib import Path
 from gate5.errors import Gate5Error
 from local_airflow.components import exit_on_signals
 from local_cluster.cluster import Cluster, running_cluster
-from local_cluster.faults import LONG, SHORT, SKEWED, Case, Met, carry_out, carry_out_skewed
+from local_cluster.faults import LONG, SHORT, Case, Met, carry_out
 from local_cluster.many import MANY, carry_out_many
 from local_cluster.packages import NEEDED, MissingError, ensure_environment, ensure_programs
 from local_cluster.page import lines, write_page
 
-NAMES = [*(case.name for group in LONG for case in group), SKEWED.name, MANY.name]
+NAMES = [*(case.name for group in LONG for case in group), MANY.name]
 
 
 def main() -> int:
@@ -37,7 +37,7 @@ def main() -> int:
     given = parser.parse_args()
     exit_on_signals()
     try:
-        ensure_programs(NEEDED if given.short else (*NEEDED, "faketime", "redis-cli"))
+        ensure_programs(NEEDED if given.short else (*NEEDED, "redis-cli"))
         ensure_environment()
     except MissingError as error:
         print(f"{'skipped' if given.or_skip else 'gate5'}: {error}", file=sys.stderr)
@@ -56,8 +56,8 @@ def groups(short: bool, only: Sequence[str] | None) -> list[list[Case]]:
     usual = [list(group) for group in LONG]
     if only is not None:
         usual = [[case for group in usual for case in group if case.name in only]]
-    alone = [[case] for case in (SKEWED, MANY) if only is None or case.name in only]
-    return [group for group in (*usual, *alone) if group]
+    many = [[MANY]] if only is None or MANY.name in only else []
+    return [group for group in (*usual, *many) if group]
 
 
 def run(wanted: Sequence[Sequence[Case]], page: bool, logs: Path | None) -> int:
@@ -81,10 +81,9 @@ def run(wanted: Sequence[Sequence[Case]], page: bool, logs: Path | None) -> int:
 
 def carried_out(cluster: Cluster, wanted: Sequence[Sequence[Case]]) -> Iterator[Met]:
     """Carry out the cases, those of one group side by side."""
-    special = {SKEWED.name: carry_out_skewed, MANY.name: carry_out_many}
     for group in wanted:
-        if group[0].name in special:
-            yield special[group[0].name](cluster)
+        if MANY in group:
+            yield carry_out_many(cluster)
         else:
             yield from side_by_side(cluster, group)
 

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from gate5.io.airflow import ApiError
 from local_cluster.broker import deliver_twice
 from local_cluster.cluster import DAG, Cluster
 from local_cluster.outcome import Ending, ending
-from local_cluster.packages import program
-from local_cluster.processes import Running
 
 #: A service that is stopped stays so for so long [s].
 OUTAGE_S = 20.0
-#: How far a worker's clock is ahead [s].
-SKEW_S = 60
 #: Airflow 3.3.2 fails a question that is answered within its first second.
 QUESTION_S = 5.0
 
@@ -91,15 +87,6 @@ def _outage(cluster: Cluster, service: str) -> None:
     cluster.processes.again(service)
 
 
-def _set_clock(cluster: Cluster, ahead_s: int) -> None:
-    """Start the GPU worker again with a clock that is ahead; 0: with the right one."""
-    box = cluster.boxes["gpu-worker"]
-    clock = [str(program("faketime")), "-f", f"+{ahead_s}s"] if ahead_s else []
-    environment = {**box.environment(), "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    cluster.processes.stop("gpu-worker")
-    cluster.processes.start(Running("gpu-worker", [*clock, *box.command()], environment, box.code, box.log, True))
-
-
 _GONE_PAST = ("scheduled", "queued", "running")
 SHORT = (
     Case("plain", ()),
@@ -151,8 +138,6 @@ LONG: tuple[tuple[Case, ...], ...] = (
     ),
     (Case("twice", (Fault("its message is delivered twice", "look_up", deliver_twice, ("queued",)),)),),
 )
-#: With the GPU worker's clock ahead of all others.
-SKEWED = Case("clock", (Fault(f"the GPU worker's clock is {SKEW_S} s ahead", "all", lambda _: None),))
 
 
 def carry_out(cluster: Cluster, case: Case) -> Met:
@@ -180,13 +165,3 @@ def _answer(cluster: Cluster, run_id: str) -> None:
     except ApiError as error:
         if error.status != 409:  # it has been answered: the answer to that was lost
             raise
-
-
-def carry_out_skewed(cluster: Cluster) -> Met:
-    """Run a release while the GPU worker's clock is ahead."""
-    _set_clock(cluster, SKEW_S)
-    try:
-        met = carry_out(cluster, replace(SKEWED, faults=()))
-    finally:
-        _set_clock(cluster, 0)
-    return replace(met, case=SKEWED, met=(True,))

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OVERLAY = Path(sys.prefix).resolve() / "cluster"
 DEBIAN = {
     "initdb": "postgresql", "postgres": "postgresql", "createdb": "postgresql", "redis-server": "redis-server",
-    "redis-cli": "redis-tools", "faketime": "faketime",
+    "redis-cli": "redis-tools",
 }  # fmt: skip
 NEEDED = ("initdb", "postgres", "createdb", "redis-server")
 #: Commands that the compose file calls by name; each is a module of the environment.

@@ -10,7 +10,7 @@ from benchmarks import results
 from gate5.workspace import contents
 from local_cluster.__main__ import NAMES, groups
 from local_cluster.cluster import AIRFLOW
-from local_cluster.faults import LONG, SHORT, SKEWED, Case, Met, kill
+from local_cluster.faults import LONG, SHORT, Case, Met, kill
 from local_cluster.many import COUNT, MANY, other_policy
 from local_cluster.outcome import Ending
 from local_cluster.page import lines, write_page
@@ -33,7 +33,7 @@ def test_a_worker_is_killed_in_every_stage() -> None:
 
 
 def test_no_two_cases_share_a_channel() -> None:
-    names = [case.name for case in (*CASES, SKEWED)]
+    names = [case.name for case in (*CASES, MANY)]
     assert len(set(names)) == len(names)
     assert [case.name for case in SHORT] == ["plain", "two-kills"]
 
