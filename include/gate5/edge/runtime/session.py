@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from gate5.config.run import RunConfig
 from gate5.edge.folder import DRIVING
 from gate5.edge.runtime.bindings import open_binding
@@ -151,7 +153,8 @@ class Session:
         if speed == float("inf"):
             self.update.patience_s = self.runtime.deadline_s
         gc.freeze()  # what is there by now is not looked through again and again
-        with goes_first(SUPERVISOR, self.config.realtime and speed != float("inf")) as refused:
+        asked = self.config.realtime and speed != float("inf")
+        with np.errstate(invalid="ignore"), goes_first(SUPERVISOR, asked) as refused:  # NaN is a reading, and no error
             if refused:
                 self._say(f"realtime is not permitted here ({refused}): the control is scheduled as anything else")
             tally = drive(
