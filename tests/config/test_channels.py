@@ -86,6 +86,32 @@ def test_the_files_own_sections_cannot_loosen_either(tmp_path: Path) -> None:
     assert rules["fast"].threshold == 0.5
 
 
+LATENCY = {"name": "fast", "metric": "latency.p99_upper_ms", "op": "<", "threshold": "sla_p99_ms"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "enough"),
+    [
+        ({}, True),
+        ({"op": "<=", "threshold": 0.5}, True),
+        ({"threshold": 50.0}, False),
+        ({"veto": False}, False),
+        ({"veto": "unattended"}, False),
+        ({"metric": "latency.p50_ms"}, False),
+        ({"op": ">"}, False),
+    ],
+)
+def test_a_demanded_sla_is_judged_whatever_rules_a_run_has(tmp_path: Path, rule: dict[str, Any], enough: bool) -> None:
+    own = [{"name": "safe", "metric": "evaluation.*.rl.violations", "op": "==", "threshold": 0}, {**LATENCY, **rule}]
+    asked = {"channels": {"production": {"sla_p99_ms": 1.0}}, "gate": {"rules": own, "sla_p99_ms": 9.0}}
+    run = ReleaseConfig.load_form(written(tmp_path, asked), {"release.channel": "production"})
+    added = [each for each in run.gate.rules if each.name not in ("safe", "fast")]
+    assert run.gate.sla_p99_ms == 1.0
+    assert [(each.metric, each.op, each.threshold, each.veto) for each in added] == (
+        [] if enough else [("latency.p99_upper_ms", "<", "sla_p99_ms", True)]
+    )
+
+
 def test_a_demand_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"channels\.production\.aproval"):
         ReleaseConfig.load(written(tmp_path, {"channels": {"production": {"aproval": "required"}}}))

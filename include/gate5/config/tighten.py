@@ -11,6 +11,14 @@ from gate5.config.channel import frozen
 from gate5.errors import ConfigError
 
 _SLA = "sla_p99_ms"
+#: What a demanded SLA is judged by where a run has no rule of its own that vetoes on it.
+_CHANNELS_SLA = {
+    "name": "latency_p99_of_the_channel",
+    "metric": "latency.p99_upper_ms",
+    "op": "<",
+    "threshold": _SLA,
+    "why": "The channel demands this SLA.",
+}
 #: From the weakest on.
 _VETOES = (False, "unattended", True)
 
@@ -31,6 +39,8 @@ def tighten(config: Mapping[str, Any], demands: Mapping[str, Any]) -> dict[str, 
     if demands.get(_SLA) is not None:
         gate[_SLA] = min(gate[_SLA], demands[_SLA])
     gate["rules"] = _rules(gate["rules"], demands.get("rules") or (), gate[_SLA])
+    if demands.get(_SLA) is not None and not any(_holds_the_sla(rule, gate[_SLA]) for rule in gate["rules"]):
+        gate["rules"].append(_CHANNELS_SLA)
     if demands.get("episodes") is not None:
         evaluation["episodes"] = max(evaluation["episodes"], demands["episodes"])
     if demands.get("scenarios") and evaluation["scenarios"] is not None:
@@ -86,6 +96,16 @@ def _rules(said: Sequence[Mapping[str, Any]], demanded: Sequence[Mapping[str, An
         for rule in said
     ]
     return [*rules, *(rule for name, rule in wanted.items() if name not in {rule["name"] for rule in said})]
+
+
+def _holds_the_sla(rule: Mapping[str, Any], sla: float) -> bool:
+    """Whether a rule refuses what misses the SLA; an advisory or laxer one does not."""
+    return (
+        rule["metric"] == _CHANNELS_SLA["metric"]
+        and rule["op"] in ("<", "<=")
+        and rule.get("veto", True) is True
+        and _threshold(rule, None, sla) <= sla
+    )
 
 
 def _as_strict(rule: Mapping[str, Any], demand: Mapping[str, Any], sla: float) -> bool:
