@@ -14,6 +14,7 @@ from gate5.cli.settings import from_here, load_config, run_config
 from gate5.config.quick import QUICK
 from gate5.config.verdicts import AWAITING
 from gate5.errors import ConfigError, OperationError
+from gate5.io.excerpt import visible
 from gate5.io.paths import resolve_path
 from gate5.pipeline.results import GateResult
 from gate5.workspace import contents
@@ -90,7 +91,7 @@ def _release(arguments: argparse.Namespace) -> Done:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    print(visible(text), flush=True)
 
 
 def _replay(arguments: argparse.Namespace) -> Done:

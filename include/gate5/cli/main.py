@@ -18,6 +18,7 @@ from gate5.cli.results import Outcome
 from gate5.cli.settings import DEFAULT_CONFIG
 from gate5.errors import Gate5Error, InputError
 from gate5.io import canonical
+from gate5.io.excerpt import visible
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         text = f"{type(error).__name__}: {error} (a defect in gate5; GATE5_TRACEBACK=1 shows where)."
         return _fail(arguments, text, 3, type(error).__name__)
-    _say(canonical.dumps(result.to_dict()).decode() if arguments.json else result.line() + "\n")
+    _say(canonical.dumps(result.to_dict()).decode() if arguments.json else visible(result.line()) + "\n")
     return int(code)
 
 
@@ -54,7 +55,7 @@ def _say(text: str) -> None:
 
 
 def _fail(arguments: argparse.Namespace, text: str, code: int, kind: str) -> int:
-    print(f"gate5: {text}", file=sys.stderr)
+    print(f"gate5: {visible(text)}", file=sys.stderr)
     if getattr(arguments, "json", False):
         _say(canonical.dumps({"error": text, "kind": kind, "exit_code": code}).decode())
     return code
@@ -71,7 +72,7 @@ class _Parser(argparse.ArgumentParser):
     """argparse, but an error is one sentence without the usage text."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"gate5: {message}; `{self.prog} --help` lists what there is.", file=sys.stderr)
+        print(f"gate5: {visible(message)}; `{self.prog} --help` lists what there is.", file=sys.stderr)
         raise SystemExit(InputError.exit_code)
 
 

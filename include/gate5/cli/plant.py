@@ -14,6 +14,7 @@ import yaml
 
 from gate5.cli.results import Outcome
 from gate5.errors import ConfigError
+from gate5.io.excerpt import visible
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -126,4 +127,4 @@ def _override(text: str) -> tuple[str, Any]:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gate5.config.models import ReleaseConfig
 from gate5.edge.folder import CANDIDATE
 from gate5.edge.proved import PROOF
+from gate5.io.excerpt import visible
 
 if TYPE_CHECKING:
     from gate5.pipeline.prove import Proved
@@ -61,4 +62,4 @@ def run(config: ReleaseConfig, arguments: argparse.Namespace) -> Proved:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)

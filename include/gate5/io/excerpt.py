@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sized
 from typing import Any
 
@@ -28,3 +29,13 @@ def excerpt(value: Any, most: int = _MOST) -> str:
     head = " ".join(text[: 4 * most].split())  # enough to say whether there is more
     shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in head[: most + 1])
     return shown if len(shown) <= most else f"{shown[:most]}..."
+
+
+def visible(text: str) -> str:
+    """Text for a terminal: what one would act upon (escape sequences, other directions of writing) is written out."""
+    return "".join(
+        char.encode("unicode_escape").decode()
+        if char not in "\n\t" and unicodedata.category(char) in ("Cc", "Cf")
+        else char
+        for char in text
+    )
