@@ -180,7 +180,9 @@ def compare() -> dict[str, Any]:
     return perform(stages.compare)
 
 
-@task(**RETRY, **minutes(15))
+# Fed by `look_up`, too: where a person marks a measurement as skipped this runs, and fails for want of it. Without, all
+# that follows would be skipped and the run end green without a verdict. Where `look_up` ends the run, it is skipped.
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **RETRY, **minutes(15))
 def gate() -> dict[str, Any]:
     """Judge the measurements by the rules: pass, fail, or error where one is missing."""
     from gate5.pipeline import stages
@@ -200,7 +202,7 @@ def report() -> dict[str, Any]:
     return perform(stages.report)
 
 
-@task.branch(**RETRY, **minutes(5))
+@task.branch(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **RETRY, **minutes(5))  # whatever became of `report`
 def decide() -> str:
     """`reject` unless the verdict is pass or awaiting proof; `approval` where a person is asked, else `promote`."""
     from gate5.config.verdicts import RELEASED
@@ -293,6 +295,7 @@ def policy_release() -> None:
     received >> candidate >> [graph, names]
     graph >> engine
     graph >> before >> engine >> verified >> timed >> driven >> compared >> judged >> reported >> decision
+    before >> judged >> decision
     decision >> [ask, promoted, rejected]
     ask >> [promoted, rejected]
 

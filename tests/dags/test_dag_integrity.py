@@ -123,6 +123,9 @@ def test_every_task_but_the_approval_has_a_time_limit(tasks: Tasks) -> None:
     assert [name for name, task in tasks.items() if task["timeout_s"] is None] == ["approval"]
 
 
+DECIDING = {"gate": ["compare", "look_up"], "decide": ["gate", "report"]}
+
+
 @pytest.mark.parametrize("name", ["promote", "reject"])
 def test_the_ends_hang_on_the_branches_alone(tasks: Tasks, name: str) -> None:
     """With NONE_FAILED_MIN_ONE_SUCCESS, any other upstream would let promote run although the branch skipped it."""
@@ -135,8 +138,15 @@ def test_nothing_comes_after_the_verdict_is_carried_out(tasks: Tasks) -> None:
     ends = sorted(name for name, task in tasks.items() if not task["downstream"])
     assert ends == ["hand_on", "promote", "reject"], "hand_on is about other candidates, and hangs on `receive` alone"
     assert not any(task["teardown"] for task in tasks.values())
-    rules = {task["trigger_rule"] for name, task in tasks.items() if name not in ("promote", "reject")}
+    rules = {task["trigger_rule"] for name, task in tasks.items() if name not in (*DECIDING, "promote", "reject")}
     assert rules == {"all_success"}
+
+
+@pytest.mark.parametrize(("name", "upstream"), DECIDING.items())
+def test_what_a_person_skips_does_not_skip_the_verdict(tasks: Tasks, name: str, upstream: list[str]) -> None:
+    """An `evaluate` that was marked as skipped skipped all that came after it: a green run without a verdict."""
+    assert tasks[name]["trigger_rule"] == "none_failed_min_one_success"
+    assert tasks[name]["upstream"] == upstream
 
 
 def test_people_are_told_of_every_task_that_fails(parsed: dict[str, Any]) -> None:

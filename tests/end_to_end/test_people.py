@@ -99,3 +99,17 @@ def test_an_approval_marked_by_hand_is_none(site: Site) -> None:
     error = site.api.xcom(DAG, run_id, "promote", "error")
     assert error["text"] == "The release needs an approval and nobody gave one: clear the task `approval`."
     assert site.channel("by-hand") == []
+
+
+def test_a_measurement_that_a_person_skips_leaves_no_green_run(site: Site) -> None:
+    """All that comes after a skipped task was skipped, and the run ended green without a verdict."""
+    site.start("skipped", checkpoint=str(GOOD), config=site.config("skipped"))
+    mark(site, "skipped", "compare", new_state="skipped")
+    for task_id in ("evaluate", "falsify", "stress"):
+        mark(site, "skipped", task_id, include_upstream=True)
+    assert site.wait_for_run("skipped") == "failed"
+    states = site.states("skipped")
+    assert (states["look_up"], states["compare"], states["gate"]) == ("success", "skipped", "failed")
+    error = site.api.xcom(DAG, "skipped", "gate", "error")
+    assert (error["exit_code"], "yet" in error["text"]) == (2, True), error
+    assert site.channel("skipped") == []
