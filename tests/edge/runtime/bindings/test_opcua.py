@@ -114,9 +114,9 @@ def test_values_scaling_quality_and_the_heartbeat(home: Path, capsys: pytest.Cap
             reading = binding.read()
             assert reading.obs is not None
             names = PLANT.observation_space.names
-            assert reading.obs[names.index("high_pressure")] == pytest.approx(
-                PLANT.reset("steady_state", [20_000])[0][names.index("high_pressure")], rel=0.05
-            )
+            # The server's plant goes on by itself, so the value is about the first one; a scale left out is ten times it.
+            first = PLANT.reset("steady_state", [20_000])[0][names.index("high_pressure")]
+            assert 0.5 * first < reading.obs[names.index("high_pressure")] < 2.0 * first
             assert 0.0 <= reading.age_s < 60.0
             # Beating: a second runtime of this plant, on whatever machine, is refused.
             stop = time.monotonic() + PATIENCE_S
