@@ -17,7 +17,6 @@ settings.load_profile("gate5")
 TOGETHER = ("dags", "end_to_end", "edge/runtime", "plant/fmu")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Side by side (`make test`) a file stays whole on one worker, and so does a folder of ``TOGETHER``."""
     for item in items:

@@ -114,7 +114,7 @@ def test_values_scaling_quality_and_the_heartbeat(home: Path, capsys: pytest.Cap
             reading = binding.read()
             assert reading.obs is not None
             names = PLANT.observation_space.names
-            # The server's plant goes on by itself, so the value is about the first one; a scale left out is ten times it.
+            # The server's plant goes on by itself, so it is about the first; without the scale it is ten times it.
             first = PLANT.reset("steady_state", [20_000])[0][names.index("high_pressure")]
             assert 0.5 * first < reading.obs[names.index("high_pressure")] < 2.0 * first
             assert 0.0 <= reading.age_s < 60.0
