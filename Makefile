@@ -34,7 +34,7 @@ check: setup  ## lint, types and a quick test of every room: a minute
 	@$(BIN)/mypy & types=$$!; $(BIN)/python -m pytest $$(cat tests/quick.txt); tests=$$?; wait $$types && exit $$tests
 
 test: setup  ## run all tests
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 test-cluster: setup  ## the compose file's services on this machine, without containers, and faults (SHORT=1: five minutes)
 	@$(BIN)/python -m local_cluster $(if $(SHORT),--short) $(CLUSTER_OPTIONS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -17,9 +18,17 @@ settings.load_profile("gate5")
 TOGETHER = ("dags", "end_to_end", "edge/runtime", "plant/fmu")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side (`make test`) a file stays whole on one worker, and so does a folder of ``TOGETHER``."""
-    for item in items:
-        place = item.path.relative_to(ROOT)
-        folders = [folder for folder in TOGETHER if place.is_relative_to(folder)]
-        item.add_marker(pytest.mark.xdist_group(folders[0] if folders else str(place)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Side by side (`make test`) a file stays whole on one worker, and so does a folder of ``TOGETHER``.
+
+    The marks `xdist_group` have no effect with pytest 9.2, whose node ids pytest-xdist 3.8 cannot change.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByPlace(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            place = nodeid.partition("::")[0].removeprefix("tests/")
+            return next((folder for folder in TOGETHER if place.startswith(f"{folder}/")), place)
+
+    return ByPlace(config, log)
