@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from gate5.config.engine import EngineConfig
 from gate5.edge.golden import golden_provenance, pack_golden
@@ -20,23 +18,7 @@ from gate5.io.files import sha256
 from gate5.store import ArtifactStore, Release, keygen, load_public_keys, promote, publish
 from gate5.store.directory import DirectoryBackend
 from gate5.store.manifest import read_manifest
-
-OBS, ACT = 5, 2
-
-
-def graph(mark: int) -> bytes:
-    """action = tanh(obs @ W), with another W for another mark."""
-    weights = np.random.default_rng(mark).normal(size=(OBS, ACT)).astype(np.float32)
-    body = helper.make_graph(
-        [helper.make_node("MatMul", ["obs", "W"], ["h"]), helper.make_node("Tanh", ["h"], ["action"])],
-        "policy",
-        [helper.make_tensor_value_info("obs", TensorProto.FLOAT, ["batch", OBS])],
-        [helper.make_tensor_value_info("action", TensorProto.FLOAT, ["batch", ACT])],
-        [numpy_helper.from_array(weights, "W")],
-    )
-    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    return bytes(onnx.ModelProto.SerializeToString(model))
+from scripts.tamper_release import OBS, graph
 
 
 class Factory:

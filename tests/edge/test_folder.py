@@ -120,10 +120,11 @@ def test_a_folder_made_before_there_was_a_mark_goes_on(factory: Factory) -> None
     assert (factory.dest / folder.MARK).is_file()
 
 
-def played_back(factory: Factory) -> None:
+def played_back(factory: Factory) -> str:
     (factory.root / entry_name("production", 2)).unlink()
-    with pytest.raises(IntegrityError, match="went back in time: entry 2"):
+    with pytest.raises(IntegrityError) as refused:
         factory.pull()
+    return str(refused.value)
 
 
 @pytest.mark.parametrize("state", ["deleted", "of an older entry"])
@@ -137,7 +138,7 @@ def test_the_number_is_remembered_with_the_release_too(factory: Factory, state: 
     path.unlink()
     if state == "of an older entry":
         path.write_bytes(old)
-    played_back(factory)
+    assert "went back in time: entry 2" in played_back(factory)
 
 
 def test_a_disk_that_is_full_at_any_write_forgets_no_number(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +160,7 @@ def test_a_disk_that_is_full_at_any_write_forgets_no_number(factory: Factory, mo
     entry = canonical.loads((factory.dest / "current" / "entry.json").read_bytes())
     assert entry["sequence"] == 1, "not switched, because it could not be remembered"
     factory.pull()
-    played_back(factory)
+    assert "went back in time: entry 2" in played_back(factory)
 
 
 def test_a_switch_that_fails_has_been_remembered(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +175,7 @@ def test_a_switch_that_fails_has_been_remembered(factory: Factory, monkeypatch: 
         patch.setattr(pull, "switch", fail)
         with pytest.raises(StoreError, match="No space left"):
             factory.pull()
-    played_back(factory)
+    assert "went back in time: entry 2" in played_back(factory)
 
 
 @pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'{"channels": {"production": {"sequence": "9"}}}'])
@@ -186,4 +187,4 @@ def test_a_damaged_state_is_said_and_deleting_it_forgets_nothing(factory: Factor
     with pytest.raises(StoreInputError, match="is damaged: delete it"):
         factory.pull()
     (factory.dest / "state.json").unlink()
-    played_back(factory)
+    assert "went back in time: entry 2" in played_back(factory)

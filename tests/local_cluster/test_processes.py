@@ -111,4 +111,5 @@ def test_all_end_with_their_owner(tmp_path: Path) -> None:
     with Processes() as running:
         running.start(service(tmp_path))
         found = pids(tmp_path)
+        assert all(psutil.pid_exists(pid) for pid in found)
     gone(found)

@@ -261,7 +261,8 @@ def test_masks_and_a_dict_of_observations(home: Path, capsys: pytest.CaptureFixt
         gymnasium.register("Valves-v0", made, max_episode_steps=10)
     model = MaskablePPO("MultiInputPolicy", Valves(), device="cpu", policy_kwargs={"net_arch": [8]})
     model.save(home / "policy.zip")
-    _release_and_pull(home, _config(home, "Valves-v0", 0.0, action_masks=True), capsys)
+    export = _release_and_pull(home, _config(home, "Valves-v0", 0.0, action_masks=True), capsys)
+    assert export["max_abs_error"] == 0, "every choice is the policy's"
 
 
 def test_stacked_frames(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -273,4 +274,5 @@ def test_stacked_frames(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = PPO("MlpPolicy", VecFrameStack(make_vec_env(Remember, 1), 3), device="cpu", policy_kwargs={"net_arch": [8]})
     model.save(home / "policy.zip")
     more = ("--set", "checkpoint.frame_stack=3")
-    _release_and_pull(home, _config(home, "Remember-v0", -100.0), capsys, *more)
+    export = _release_and_pull(home, _config(home, "Remember-v0", -100.0), capsys, *more)
+    assert export["max_abs_error"] < 1e-4

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from gate5.errors import DocumentError, IntegrityError
-from gate5.io import canonical
+from gate5.errors import IntegrityError
 from gate5.io.files import sha256
-from gate5.io.plain import from_plain, to_plain
+from gate5.io.plain import to_plain
 from gate5.provenance import now
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.keyring import KeyRing
-from gate5.store.signing import PublicKey, Signer, open_envelope, sign
+from gate5.store.signed import payload, read_signed
+from gate5.store.signing import PublicKey, Signer, sign
 
 PAYLOAD_TYPE = "application/vnd.gate5.evidence+json"
 #: A key that may sign here may sign evidence, and nothing else where this is its only channel.
@@ -91,9 +91,7 @@ class Evidence:
 
     def sign(self, signer: Signer) -> bytes:
         """The bytes that are kept."""
-        data = self.to_dict()
-        del data["signed_by"]
-        return sign(canonical.dumps({"format": 1, **data}), PAYLOAD_TYPE, signer)
+        return sign(payload(self), PAYLOAD_TYPE, signer)
 
 
 def read_evidence(data: bytes, keys: Sequence[PublicKey] | None, what: str = "The evidence") -> Evidence:
@@ -105,14 +103,10 @@ def read_evidence(data: bytes, keys: Sequence[PublicKey] | None, what: str = "Th
     Raises:
         IntegrityError: it is damaged or not signed by one of them.
     """
-    opened = open_envelope(data, PAYLOAD_TYPE, keys, what)
-    payload = opened.payload
-    if not isinstance(payload, dict) or payload.pop("format", None) != 1 or "signed_by" in payload:
-        raise IntegrityError(f"{what} is damaged: it has not the fields of a summary.")
+    found = read_signed(Evidence, data, PAYLOAD_TYPE, keys, what, "summary")
     try:
-        found = from_plain(Evidence, {**payload, "signed_by": list(opened.verified_by)})
         _at(found.ended)
-    except (DocumentError, ValueError) as error:
+    except ValueError as error:
         raise IntegrityError(f"{what} is damaged: {error}.") from None
     if min(found.period_s, *found.periods.values(), *found.causes.values(), found.missed, found.lost, 0) < 0:
         raise IntegrityError(f"{what} is damaged: it counts below zero.")

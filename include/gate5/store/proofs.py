@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gate5.errors import DocumentError, IntegrityError, StoreInputError
-from gate5.io import canonical
+from gate5.errors import StoreInputError
 from gate5.io.files import sha256
-from gate5.io.plain import from_plain, to_plain
+from gate5.io.plain import to_plain
 from gate5.provenance import now
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.keyring import KeyRing
-from gate5.store.signing import PublicKey, Signer, open_envelope, sign
+from gate5.store.signed import payload, read_signed
+from gate5.store.signing import PublicKey, Signer, sign
 
 PAYLOAD_TYPE = "application/vnd.gate5.proof+json"
 #: A key that may sign here may sign proofs, and nothing else where this is its only channel.
@@ -66,9 +66,7 @@ class Proof:
 
     def payload(self) -> bytes:
         """What is signed."""
-        data = self.to_dict()
-        del data["signed_by"]
-        return canonical.dumps({"format": 1, **data})
+        return payload(self)
 
     def sign(self, signer: Signer) -> bytes:
         """The bytes of ``proof.json``."""
@@ -84,15 +82,7 @@ def read_proof(data: bytes, keys: Sequence[PublicKey] | None, what: str = "The p
     Raises:
         IntegrityError: it is damaged or not signed by one of them.
     """
-    opened = open_envelope(data, PAYLOAD_TYPE, keys, what)
-    payload = opened.payload
-    if not isinstance(payload, dict) or payload.pop("format", None) != 1 or "signed_by" in payload:
-        raise IntegrityError(f"{what} is damaged: it has not the fields of a proof.")
-    try:
-        found = from_plain(Proof, {**payload, "signed_by": list(opened.verified_by)})
-    except DocumentError as error:
-        raise IntegrityError(f"{what} is damaged: {error}.") from None
-    return found
+    return read_signed(Proof, data, PAYLOAD_TYPE, keys, what, "proof")
 
 
 def signer_may_prove(keys: Sequence[PublicKey], key_id: str, channel: str, at: str) -> str | None:
