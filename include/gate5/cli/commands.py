@@ -212,10 +212,13 @@ def _train(arguments: argparse.Namespace) -> Done:
     from gate5.plant.registry import open_plant
     from gate5.train import TrainingSettings, train
     from gate5.train.ascent import AscentConfig
+    from gate5.train.gradient import GradientConfig
     from gate5.train.polish import PolishConfig
 
     if arguments.search < 0:
         raise ConfigError(f"--search is {arguments.search}: give the number of generations, 0 or more.")
+    if arguments.gradient < 0:
+        raise ConfigError(f"--gradient is {arguments.gradient}: give the number of iterations, 0 or more.")
     if arguments.ascent < 0:
         raise ConfigError(f"--ascent is {arguments.ascent}: give the number of iterations, 0 or more.")
     config = load_config(arguments)
@@ -224,6 +227,7 @@ def _train(arguments: argparse.Namespace) -> Done:
         arguments.seed,
         imitation=not arguments.no_imitation,
         baseline=config.baseline,
+        gradient=GradientConfig(iterations=arguments.gradient),
         ascent=AscentConfig(iterations=arguments.ascent),
         polish=PolishConfig(generations=arguments.search),
     )
@@ -317,6 +321,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         default=40,
         metavar="N",
         help="generations of the last search (default: 40)",
+    )
+    parser.add_argument(
+        "--gradient",
+        type=int,
+        default=0,
+        metavar="N",
+        help="iterations of gradients through the plant's equations, on all weights, before those (default: 0)",
     )
     parser.add_argument(
         "--ascent",

@@ -96,6 +96,11 @@ class Observing(Protocol):
     Rows are the observation's components, float64 ``[obs_dim, episodes]``.
     """
 
+    @property
+    def past(self) -> tuple[Float64, ...]:
+        """What it remembers, each ``[.., episodes]``."""
+        ...
+
     def reset(self, batch: int) -> None:
         """Forget the past; ``batch`` episodes start."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,22 @@ from gate5.plant.perturbation import Perturbation
 #: Steps of noise that an episode draws at once.
 BLOCK = 60
 _FAULTS = ("stuck", "failed_low", "failed_high")
+
+
+class Readings(NamedTuple):
+    """Instruments as they stand, ``[n, B]``.
+
+    Attributes:
+        slow: what the lags have let through.
+        added: what noise, bias and faults put on that.
+        share: of its way that a lag goes in a step; 1: there is none.
+        past: what the observer behind them remembers.
+    """
+
+    slow: Float64
+    added: Float64
+    share: Float64
+    past: tuple[Float64, ...]
 
 
 class Instruments:
@@ -96,6 +112,14 @@ class Instruments:
         if self._observer is None:
             return readings
         return self._chosen(self._observer.update(readings.T.astype(np.float64)), readings, everywhere)
+
+    @property
+    def standing(self) -> Readings:
+        """The running episodes' instruments as they stand."""
+        tau = self._levels["lag"] * self._lag
+        share = np.where(tau > 0.0, -np.expm1(-self._dt / np.maximum(tau, 1e-9)), 1.0)
+        past = () if self._observer is None else self._observer.past
+        return Readings(self._slow.T, (self._shown - self._slow).T, share.T, past)
 
     def _chosen(self, observed: Float64, readings: Float32, places: NDArray[np.intp]) -> Float32:
         """What the observer makes of perturbed readings; an episode without perturbation keeps the plant's own."""
@@ -190,6 +214,11 @@ class Lateness:
             return readings
         rows = np.arange(self._delay.size)
         return np.ascontiguousarray(self._ring[(self._at - self._delay) % depth, rows])
+
+    @property
+    def standing(self) -> tuple[Float32, NDArray[np.intp]]:
+        """The readings that came last ``[B, n]``, seen or not, and the periods by which each episode is late."""
+        return self._ring[self._at], self._delay
 
     def act(self, action: Float64) -> Float64:
         """What the plant gets in this period: the mean of the old command until the late one arrives, and that one."""

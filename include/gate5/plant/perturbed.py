@@ -14,7 +14,7 @@ from gate5.errors import PlantError
 from gate5.plant.base import Box, Constraint, Float32, Plant, Scenario, Step, Variable
 from gate5.plant.declared import closest
 from gate5.plant.disturbance import ActuatorTravel, Disturbance, Signal, disturbable
-from gate5.plant.loop import Actuation, Instruments, Lateness
+from gate5.plant.loop import Actuation, Instruments, Lateness, Readings
 from gate5.plant.perturbation import NUMBER_KINDS, SIGNED, Perturbation, ends, targets
 
 
@@ -143,6 +143,12 @@ class PerturbedPlant:
         step = self.plant.step(np.asarray(applied, dtype=np.float32))
         seen = self._lateness.see(self._instruments.read(step.obs))
         return Step(seen, step.reward, step.terminated, step.truncated, step.variables, step.solver_failed)
+
+    @property
+    def standing(self) -> tuple[Any, Readings, tuple[Float32, NDArray[np.intp]]]:
+        """The running batch as it stands: the plant, its instruments, its lateness."""
+        plant: Any = self.plant
+        return plant.standing, self._instruments.standing, self._lateness.standing
 
     def _see(self, true: Float32, places: NDArray[np.intp]) -> Float32:
         readings = self._instruments.begin(true, places)

@@ -12,6 +12,7 @@ from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError
 from gate5.plant.declared import closest
 from gate5.train.ascent import AscentConfig
+from gate5.train.gradient import GradientConfig
 from gate5.train.imitation import ImitationConfig
 from gate5.train.polish import PolishConfig
 from gate5.train.settings import FROM_NOTHING, PPOConfig, TrainingSettings
@@ -34,6 +35,7 @@ def settings_of(config: ReleaseConfig, seed: int, *, report_episodes: int = 200)
     defaults = {
         "imitation": ImitationConfig(),
         "ppo": PPOConfig() if wanted.imitation else FROM_NOTHING,
+        "gradient": GradientConfig(),
         "ascent": AscentConfig(),
         "polish": PolishConfig(),
     }
@@ -48,6 +50,7 @@ def settings_of(config: ReleaseConfig, seed: int, *, report_episodes: int = 200)
         baseline=config.baseline,
         ppo=made["ppo"],
         imitate=made["imitation"],
+        gradient=made["gradient"],
         ascent=made["ascent"],
         polish=made["polish"],
         report_episodes=report_episodes,

@@ -126,6 +126,7 @@ def _snapshot(run: Run, asked: str) -> bytes:
         "resumed_at": run.resumed_at,
         "searching": run.searching,
         "ascending": run.ascending,
+        "climbing": run.climbing,
         "obs_rms": _moments(venv.obs_rms),
         "ret_rms": _moments(venv.ret_rms),
         "training": venv.training,
@@ -140,6 +141,7 @@ def _snapshot(run: Run, asked: str) -> bytes:
             "policy": model.policy.state_dict(),
             "optimizer": model.policy.optimizer.state_dict(),
             "best": run.best,
+            "moments": run.moments,
             "torch": torch.get_rng_state(),
         },
         buffer,
@@ -160,7 +162,7 @@ def _restore(run: Run, facts: dict[str, Any], saved: Mapping[str, Any]) -> None:
     run.steps, run.log, run.imitation = facts["steps"], facts["log"], facts["imitation"]
     run.reference, run.searching, run.best = facts["reference"], facts["searching"], saved["best"]
     run.resumed_at = [*facts["resumed_at"], facts["steps"]]
-    run.ascending = facts["ascending"]
+    run.ascending, run.climbing, run.moments = facts["ascending"], facts["climbing"], saved["moments"]
     run.curriculum._random.bit_generator.state = facts["curriculum"]["random"]
     run.curriculum._next = facts["curriculum"]["next"]
     kind, keys, *rest = facts["numpy"]

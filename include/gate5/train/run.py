@@ -26,6 +26,7 @@ from gate5.plant.base import Controller, Float32, Plant
 from gate5.seeds import seeds_of
 from gate5.train.ascent import AscentConfig, ascend
 from gate5.train.construct import ramps_of, write_into
+from gate5.train.gradient import GradientAscent, GradientConfig
 from gate5.train.imitation import Demonstrations, ImitationConfig, demonstrate, fit, scale_of
 from gate5.train.polish import PolishConfig, polish
 from gate5.train.resume import restore_search, search_state
@@ -64,6 +65,9 @@ class Run:
         self.polishing: dict[str, Any] | None = None
         self.ascent: dict[str, Any] | None = None
         self.ascending: list[float] = []  # the values of the ascent's iterations so far
+        self.gradient: dict[str, Any] | None = None
+        self.climbing: list[float] = []  # the values of the gradient's iterations so far
+        self.moments: dict[str, Any] | None = None  # Adam's, while the gradient is followed
         self.expert: PIDBaseline | None = None
         self.steps = 0
         self.best: dict[str, Any] | None = None  # the best weights so far; None before PPO
@@ -220,30 +224,64 @@ class Run:
         ``save`` is called after every iteration; a training that is gone on with ascends the iterations that are left,
         which may be more or fewer than were asked for at first.
         """
-        if self.ascending and self.best is not None:
-            best = self._validate_state(self.best)
-        else:
-            best, self.best = self.validate(), self.state()
-        if not self.log:
-            self._note(best, kept=True)
-        done = len(self.ascending)
+        done, judge = len(self.ascending), self._judging("ascent", going_on=bool(self.ascending))
 
         def keep(iteration: int, value: float) -> None:
-            nonlocal best
             self.ascending.append(value)
-            found = self.validate()
-            better = rank(found, self.reference) > rank(best, self.reference)
-            self._note(found, kept=better, by="ascent")
-            if better:
-                best, self.best = found, self.state()
+            judge()
             bar(f"ascent, worth {value:.3f} %", iteration / config.iterations)
             save(self)
 
         left = replace(config, iterations=config.iterations - done)
         if left.iterations > 0:
             ascend(self.disturbed, self.model.policy, self.venv.normalize_obs, self.expert, self.shaping, left, keep)
-        self.restore(self.best)
+        self.restore(self.best or self.state())
         self.ascent = {**asdict(config), "values": self.ascending}
+
+    def follow_gradient(
+        self, config: GradientConfig, bar: Callable[[str, float], None], save: Callable[[Run], None]
+    ) -> None:
+        """Move all weights along gradients through the plant; the best of its validations is kept.
+
+        ``save`` is called after every validation; a training that is gone on with goes on from the last one.
+        """
+        judge = self._judging("gradient", going_on=bool(self.climbing))
+        ascent = GradientAscent(
+            self.disturbed, self.model.policy, self.venv, lambda obs: self.predict(obs)[0], self.expert, self.shaping,
+            config,
+        )  # fmt: skip
+        if self.moments is not None:
+            ascent.optimiser.load_state_dict(self.moments)
+        for iteration in range(len(self.climbing), config.iterations):
+            value = ascent.iterate(iteration)
+            self.climbing.append(value)
+            bar(f"gradient through the plant, worth {value:.3f} %", iteration / config.iterations)
+            if (iteration + 1) % config.validate == 0 or iteration + 1 == config.iterations:
+                judge()
+                self.moments = ascent.optimiser.state_dict()
+                save(self)
+        self.moments = None
+        self.restore(self.best or self.state())
+        self.gradient = {**asdict(config), "values": self.climbing}
+
+    def _judging(self, by: str, *, going_on: bool) -> Callable[[], None]:
+        """What validates the policy as it is, notes it, and keeps it if it is better than all before."""
+        if going_on and self.best is not None:
+            best = self._validate_state(self.best)
+        else:
+            best, self.best = self.validate(), self.state()
+        if not self.log:
+            self._note(best, kept=True)
+
+        def judge() -> None:
+            nonlocal best
+            found = self.validate()
+            better = rank(found, self.reference) > rank(best, self.reference)
+            self._note(found, kept=better, by=by)
+            if better:
+                best, self.best = found, self.state()
+
+        return judge
 
     def _learn_values(self, steps: int) -> None:
         """One chunk in which only the value function learns: PPO on a value function that knows nothing would ruin an
@@ -297,6 +335,7 @@ class Run:
             "resumed_at": self.resumed_at,
             "ppo": {**asdict(self.ppo), "hidden": list(self.ppo.hidden)},
             "imitation": self.imitation,
+            "gradient": self.gradient,
             "ascent": self.ascent,
             "polish": self.polishing,
             "log": self.log,

@@ -8,6 +8,7 @@ from typing import Any
 from gate5.config.evaluation import BaselineConfig
 from gate5.seeds import seeds_of
 from gate5.train.ascent import AscentConfig
+from gate5.train.gradient import GradientConfig
 from gate5.train.imitation import ImitationConfig
 from gate5.train.polish import PolishConfig
 
@@ -64,7 +65,7 @@ class TrainingSettings:
         device: torch's.
         baseline: what is imitated.
         ppo: PPO's numbers; ``None``: those for the start that ``imitation`` says.
-        imitate, ascent, polish: the numbers of the other steps; without imitation there is none of them.
+        imitate, gradient, ascent, polish: the numbers of the other steps; without imitation there is none of them.
         validation_episodes: of each scenario, after every chunk of PPO; they choose the policy.
         report_episodes: of each scenario, in the end; ``train.json`` tells them.
     """
@@ -76,6 +77,7 @@ class TrainingSettings:
     baseline: BaselineConfig = field(default_factory=BaselineConfig)
     ppo: PPOConfig | None = None
     imitate: ImitationConfig = field(default_factory=ImitationConfig)
+    gradient: GradientConfig = field(default_factory=GradientConfig)
     ascent: AscentConfig = field(default_factory=AscentConfig)
     polish: PolishConfig = field(default_factory=PolishConfig)
     validation_episodes: int = 16
@@ -98,4 +100,6 @@ class TrainingSettings:
             ascent = {name: value for name, value in asdict(self.ascent).items() if name != "iterations"}
             asked |= {"imitation": asdict(self.imitate), "ascent": ascent}
             asked |= {"polish": asdict(self.polish)}
+            if self.gradient.iterations:  # its steps depend on how many there are to be
+                asked |= {"gradient": asdict(self.gradient)}
         return asked

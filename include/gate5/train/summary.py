@@ -123,7 +123,7 @@ def curve_picture(record: dict[str, Any]) -> str:
     ):
         y = np.array(values, dtype=np.float64)
         series = []
-        for maker, colour in (("PPO", "rl"), ("ascent", "c2"), ("search", "c3")):
+        for maker, colour in (("PPO", "rl"), ("gradient", "c4"), ("ascent", "c2"), ("search", "c3")):
             rows = np.array([m in (maker, "start") if maker == _first(makers) else m == maker for m in makers])
             if rows.any():
                 series.append(Series(_NAMES[maker], colour, at[rows], y[rows], dots=True))
@@ -132,7 +132,12 @@ def curve_picture(record: dict[str, Any]) -> str:
     return sheet(charts)
 
 
-_NAMES = {"PPO": "PPO", "ascent": "ascent on the output layer", "search": "search over the output layer"}
+_NAMES = {
+    "PPO": "PPO",
+    "gradient": "gradient through the plant",
+    "ascent": "ascent on the output layer",
+    "search": "search over the output layer",
+}
 
 
 def _first(makers: Sequence[str]) -> str:
@@ -177,8 +182,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _search(record: dict[str, Any]) -> list[str]:
-    text = "`ascent` and `search`: over the output layer, from the best policy kept before."
-    return [text, ""] if record["polish"] or record.get("ascent") else []
+    made = ["`gradient`: all weights, by gradients through the plant."] if record.get("gradient") else []
+    if record["polish"] or record.get("ascent"):
+        made.append("`ascent` and `search`: over the output layer, from the best policy kept before.")
+    return [" ".join(made), ""] if made else []
 
 
 def _text(value: float | None, form: str) -> str:

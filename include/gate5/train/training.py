@@ -33,9 +33,9 @@ def train(
 
     The plant's baseline is imitated first (DAgger); PPO then improves on it in small steps. After every chunk of PPO
     the policy drives validation episodes of every scenario; the best one so far is kept: fewest violations first, then
-    the largest gain over the baseline. A chunk that violates is undone. An ascent and an evolution strategy on the
-    output layer then take what PPO's noise leaves (``gate5.train.ascent``, ``gate5.train.polish``). Without imitation
-    there is PPO alone.
+    the largest gain over the baseline. A chunk that violates is undone. Where they are asked for, gradients through the
+    plant then move all weights (``gate5.train.gradient``), and an ascent and an evolution strategy the output layer
+    (``gate5.train.ascent``, ``gate5.train.polish``). Without imitation there is PPO alone.
 
     Args:
         plant: what to train on; it must be able to mix scenarios in a batch.
@@ -54,7 +54,7 @@ def train(
         ConfigError: imitation is asked for and there is no baseline, or ``resume`` and what was begun is another
             training.
         CheckpointError: ``resume``, and the saved state is damaged.
-        PlantError: the plant cannot mix scenarios in one batch.
+        PlantError: the plant cannot mix scenarios in one batch, or gradients are asked for and it has none.
     """
     run = Run(plant, settings.seed, settings.numbers, settings.device, settings.validation_episodes)
     expert = open_baseline(settings.baseline, plant) if settings.imitation else None
@@ -72,6 +72,8 @@ def train(
         elif isinstance(expert, PIDBaseline):
             run.expert = expert
         run.improve(settings.steps, bar, guarded=settings.imitation, save=saved.save)
+        if settings.imitation and settings.gradient.iterations > 0:
+            run.follow_gradient(settings.gradient, bar, saved.save)
         if settings.imitation and settings.ascent.iterations > 0:
             run.ascend(settings.ascent, bar, saved.save)
         if settings.imitation and settings.polish.generations > 0:

@@ -36,6 +36,15 @@ class Result(NamedTuple):
     failed: Bool
 
 
+class Standing(NamedTuple):
+    """Running episodes: their states ``[k, B]`` in the order of ``State``, their components' condition ``[5, B]``
+    (``Health``), and their inputs from the start to the end, ``[B, steps + 1, 8]``."""
+
+    memory: list[Float64]
+    condition: Float64
+    inputs: Float64
+
+
 class ArrayBatch:
     """``B`` episodes in arrays ``[B]``."""
 
@@ -98,6 +107,13 @@ class ArrayBatch:
         twin._over = np.repeat(self._over, copies)
         twin._pass()
         return twin
+
+    @property
+    def standing(self) -> Standing:
+        """The running episodes as they stand."""
+        memory = [*(np.broadcast_to(x, self._index.shape)[None] for x in self._state[:-1]), self._state.actuators]
+        condition = np.stack([np.broadcast_to(h, self._index.shape) for h in self._health])
+        return Standing(memory, condition, self._inputs)
 
     def step(self, wanted: Float64) -> Result:
         """Advance by one control step; ``wanted`` float64 ``[B, 4]``."""

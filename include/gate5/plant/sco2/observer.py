@@ -110,23 +110,28 @@ class Observer:
 
     def __init__(self, parameters: Parameters) -> None:
         names = [r.name for r in READINGS]
-        self._at = {name: i for i, name in enumerate(names)}
-        self._low = np.array([r.low for r in READINGS])[:, None]
-        self._high = np.array([r.high for r in READINGS])[:, None]
-        self._slope_of = [(self._at[name], self._at[of], tau, unit) for name, (of, tau, unit) in _SLOPES.items()]
-        self._sources = [of for _, of, _, _ in self._slope_of]
-        self._targets = [target for target, _, _, _ in self._slope_of]
-        self._keep = np.array([tau / (tau + DT_S) for _, _, tau, _ in self._slope_of])[:, None]
-        self._unit = np.array([unit / DT_S for _, _, _, unit in self._slope_of])[:, None]
+        self.at = {name: i for i, name in enumerate(names)}
+        self.low = np.array([r.low for r in READINGS])[:, None]
+        self.high = np.array([r.high for r in READINGS])[:, None]
+        self._slope_of = [(self.at[name], self.at[of], tau, unit) for name, (of, tau, unit) in _SLOPES.items()]
+        self.sources = [of for _, of, _, _ in self._slope_of]
+        self.targets = [target for target, _, _, _ in self._slope_of]
+        self.keep = np.array([tau / (tau + DT_S) for _, _, tau, _ in self._slope_of])[:, None]
+        self.unit = np.array([unit / DT_S for _, _, _, unit in self._slope_of])[:, None]
         sizes = design.cycle(parameters, ArrayOps()).z
-        self._velocity = sizes.inlet_density / parameters.design.mass_flow / parameters.surge_flow
+        self.velocity = sizes.inlet_density / parameters.design.mass_flow / parameters.surge_flow
         self.reset(1)
 
     def reset(self, batch: int) -> None:
         """Forget the past; ``batch`` episodes start with the next update."""
-        self._slope: Float64 = np.zeros((len(self._targets), batch))
-        self._before: Float64 = np.full((len(self._targets), batch), np.nan)
+        self._slope: Float64 = np.zeros((len(self.targets), batch))
+        self._before: Float64 = np.full((len(self.targets), batch), np.nan)
         self._integral: Float64 = np.zeros((3, batch))
+
+    @property
+    def past(self) -> tuple[Float64, Float64, Float64]:
+        """What it remembers: slopes, what they are slopes of, integrals; each ``[.., B]``."""
+        return self._slope, self._before, self._integral
 
     def fork(self, copies: int) -> Observer:
         """An observer that remembers each episode's past ``copies`` times."""
@@ -155,34 +160,34 @@ class Observer:
 
     def update(self, rows: Float64) -> Float64:
         """The same on float64 ``[36, B]``, in place: one control step later."""
-        at: Any = self._at
-        np.fmin(np.fmax(rows, self._low), self._high, out=rows)
-        source = rows[self._sources]
+        at: Any = self.at
+        np.fmin(np.fmax(rows, self.low), self.high, out=rows)
+        source = rows[self.sources]
         begun = np.isnan(self._before[0])
-        change = np.where(begun, 0.0, (source - self._before) * self._unit)
-        self._slope = np.where(begun, 0.0, self._keep * self._slope + (1.0 - self._keep) * change)
+        change = np.where(begun, 0.0, (source - self._before) * self.unit)
+        self._slope = np.where(begun, 0.0, self.keep * self._slope + (1.0 - self.keep) * change)
         self._before = source
-        rows[self._targets] = self._slope
+        rows[self.targets] = self._slope
         error = rows[at["net_power_setpoint"]] - rows[at["net_power"]]
         rows[at["net_power_error"]] = error
         speed = np.maximum(rows[at["compressor_speed"]] * rows[at["compressor_inlet_density"]], 1e-3)
-        rows[at["surge_margin"]] = rows[at["mass_flow"]] * self._velocity / speed - 1.0
+        rows[at["surge_margin"]] = rows[at["mass_flow"]] * self.velocity / speed - 1.0
         hot = rows[at["turbine_inlet_temperature_setpoint"]] - rows[at["turbine_inlet_temperature"]]
         inlet = INLET_AIM_C - rows[at["compressor_inlet_temperature"]]
         rows[at["turbine_inlet_error"]] = hot
         errors = np.stack([error * rows[at["breaker_closed"]], hot, inlet])
         # Anti-windup: an integral rests where its error is large, or its actuator is at the end that it asks for.
-        command = np.stack([rows[at[name]] for name in _ACTUATORS])
-        stuck = ((command >= _MOST) & (errors * _SENSE > 0.0)) | ((command <= _LEAST) & (errors * _SENSE < 0.0))
-        near = (np.abs(errors) < _NEAR) & ~stuck
+        command = np.stack([rows[at[name]] for name in INTEGRATED])
+        stuck = ((command >= MOST) & (errors * SENSE > 0.0)) | ((command <= LEAST) & (errors * SENSE < 0.0))
+        near = (np.abs(errors) < NEAR) & ~stuck
         self._integral = np.where(begun, 0.0, self._integral + DT_S * np.where(near, errors, 0.0))
-        self._integral = np.clip(self._integral, self._low[-3:], self._high[-3:])
+        self._integral = np.clip(self._integral, self.low[-3:], self.high[-3:])
         rows[-3:] = self._integral
-        return np.clip(rows, self._low, self._high, out=rows)
+        return np.clip(rows, self.low, self.high, out=rows)
 
 
-_NEAR = np.array([_POWER_NEAR, _TURBINE_NEAR, _INLET_NEAR])[:, None]
+NEAR = np.array([_POWER_NEAR, _TURBINE_NEAR, _INLET_NEAR])[:, None]
 # The integrals' actuators, how they answer a positive error, and where they are at an end.
-_ACTUATORS = ("flow_command", "damper", "coolant_valve")
-_SENSE = np.array([1.0, 1.0, -1.0])[:, None]
-_LEAST, _MOST = np.array([40.5, 0.005, 0.06])[:, None], np.array([129.5, 0.995, 2.49])[:, None]
+INTEGRATED = ("flow_command", "damper", "coolant_valve")
+SENSE = np.array([1.0, 1.0, -1.0])[:, None]
+LEAST, MOST = np.array([40.5, 0.005, 0.06])[:, None], np.array([129.5, 0.995, 2.49])[:, None]

@@ -16,7 +16,7 @@ from gate5.io import canonical
 from gate5.plant.base import Box, Constraint, Float32, Scenario, Step, Term, Variable
 from gate5.plant.declared import with_limits
 from gate5.plant.disturbance import ActuatorTravel, Disturbance, Signal, check_numbers
-from gate5.plant.sco2.batch import ArrayBatch, FloatBatch
+from gate5.plant.sco2.batch import ArrayBatch, FloatBatch, Standing
 from gate5.plant.sco2.declarations import ACTION, CONSTRAINTS, VARIABLES
 from gate5.plant.sco2.instruments import MEASURED_SIGNALS, SIGNALS, TRAVELS
 from gate5.plant.sco2.objective import TERMS
@@ -24,6 +24,7 @@ from gate5.plant.sco2.observer import ERRORS, INTEGRALS, RATES, READINGS, Observ
 from gate5.plant.sco2.parameters import ACTUATORS, DT_S, Parameters
 from gate5.plant.sco2.scenarios import SCENARIOS, Course, disturbances, draw, drawn
 from gate5.plant.sco2.stress import classes
+from gate5.plant.sco2.torch_plant import TorchPlant
 from gate5.plant.stress import StressClass
 
 _FULL = layout("full")
@@ -241,6 +242,22 @@ class SCO2Plant:
         if self._observer is not None:
             twin._observer = self._observer.fork(copies)
         return twin
+
+    @property
+    def standing(self) -> Standing:
+        """The running batch as it stands (``ArrayBatch.standing``).
+
+        Raises:
+            PlantError: fewer than two episodes run.
+        """
+        batch = self._running()
+        if isinstance(batch, FloatBatch):
+            raise PlantError("One episode alone runs in plain floats and has no arrays: start two or more.")
+        return batch.standing
+
+    def differentiable(self) -> TorchPlant:
+        """The same plant on torch tensors, with gradients (the layout ``measured``)."""
+        return TorchPlant(self._parameters, _RAW)
 
     def _running(self) -> ArrayBatch | FloatBatch:
         if self._batch is None:

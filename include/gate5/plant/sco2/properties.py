@@ -37,21 +37,21 @@ class Table:
         self.pressure = Range(float(pressures[0]), float(pressures[-1]))
         self.other = Range(float(others[0]), float(others[-1]))
         self._x0 = float(others[0])
-        self._scale = (others.size - 1) / (float(others[-1]) - float(others[0]))
-        self._row = others.size - 1
-        self._coefficients = np.concatenate([_coefficients(v) for v in values], axis=1)
-        flat: Any = self._coefficients.reshape(-1)
+        self.scale = (others.size - 1) / (float(others[-1]) - float(others[0]))
+        self.row = others.size - 1  # cells in a row of one pressure
+        self.coefficients = np.concatenate([_coefficients(v) for v in values], axis=1)
+        flat: Any = self.coefficients.reshape(-1)
         self._flat: Any = memoryview(flat)
-        self._width = self._coefficients.shape[1]
-        self._cells = self._coefficients.shape[0]
+        self._width = self.coefficients.shape[1]
+        self._cells = self.coefficients.shape[0]
 
     def at(self, place: tuple[Any, Array], x: Array) -> tuple[Array, ...]:
         """All properties at located pressures and ``x``; what lies outside is extrapolated (the plant refuses it)."""
         row, f = place
-        y = (x - self._x0) * self._scale
+        y = (x - self._x0) * self.scale
         j = y.astype(np.intp)
         g = y - j
-        c = self._coefficients.take(row * self._row + j, axis=0, mode="clip")
+        c = self.coefficients.take(row * self.row + j, axis=0, mode="clip")
         return tuple(
             (c[..., k] + c[..., k + 1] * g) + f * (c[..., k + 2] + c[..., k + 3] * g) for k in range(0, self._width, 4)
         )
@@ -59,12 +59,12 @@ class Table:
     def at_one(self, place: tuple[int, float], x: float) -> tuple[float, ...]:
         """The same for plain floats."""
         row, f = place
-        y = (x - self._x0) * self._scale
+        y = (x - self._x0) * self.scale
         if not -1e9 < y < 1e9:
             return tuple([math.nan] * (self._width // 4))
         j = int(y)
         g = y - j
-        cell = min(max(row * self._row + j, 0), self._cells - 1) * self._width
+        cell = min(max(row * self.row + j, 0), self._cells - 1) * self._width
         c: Any = self._flat
         if self._width == 4:
             only: float = (c[cell] + c[cell + 1] * g) + f * (c[cell + 2] + c[cell + 3] * g)
@@ -80,15 +80,15 @@ class PressureAxis:
     def __init__(self, grid: Grid) -> None:
         low, high, count = grid.pressure
         self.range = Range(low, high)
-        self._scale = (count - 1) / (high - low)
+        self.scale = (count - 1) / (high - low)
 
     def locate(self, p: Array) -> tuple[Any, Array]:
-        y = (p - self.range.low) * self._scale
+        y = (p - self.range.low) * self.scale
         row = y.astype(np.intp)
         return row, y - row
 
     def locate_one(self, p: float) -> tuple[int, float]:
-        y = (p - self.range.low) * self._scale
+        y = (p - self.range.low) * self.scale
         if not -1e9 < y < 1e9:
             return 0, math.nan
         row = int(y)

@@ -1,0 +1,57 @@
+"""``Actor``: a policy's mean action on torch tensors, with gradients of its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gate5.plant.base import Float32
+
+SPREAD = 0.02  # least spread of a normalised observation by which its weights' steps are scaled
+
+
+class Actor:
+    """The policy's mean action in float64, with the steps of its weights scaled to what they see.
+
+    A step on a first weight means as much for an observation that hardly moves as for one that moves much: what is
+    stepped are weights of the observation less its mean, over its spread.
+    """
+
+    def __init__(self, policy: Any, normaliser: Any, seen: Float32) -> None:
+        import torch
+
+        self._torch: Any = torch
+        self._mean = torch.as_tensor(normaliser.obs_rms.mean, dtype=torch.float64)
+        self._scale = torch.sqrt(torch.as_tensor(normaliser.obs_rms.var + normaliser.epsilon, dtype=torch.float64))
+        self._most = float(normaliser.clip_obs)
+        self._body = [*policy.mlp_extractor.policy_net, policy.action_net]
+        self._layers = [module for module in self._body if hasattr(module, "weight")]
+        self._known = [p.detach().to(torch.float64) for layer in self._layers for p in (layer.weight, layer.bias)]
+        self.steps = [torch.zeros_like(p, requires_grad=True) for p in self._known]
+        shown = self._normalise(torch.from_numpy(seen).to(torch.float64))
+        self._middle, self._spread = shown.mean(0), shown.std(0).clamp(min=SPREAD)
+
+    def act(self, seen: Any) -> Any:
+        """Actions ``[a, W]`` for observations ``[n, W]``, before they are clipped."""
+        values, weights = self._normalise(seen.T), iter(self._weights())
+        for module in self._body:
+            values = values @ next(weights).T + next(weights) if hasattr(module, "weight") else module(values)
+        return values.T
+
+    def take(self) -> None:
+        """Put the steps into the policy's weights."""
+        torch = self._torch
+        with torch.no_grad():
+            self._known = self._weights()
+            for step in self.steps:
+                step.zero_()
+            targets = [p for layer in self._layers for p in (layer.weight, layer.bias)]
+            for target, value in zip(targets, self._known, strict=True):
+                target.copy_(value)
+
+    def _normalise(self, obs: Any) -> Any:
+        return ((obs - self._mean) / self._scale).clamp(-self._most, self._most)
+
+    def _weights(self) -> list[Any]:
+        first, offset, *others = (known + step for known, step in zip(self._known, self.steps, strict=True))
+        stepped = self.steps[0] / self._spread
+        return [first - self.steps[0] + stepped, offset - stepped @ self._middle, *others]
