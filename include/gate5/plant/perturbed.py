@@ -145,10 +145,15 @@ class PerturbedPlant:
         return Step(seen, step.reward, step.terminated, step.truncated, step.variables, step.solver_failed)
 
     @property
-    def standing(self) -> tuple[Any, Readings, tuple[Float32, NDArray[np.intp]]]:
-        """The running batch as it stands: the plant, its instruments, its lateness."""
+    def readings(self) -> Readings:
+        """The running batch's instruments as they stand."""
+        return self._instruments.standing
+
+    @property
+    def standing(self) -> tuple[Any, tuple[Float32, NDArray[np.intp]]]:
+        """The running batch as it stands: the plant, and its lateness (``Lateness.standing``)."""
         plant: Any = self.plant
-        return plant.standing, self._instruments.standing, self._lateness.standing
+        return plant.standing, self._lateness.standing
 
     def _see(self, true: Float32, places: NDArray[np.intp]) -> Float32:
         readings = self._instruments.begin(true, places)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gate5.plant.base import Float32
+import numpy as np
+
+from gate5.plant.base import Float32, Float64
 
 SPREAD = 0.02  # least spread of a normalised observation by which its weights' steps are scaled
 
@@ -16,7 +18,7 @@ class Actor:
     stepped are weights of the observation less its mean, over its spread.
     """
 
-    def __init__(self, policy: Any, normaliser: Any, seen: Float32) -> None:
+    def __init__(self, policy: Any, normaliser: Any) -> None:
         import torch
 
         self._torch: Any = torch
@@ -24,10 +26,15 @@ class Actor:
         self._scale = torch.sqrt(torch.as_tensor(normaliser.obs_rms.var + normaliser.epsilon, dtype=torch.float64))
         self._most = float(normaliser.clip_obs)
         self._body = [*policy.mlp_extractor.policy_net, policy.action_net]
+        self._low, self._high = policy.action_space.low, policy.action_space.high
         self._layers = [module for module in self._body if hasattr(module, "weight")]
         self._known = [p.detach().to(torch.float64) for layer in self._layers for p in (layer.weight, layer.bias)]
         self.steps = [torch.zeros_like(p, requires_grad=True) for p in self._known]
-        shown = self._normalise(torch.from_numpy(seen).to(torch.float64))
+        self._middle, self._spread = torch.zeros_like(self._mean), torch.ones_like(self._mean)
+
+    def scale_to(self, seen: Float64) -> None:
+        """Scale steps to observations ``[N, n]``."""
+        shown = self._normalise(self._torch.from_numpy(seen))
         self._middle, self._spread = shown.mean(0), shown.std(0).clamp(min=SPREAD)
 
     def act(self, seen: Any) -> Any:
@@ -36,6 +43,15 @@ class Actor:
         for module in self._body:
             values = values @ next(weights).T + next(weights) if hasattr(module, "weight") else module(values)
         return values.T
+
+    def reset(self, batch: int) -> None:
+        """A feed-forward policy has no past."""
+
+    def predict(self, obs: Float32) -> tuple[Float32, None]:
+        """Actions ``[W, a]`` for observations ``[W, n]``, as a plant takes them."""
+        with self._torch.no_grad():
+            action = self.act(self._torch.from_numpy(obs.T.astype(np.float64)))
+        return np.clip(action.T.numpy(), self._low, self._high).astype(np.float32), None
 
     def take(self) -> None:
         """Put the steps into the policy's weights."""

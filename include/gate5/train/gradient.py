@@ -12,7 +12,6 @@ scenarios, less squared prices of thin margins and of terms that come near the m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 
 from gate5.control.closed_loop import QuickScore, pairs, quick
 from gate5.errors import PlantError
-from gate5.plant.base import Controller, Float32
+from gate5.plant.base import Controller
 from gate5.seeds import seeds_of
 from gate5.train.actor import Actor
 from gate5.train.vec_env import Shaping
@@ -59,27 +58,12 @@ class GradientConfig:
     seed: int = seeds_of("search", 2).start
 
 
-class Driver:
-    """A function of observations as a ``Controller``."""
-
-    def __init__(self, predict: Callable[[Float32], Float32]) -> None:
-        self._predict = predict
-
-    def reset(self, batch: int) -> None:
-        """A feed-forward policy has no past."""
-
-    def predict(self, obs: Float32) -> tuple[Float32, None]:
-        """Actions for observations."""
-        return self._predict(obs), None
-
-
 class GradientAscent:
     """Adam on all of a policy's weights.
 
     Args:
         plant: disturbed as in training; the plant within has ``differentiable()``.
         policy, normaliser: of Stable-Baselines3, on the CPU.
-        predict: the policy on raw observations, with the weights as they are.
         expert: whom gains are measured from; ``None``: from nothing.
         shaping: training's buffers before the limits.
 
@@ -92,7 +76,6 @@ class GradientAscent:
         plant: Any,
         policy: Any,
         normaliser: Any,
-        predict: Callable[[Float32], Float32],
         expert: Controller | None,
         shaping: Shaping,
         config: GradientConfig,
@@ -105,10 +88,11 @@ class GradientAscent:
                 f"The plant {plant.name} has no differentiable(), which gradients need: train without --gradient."
             )
         self._torch: Any = torch
-        self._plant, self._predict, self._expert, self._shaping, self._config = plant, predict, expert, shaping, config
+        self._plant, self._expert, self._shaping, self._config = plant, expert, shaping, config
         self._inner = inner.differentiable()
-        seen = record(plant, predict, *pairs(plant, 2, config.seed), config.window).start[-1].T
-        self._actor = Actor(policy, normaliser, np.ascontiguousarray(seen, dtype=np.float32))
+        self._actor = Actor(policy, normaliser)
+        seen = record(plant, self._actor, *pairs(plant, 2, config.seed), config.window).start[-1].T
+        self._actor.scale_to(np.ascontiguousarray(seen))
         self.optimiser = torch.optim.Adam(self._actor.steps, lr=config.learning_rate, betas=(0.9, 0.98))
         self._sets: list[tuple[list[str], list[int]]] = []
         self._costates: dict[int, list[Any]] = {}
@@ -124,7 +108,7 @@ class GradientAscent:
         names, seeds = self._sets[which]
         if which not in self._known and self._expert is not None:
             self._known[which] = quick(self._plant, self._expert, names, seeds)
-        windows = record(self._plant, self._predict, names, seeds, config.window)
+        windows = record(self._plant, self._actor, names, seeds, config.window)
         start = [torch.from_numpy(values).requires_grad_(True) for values in windows.start]
         loop = Loop(self._inner, windows, start)
         tally = Tally(self._plant, self._shaping, windows)
@@ -145,7 +129,7 @@ class GradientAscent:
         config, plant = self._config, self._plant
         usual, hard = config.sets * config.episodes, config.sets * config.hardest
         first = config.seed + time * (usual + config.among)
-        hardest = _hardest(plant, self._predict, self._shaping, hard, *pairs(plant, config.among, first + usual))
+        hardest = _hardest(plant, self._actor, self._shaping, hard, *pairs(plant, config.among, first + usual))
         self._sets, self._costates, self._known = [], {}, {}
         for i in range(config.sets):
             names, seeds = pairs(plant, config.episodes, first + i * config.episodes)
@@ -171,17 +155,12 @@ class GradientAscent:
 
 
 def _hardest(
-    plant: Any,
-    predict: Callable[[Float32], Float32],
-    shaping: Shaping,
-    count: int,
-    names: list[str],
-    seeds: list[int],
+    plant: Any, controller: Controller, shaping: Shaping, count: int, names: list[str], seeds: list[int]
 ) -> dict[str, list[int]]:
     """By scenario: the seeds of the episodes that come closest to a limit, in units of its buffer."""
     if not count:
         return {}
-    score = quick(plant, Driver(predict), names, seeds)
+    score = quick(plant, controller, names, seeds)
     buffers = np.array([buffer for _, buffer in shaping.buffers])
     closest = score.by_scenario((score.margins / buffers[:, None]).min(axis=0))
     own = score.by_scenario(np.array(seeds))

@@ -246,10 +246,7 @@ class Run:
         ``save`` is called after every validation; a training that is gone on with goes on from the last one.
         """
         judge = self._judging("gradient", going_on=bool(self.climbing))
-        ascent = GradientAscent(
-            self.disturbed, self.model.policy, self.venv, lambda obs: self.predict(obs)[0], self.expert, self.shaping,
-            config,
-        )  # fmt: skip
+        ascent = GradientAscent(self.disturbed, self.model.policy, self.venv, self.expert, self.shaping, config)
         if self.moments is not None:
             ascent.optimiser.load_state_dict(self.moments)
         for iteration in range(len(self.climbing), config.iterations):

@@ -7,7 +7,7 @@ time: Williams and Peng, Neural Computation 2, 1990).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gate5.errors import PlantError
-from gate5.plant.base import Bool, Float32, Float64
+from gate5.plant.base import Bool, Controller, Float32, Float64
 
 
 class Differentiable(Protocol):
@@ -75,14 +75,12 @@ class Windows:
     rewards: Float64
 
 
-def record(
-    plant: Any, predict: Callable[[Float32], Float32], names: Sequence[str], seeds: Sequence[int], length: int
-) -> Windows:
+def record(plant: Any, controller: Controller, names: Sequence[str], seeds: Sequence[int], length: int) -> Windows:
     """Drive whole episodes and cut them into windows.
 
     Args:
         plant: a ``PerturbedPlant``, none of whose episodes is more than one period late.
-        predict: the policy.
+        controller: drives; it has no past.
         names, seeds: of the episodes; those of one length run in one batch, of at least two.
         length: steps of a window.
     """
@@ -91,7 +89,7 @@ def record(
     for n in np.unique(steps):
         places = np.flatnonzero(steps == n)
         some = places.tolist()
-        parts += _drive(plant, predict, [names[i] for i in some], [seeds[i] for i in some], places, length)
+        parts += _drive(plant, controller, [names[i] for i in some], [seeds[i] for i in some], places, length)
     fields = [name for name in Windows.__dataclass_fields__ if name != "start"]
     joined = {name: np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in fields}
     start = [np.concatenate(rows, axis=-1) for rows in zip(*(part.start for part in parts), strict=True)]
@@ -99,7 +97,12 @@ def record(
 
 
 def _drive(
-    plant: Any, predict: Any, names: Sequence[str], seeds: Sequence[int], places: NDArray[np.intp], length: int
+    plant: Any,
+    controller: Controller,
+    names: Sequence[str],
+    seeds: Sequence[int],
+    places: NDArray[np.intp],
+    length: int,
 ) -> list[Windows]:
     obs = plant.reset_mixed(names, seeds)
     total, count = plant.scenarios[names[0]].steps, len(names)
@@ -109,10 +112,10 @@ def _drive(
     for k in range(total):
         if k % length == 0:
             starts.append(_start(plant, obs))
-        step = plant.step(predict(obs))
-        rewards[k], added[k] = step.reward, plant.standing[1].added
+        step = plant.step(controller.predict(obs)[0])
+        rewards[k], added[k] = step.reward, plant.readings.added
         obs, live[k + 1] = step.obs, live[k] & ~(step.terminated | step.truncated)
-    standing, instruments, (_, delay) = plant.standing
+    standing, (_, delay) = plant.standing
     if delay.max() > 1:
         raise PlantError(f"An episode is {delay.max()} periods late: gradients are known for one period at most.")
     windows = []
@@ -123,14 +126,14 @@ def _drive(
             Windows(
                 episode=places, first=np.full(count, i * length), start=start, condition=standing.condition,
                 inputs=standing.inputs[:, np.minimum(at, total)].transpose(1, 2, 0), added=added[shown],
-                share=instruments.share, late=delay > 0, live=live[shown] & inside[:, None], rewards=rewards[shown],
+                share=plant.readings.share, late=delay > 0, live=live[shown] & inside[:, None], rewards=rewards[shown],
             )
         )  # fmt: skip
     return windows
 
 
 def _start(plant: Any, seen: Float32) -> list[Float64]:
-    standing, instruments, (readings, _) = plant.standing
+    instruments, (standing, (readings, _)) = plant.readings, plant.standing
     rows = [*standing.memory, *instruments.past, instruments.slow, readings.T, seen.T]
     return [np.array(row, dtype=np.float64) for row in rows]
 

@@ -33,7 +33,7 @@ def test_whole_episodes_of_every_scenario_are_those_of_the_numpy_plant() -> None
     obs = plant.reset_mixed(names, range(3, 3 + len(names)))
     pid.reset(len(names))
     twin, off, rounded = sco2.differentiable(), 0.0, 0.0
-    standing, instruments, _ = plant.standing
+    standing, instruments = plant.standing[0], plant.readings
     memory, past, condition = (_tensors(v) for v in (standing.memory, instruments.past, standing.condition))
     inputs = torch.from_numpy(standing.inputs.transpose(1, 2, 0).copy())
     twin.begin(memory, past, condition, inputs[0])
@@ -48,10 +48,10 @@ def test_whole_episodes_of_every_scenario_are_those_of_the_numpy_plant() -> None
             values = twin.step(torch.from_numpy(action.T.astype(np.float64)), inputs[k + 1])
             off = max(off, _apart(step.variables, values, live), _most(values["reward"].numpy() - step.reward, live))
             assert values["valid"][live].all()
-            instruments = plant.standing[1]
+            instruments = plant.readings
             slow += torch.from_numpy(instruments.share) * (twin.rows(values) - slow)
             readings = twin.observe(slow + torch.from_numpy(instruments.added)).numpy()
-            seen = plant.standing[2][0].T
+            seen = plant.standing[1][0].T
             rounded = max(rounded, float((np.abs(readings - seen) / RANGE)[:, live].max()))
     assert off < 1e-9
     assert rounded < 1e-5  # of a range: an integral of what float32 has rounded
@@ -99,9 +99,18 @@ class OneScenario(SCO2Plant):
     scenarios: Mapping[str, Scenario] = {"steady_state": SCO2Plant().scenarios["steady_state"]}
 
 
-def _law(obs: Any) -> Any:
-    """A proportional law that moves every actuator; for arrays, and with ``.T`` for tensors."""
-    return np.clip(_linear(np.asarray(obs, dtype=np.float64)), -1.0, 1.0).astype(np.float32)
+class Law:
+    """A proportional law that moves every actuator, with an offset on all of them."""
+
+    def __init__(self, offset: float = 0.0) -> None:
+        self._offset = offset
+
+    def reset(self, batch: int) -> None:
+        pass
+
+    def predict(self, obs: Any) -> tuple[Any, None]:
+        action = _linear(np.asarray(obs, dtype=np.float64)) + self._offset
+        return np.clip(action, -1.0, 1.0).astype(np.float32), None
 
 
 def _linear(obs: Any) -> Any:
@@ -116,7 +125,7 @@ def test_windows_drive_what_the_rollout_drove_and_their_gradient_is_the_differen
     """One parameter, an offset of all actions: forward differences of the NumPy plant against back-propagation."""
     sco2 = OneScenario()
     plant = PerturbedPlant(sco2, EXPECTED)
-    windows = record(plant, _law, ["steady_state"] * 3, [5, 6, 7], 50)
+    windows = record(plant, Law(), ["steady_state"] * 3, [5, 6, 7], 50)
     assert windows.rewards.shape == (50, 9)
     assert windows.live.sum() == 3 * 120
     offset = torch.zeros((), dtype=torch.float64, requires_grad=True)
@@ -128,17 +137,11 @@ def test_windows_drive_what_the_rollout_drove_and_their_gradient_is_the_differen
     assert np.abs(found.detach().numpy() - windows.rewards)[windows.live].max() < 1e-5
     first = found[:, :3].sum()  # windows that begin with the episode: there the NumPy plant can be asked
     (slope,) = torch.autograd.grad(first, offset)
-    sums = []
-    for d in (-1e-3, 1e-3):
-
-        def moved(obs: Any, d: float = d) -> Any:
-            return np.clip(_law(obs) + np.float32(d), -1.0, 1.0)
-
-        sums.append(record(plant, moved, ["steady_state"] * 3, [5, 6, 7], 50).rewards[:, :3].sum())
+    sums = [record(plant, Law(d), ["steady_state"] * 3, [5, 6, 7], 50).rewards[:, :3].sum() for d in (-1e-3, 1e-3)]
     assert float(slope) == pytest.approx((sums[1] - sums[0]) / 2e-3, rel=0.02)
 
 
 def test_an_episode_two_periods_late_is_refused() -> None:
     plant = PerturbedPlant(OneScenario(), [Perturbation("delay", 2.0)])
     with pytest.raises(PlantError, match="2 periods late"):
-        record(plant, _law, ["steady_state"] * 2, [1, 2], 60)
+        record(plant, Law(), ["steady_state"] * 2, [1, 2], 60)
