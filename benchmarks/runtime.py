@@ -28,6 +28,7 @@ import yaml
 
 from benchmarks import results
 from benchmarks.plant_folder import publish
+from gate5.config.gate import default_rules
 from gate5.config.models import ReleaseConfig
 from gate5.config.run import RunConfig
 from gate5.edge.runtime.decision import Decision, Reading
@@ -52,6 +53,7 @@ CONFIG = {
     "engine": {"backend": "onnxruntime"},
     "export": {"samples": 1000},
     "evaluation": {"episodes": 5, "monte_carlo": 0},
+    "gate": {"rules": [rule.model_dump(mode="json") for rule in default_rules(["violation_bound"])]},
 }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gate5.config.gate import default_rules
 from gate5.errors import ConfigError, OperationError
 from gate5.io.airflow import Api, ApiError
 from local_airflow.patience import cpu_seconds, wait_for
@@ -35,7 +36,10 @@ QUICK: dict[str, Any] = {
     "evaluation": {"episodes": 1, "bootstrap": 100, "monte_carlo": 10, "scenarios": ["emergency_trip"]},
     "falsification": {"control_steps": 10_000},
     "stress": {"episodes": 1},
-    "gate": {"sla_p99_ms": 1000.0},
+    "gate": {
+        "sla_p99_ms": 1000.0,
+        "rules": [rule.model_dump(mode="json") for rule in default_rules(["violation_bound"])],
+    },
 }
 
 

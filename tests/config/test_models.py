@@ -82,6 +82,8 @@ class TestDefaults:
             "evaluation.*.baseline.episodes": (">=", 1.0),
             "evaluation.emergency_trip.rl.engine_episodes": (">=", 1.0),
             "evidence.declared": ("==", 1.0),
+            "evaluation.*.rl.violation_probability_upper": ("<", 0.001),
+            "worst_case.*.margin": (">", 0.0),
         }
         assert ReleaseConfig().gate.sla_p99_ms == 1.0
         assert len(SCENARIOS) == 7

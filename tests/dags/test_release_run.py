@@ -16,6 +16,7 @@ from gate5.config.models import ReleaseConfig
 from gate5.store import history, keygen, open_store
 from tests.support.s3_server import S3Server
 from tests.support.scenarios import SCENARIOS
+from tests.support.small import FEW_EPISODES
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -31,6 +32,7 @@ QUICK: dict[str, Any] = {
     "evaluation": {"episodes": 1, "bootstrap": 100, "monte_carlo": 10},
     "falsification": {"control_steps": 10_000},
     "stress": {"episodes": 1},
+    "gate": {"rules": FEW_EPISODES},
 }
 TWO = {**QUICK, "evaluation": {**QUICK["evaluation"], "scenarios": ["steady_state", "emergency_trip"]}}
 UNKNOWN = {"rules": [{"name": "never_measured", "metric": "latency.p42_ms", "op": "<", "threshold": 1.0}]}

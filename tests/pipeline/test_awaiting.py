@@ -17,6 +17,7 @@ from gate5.errors import ConfigError
 from gate5.gate.judge import judge
 from gate5.gate.report import GateReport
 from gate5.pipeline.prove_stored import prove_stored
+from tests.support.small import FEW_EPISODES
 
 GOOD = Path(__file__).parents[2] / "examples/checkpoints/good"
 CONFIG: dict[str, Any] = {
@@ -25,6 +26,7 @@ CONFIG: dict[str, Any] = {
     "evaluation": {"episodes": 1, "monte_carlo": 0, "scenarios": ["emergency_trip"]},
     "falsification": {"control_steps": 3000},
     "stress": {"episodes": 1},
+    "gate": {"rules": FEW_EPISODES},
 }
 PULL = ["pull", "plant", "--config", "release.yaml", "--trust", "var/keys/release.pub"]
 

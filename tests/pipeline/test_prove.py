@@ -24,6 +24,7 @@ from gate5.io import canonical
 from gate5.pipeline.prove_stored import prove_stored
 from gate5.provenance import cpu_name
 from gate5.store import proofs
+from tests.support.small import FEW_EPISODES
 
 GOOD = Path(__file__).parents[2] / "examples/checkpoints/good"
 CONFIG: dict[str, Any] = {
@@ -32,7 +33,7 @@ CONFIG: dict[str, Any] = {
     "parity": {"samples": 100},
     "latency": {"iterations": 1000, "warmup": 10, "cadence_ms": 0.1, "cadence_iterations": 100},
     "evaluation": {"episodes": 1, "monte_carlo": 0, "scenarios": ["emergency_trip"]},
-    "gate": {"sla_p99_ms": 1000},
+    "gate": {"sla_p99_ms": 1000, "rules": FEW_EPISODES},
 }
 Json = dict[str, Any]
 Trust = ["--trust", "var/keys/release.pub"]

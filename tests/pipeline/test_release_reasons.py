@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from gate5.cli.main import main
+from tests.support.small import FEW_EPISODES
 
 ROOT = Path(__file__).parents[2]
 GOOD = ROOT / "examples/checkpoints/good"
@@ -21,6 +22,7 @@ QUICK = {
     "latency": {"iterations": 1000, "warmup": 100, "cadence_ms": 0.1, "cadence_iterations": 500},
     "falsification": {"control_steps": 10_000},
     "stress": {"episodes": 1},
+    "gate": {"rules": FEW_EPISODES},
 }
 
 

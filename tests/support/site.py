@@ -21,6 +21,7 @@ from local_airflow.components import LocalAirflow
 from local_airflow.outcome import Outcome, read_outcome
 from local_airflow.patience import cpu_seconds, log_bytes, wait_for
 from local_airflow.progress import Progress
+from tests.support.small import FEW_EPISODES
 
 DAG = "policy_release"
 USERS = {"ada": "admin", "bob": "admin", "eve": "admin", "viewer": "viewer", "stranger": "viewer"}
@@ -36,7 +37,7 @@ QUICK: dict[str, Any] = {
     },
     "falsification": {"control_steps": 10_000},
     "stress": {"episodes": 1},
-    "gate": {"sla_p99_ms": 1000.0},
+    "gate": {"sla_p99_ms": 1000.0, "rules": FEW_EPISODES},
 }
 ENDED = ("success", "failed")
 #: How long one page may take on a busy machine [s].

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from gate5.config.operators import OperatorName
 from gate5.config.section import Section
+from gate5.errors import ConfigError
 
 
 class RuleConfig(Section):
@@ -41,6 +43,22 @@ class RuleConfig(Section):
         return unattended if self.veto == "unattended" else bool(self.veto)
 
 
+def default_rules(advisory: Collection[str] = ()) -> tuple[RuleConfig, ...]:
+    """The rules where a configuration has none of its own.
+
+    Args:
+        advisory: names of rules that shall have no veto: a run with a small budget cannot show a ``violation_bound``.
+
+    Raises:
+        ConfigError: there is no rule of such a name.
+    """
+    rules = _default_rules()
+    unknown = set(advisory) - {rule.name for rule in rules}
+    if unknown:
+        raise ConfigError(f"No default rule is called {min(unknown)!r}; they are {', '.join(r.name for r in rules)}.")
+    return tuple(rule.model_copy(update={"veto": False}) if rule.name in advisory else rule for rule in rules)
+
+
 def _default_rules() -> tuple[RuleConfig, ...]:
     rule = RuleConfig
     return (
@@ -64,8 +82,8 @@ def _default_rules() -> tuple[RuleConfig, ...]:
         rule(name="full_evidence", metric="evidence.quick", op="==", threshold=0, veto=False,
              why="The run had its whole budgets; one with --quick proves less."),
         rule(name="violation_bound", metric="evaluation.*.rl.violation_probability_upper", op="<", threshold=0.001,
-             veto=False, why="With 95 % confidence fewer than one episode in a thousand breaks a constraint."),
-        rule(name="worst_case", metric="worst_case.*.margin", op=">", threshold=0, veto=False,
+             why="With 95 % confidence fewer than one episode in a thousand breaks a constraint."),
+        rule(name="worst_case", metric="worst_case.*.margin", op=">", threshold=0,
              why="The worst case within the declared ranges keeps every limit by more than the integration error."),
         rule(name="robust_as_expected", metric="stress.*.expected.violating_episodes", op="==", threshold=0,
              veto=False, why="What the plant declares as expected of instruments, loop and parameters breaks nothing."),

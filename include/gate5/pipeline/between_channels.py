@@ -11,15 +11,13 @@ from gate5.config.channel import ChannelConfig
 from gate5.config.models import ReleaseConfig
 from gate5.edge.release_files import ReleaseFiles, in_store
 from gate5.errors import RefusedError, StoreInputError
-from gate5.evaluation import EvaluationReport
-from gate5.evaluation.explain import violation_notes
 from gate5.gate.judge import judge
-from gate5.pipeline import awaiting, current, measurements
+from gate5.pipeline import current
 from gate5.pipeline.approval import Approval
+from gate5.pipeline.evidence import evidence
 from gate5.pipeline.promote import check_channel
 from gate5.pipeline.shadowed import check_shadow
 from gate5.provenance import now
-from gate5.robustness.report import RobustnessReport
 from gate5.store import claims
 from gate5.store.candidate import identities
 from gate5.store.channel import Log
@@ -102,25 +100,26 @@ def check_evidence(files: ReleaseFiles, channel: str, demands: ChannelConfig) ->
             f"{name} was judged by {own.evaluation.episodes} episodes of each scenario, and the channel {channel} "
             f"demands {asked.evaluation.episodes}: release it again with as many."
         )
-    rows = EvaluationReport.from_dict(files.read_json("comparison.json"))
-    covered = [row.scenario for row in rows.scenarios]
+    found = evidence(files, own)
+    covered = [row.scenario for row in found.rows.scenarios]
     missing = [each for each in demands.scenarios or () if each not in covered]
     if missing:
         raise RefusedError(
             f"{name} was not judged in {', '.join(missing)}, which the channel {channel} demands: release it again."
         )
-    worst = RobustnessReport.from_dict(files.read_json("robustness.json"))
-    metrics = measurements.metrics(files) | rows.metrics() | worst.metrics()
-    metrics["evidence.quick"] = float(own.evaluation.quick)
-    declared = bool(worst.about.get("declared"))
-    metrics["evidence.declared"] = float(declared or own.evaluation.accept_undeclared)
-    notes = violation_notes(rows) | worst.notes()
-    first: dict[str, str] = {}
+    inapplicable = found.inapplicable
     if current.FILE in files.release.files:  # compared with the source's release of then; on its first one with none
-        first = current.inapplicable(current.Current.from_dict(files.read_json(current.FILE)), metrics)
-    awaits = awaiting.rule_notes(files)
-    metrics = metrics if awaits is None else awaiting.without_episodes(metrics)
-    verdict = judge(asked.gate.rules, metrics, covered, asked.gate.sla_p99_ms, notes, inapplicable=first, awaits=awaits)
+        then = current.Current.from_dict(files.read_json(current.FILE))
+        inapplicable = inapplicable | current.inapplicable(then, found.metrics)
+    verdict = judge(
+        asked.gate.rules,
+        found.metrics,
+        covered,
+        asked.gate.sla_p99_ms,
+        found.notes,
+        inapplicable=inapplicable,
+        awaits=found.awaits,
+    )
     if not verdict.releasable:
         raise RefusedError(
             f"{name} does not pass what the channel {channel} demands: {'; '.join(verdict.reasons[:3])}."

@@ -21,9 +21,8 @@ from gate5.control.policy import check_fits
 from gate5.edge.golden import GOLDEN, record_golden
 from gate5.engine.rows import signature_of_graph
 from gate5.errors import ConfigError, PlantError, WorkspaceError
-from gate5.evaluation import EvaluationReport, EvaluationReporter, ScenarioComparison, envelope
+from gate5.evaluation import EvaluationReporter, ScenarioComparison, envelope
 from gate5.evaluation import repeat as intervals
-from gate5.evaluation.explain import violation_notes
 from gate5.evaluation.observations import collect_observations
 from gate5.export import ONNXExporter
 from gate5.gate.judge import judge
@@ -33,8 +32,9 @@ from gate5.io.files import sha256
 from gate5.latency import repeat
 from gate5.latency.benchmark import LatencyBenchmark
 from gate5.parity.engine import compare_engine
-from gate5.pipeline import awaiting, controllers, measurements, robustness
+from gate5.pipeline import awaiting, controllers, robustness
 from gate5.pipeline import current as current_release
+from gate5.pipeline.evidence import evidence
 from gate5.pipeline.plants import check_scenario
 from gate5.pipeline.results import (
     BenchmarkResult,
@@ -51,7 +51,6 @@ from gate5.pipeline.results import (
 from gate5.plant import Controller
 from gate5.plant.judged import judged_plant
 from gate5.plant.registry import open_plant
-from gate5.robustness.report import RobustnessReport
 from gate5.store import timing_caches
 from gate5.workspace.artifacts import DirectoryWorkspace, Workspace
 from gate5.workspace.records import Tracker, run_stage
@@ -328,25 +327,18 @@ def gate(workspace: Workspace, config: ReleaseConfig) -> GateResult:
     """Judge the measurements by Gate 5's rules. A measurement that is missing is never a pass."""
 
     def body(tracker: Tracker) -> GateResult:
-        rows = EvaluationReport.from_dict(tracker.read_json("comparison.json"))
-        worst = RobustnessReport.from_dict(tracker.read_json("robustness.json"))
-        metrics = measurements.metrics(tracker) | rows.metrics() | worst.metrics()
-        metrics["evidence.quick"] = float(config.evaluation.quick)
-        declared = bool(worst.about.get("declared"))
-        metrics["evidence.declared"] = float(declared or config.evaluation.accept_undeclared)
-        current, awaits = current_release.read(tracker), awaiting.rule_notes(tracker)
-        metrics = metrics if awaits is None else awaiting.without_episodes(metrics)
+        found, current = evidence(tracker, config), current_release.read(tracker)
         verdict = judge(
             config.gate.rules,
-            metrics,
+            found.metrics,
             scenarios(config),
             config.gate.sla_p99_ms,
-            violation_notes(rows) | worst.notes() | measurements.notes(tracker) | current_release.notes(metrics, rows),
+            found.notes | current_release.notes(found.metrics, found.rows),
             unattended=current.unattended,
-            inapplicable=current_release.inapplicable(current, metrics),
-            awaits=awaits,
+            inapplicable=found.inapplicable | current_release.inapplicable(current, found.metrics),
+            awaits=found.awaits,
         )
-        verdict = verdict if awaits is None else awaiting.noted(verdict)
+        verdict = verdict if found.awaits is None else awaiting.noted(verdict)
         tracker.write_json("gate.json", verdict.to_dict())
         return GateResult(workspace.uri, verdict.verdict, list(verdict.reasons))
 

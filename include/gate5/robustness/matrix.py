@@ -86,10 +86,16 @@ class Matrix:
         """The cells of one controller."""
         return tuple(cell for cell in self.cells if cell.controller == controller)
 
+    def inapplicable(self) -> dict[str, str]:
+        """The numbers that the rules ask for, where nothing declared can go wrong."""
+        asked = ("expected.violating_episodes", "beyond.violating_episodes", "beyond.more_than_baseline")
+        why = "the plant declares nothing that can go wrong"
+        return {} if self.applicable else {f"stress.{self.scenario}.{name}": why for name in asked}
+
     def metrics(self) -> dict[str, float | None]:
         """Flat numbers for the gate: ``stress.SCENARIO.expected.violating_episodes`` and so on."""
         if not self.applicable:
-            return {}
+            return dict.fromkeys(self.inapplicable())
         start, flat = f"stress.{self.scenario}", dict[str, float | None]()
         policy = self.of("policy")
         for part, cells in (

@@ -60,15 +60,22 @@ class SearchResult:
 
     def metrics(self) -> dict[str, float | None]:
         """Flat numbers for the gate: ``worst_case.SCENARIO.margin`` and so on."""
-        if self.case is None:
-            return {}
         start = f"worst_case.{self.scenario}"
+        if self.case is None:
+            return {f"{start}.margin": None}
         return {
             f"{start}.margin": self.case.margin,
             f"{start}.violates": float(self.case.violates),
             f"{start}.evaluations": float(self.evaluations),
             **{f"{start}.constraint.{name}": margin for name, margin in self.smallest.items()},
         }
+
+    def inapplicable(self) -> dict[str, str]:
+        """Why there is no margin, where there cannot be one."""
+        name = f"worst_case.{self.scenario}.margin"
+        if self.case is None:
+            return {name: "the plant declares no disturbances"}
+        return {} if self.case.constraint or self.case.violates else {name: "no limit ever holds in this scenario"}
 
     def note(self) -> dict[str, str]:
         """What explains a margin that is refused."""
@@ -121,6 +128,15 @@ class RobustnessReport:
         for matrix in self.matrices:
             flat |= matrix.metrics()
         return flat
+
+    def inapplicable(self) -> dict[str, str]:
+        """Metric to why there is nothing to measure."""
+        told: dict[str, str] = {}
+        for search in self.searches:
+            told |= search.inapplicable()
+        for matrix in self.matrices:
+            told |= matrix.inapplicable()
+        return told
 
     def notes(self) -> dict[str, str]:
         """Metric to what explains it."""

@@ -18,6 +18,7 @@ from gate5.edge.runtime.launcher import Launcher
 from gate5.store import load_public_keys
 from gate5.workspace.artifacts import open_workspace
 from tests.support.bench import Bench
+from tests.support.small import FEW_EPISODES
 
 ROOT = Path(__file__).parents[3]
 GOOD = ROOT / "examples/checkpoints/good"
@@ -25,6 +26,7 @@ CONFIG: dict[str, Any] = {
     "engine": {"backend": "onnxruntime"},
     "export": {"samples": 1000},
     "evaluation": {"episodes": 5, "monte_carlo": 0},
+    "gate": {"rules": FEW_EPISODES},
 }
 
 
