@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ ROOT = Path(__file__).resolve().parent
 
 settings.register_profile("gate5", deadline=None)
 settings.load_profile("gate5")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Side by side the workers have all cores already: threads that wait for each other there cost many times the work.
+    # Set before anything imports what reads these.
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 
 #: Folders whose tests share something that takes long to make (an Airflow, an installed release): one worker has them.

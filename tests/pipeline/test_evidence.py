@@ -11,9 +11,10 @@ import pytest
 from gate5.config.gate import default_rules
 from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError
+from gate5.evaluation import EvaluationReport
 from gate5.gate.judge import judge
 from gate5.gate.report import GateReport, RuleResult
-from gate5.pipeline import evidence as module
+from gate5.pipeline import measurements
 from gate5.pipeline.evidence import evidence
 from gate5.robustness.matrix import Matrix
 from gate5.robustness.monte_carlo import Chance
@@ -59,13 +60,16 @@ def found(
     settings: dict[str, Any] | None = None,
 ) -> GateReport:
     """The verdict of the default rules about robustness on such a run."""
-    monkeypatch.setattr(module.EvaluationReport, "from_dict", lambda data: Rows(*rows))
-    monkeypatch.setattr(module, "violation_notes", lambda rows: {})
-    monkeypatch.setattr(module.measurements, "metrics", lambda files: {})
-    monkeypatch.setattr(module.measurements, "notes", lambda files: {})
-    about = {"declared": declared}
-    nothing = (SearchResult("trip", False),), (Matrix("trip", applicable=False),)
-    worst = RobustnessReport(chances, *(((), ()) if declared else nothing), about)
+    monkeypatch.setattr(EvaluationReport, "from_dict", lambda data: Rows(*rows))
+    monkeypatch.setattr("gate5.pipeline.evidence.violation_notes", lambda rows: {})
+    monkeypatch.setattr(measurements, "metrics", lambda files: {})
+    monkeypatch.setattr(measurements, "notes", lambda files: {})
+    worst = RobustnessReport(
+        chances,
+        () if declared else (SearchResult("trip", applicable=False),),
+        () if declared else (Matrix("trip", applicable=False),),
+        {"declared": declared},
+    )
     config = ReleaseConfig.parse({"evaluation": settings or {}})
     told = evidence(Files(worst), config)
     names = {"violation_bound", "no_violations", "disturbances_declared", "full_evidence"}

@@ -31,6 +31,7 @@ def judged(path: Path, config: ReleaseConfig, scenarios: tuple[str, ...] = SCENA
     for name in SCENARIOS:
         metrics |= {f"evaluation.{name}.rl.violations": 0.0, f"evaluation.{name}.difference.high": 99.0}
         metrics |= {f"evaluation.{name}.rl.engine_episodes": 99.0, f"evaluation.{name}.baseline.episodes": 99.0}
+        metrics |= {f"evaluation.{name}.rl.violation_probability_upper": 0.0, f"worst_case.{name}.margin": 99.0}
 
     def body(tracker: Tracker) -> GateResult:
         report = judge(config.gate.rules, metrics, scenarios, config.gate.sla_p99_ms)

@@ -23,6 +23,7 @@ from gate5.plant.base import Box, Constraint, Float32, Scenario, Step, Variable
 from gate5.robustness.matrix import Matrix
 from gate5.robustness.report import RobustnessReport, SearchResult
 from tests.support.finished_run import Run
+from tests.support.small import FEW_EPISODES
 
 
 class Furnace:
@@ -110,7 +111,9 @@ class Half(Proportional):
 @pytest.fixture(scope="session")
 def run() -> Run:
     """Everything that a run leaves behind: evaluation and gate really made, the other numbers written down here."""
-    config = ReleaseConfig.parse({"evaluation": {"scenarios": ["hold", "ramp", "gust"]}})
+    config = ReleaseConfig.parse(
+        {"evaluation": {"scenarios": ["hold", "ramp", "gust"]}, "gate": {"rules": FEW_EPISODES}}
+    )
     samples = _samples()
     reports: dict[str, Any] = {"export.json": _export(), "parity.json": _parity(), "latency.json": _latency(samples)}
     artifacts = {"config.json": canonical.dumps(config.plain()), "latency.npz": _npz(samples), "policy.onnx": b"onnx"}
@@ -125,13 +128,14 @@ def run() -> Run:
         )
         artifacts[f"evaluation/{name}.npz"] = _npz(reporter.trajectories(name))
     nothing = tuple(reporter.scenarios)  # the furnace declares neither instruments nor disturbances
-    reports["robustness.json"] = RobustnessReport(
+    reports["robustness.json"] = robustness = RobustnessReport(
         (), tuple(SearchResult(name, False) for name in nothing), tuple(Matrix(name, False) for name in nothing)
     )
     for name, report in reports.items():
         artifacts[name] = canonical.dumps(report.to_dict())
         metrics |= report.metrics()
-    verdict = judge(config.gate.rules, metrics, reporter.scenarios, config.gate.sla_p99_ms)
+    inapplicable = robustness.inapplicable()
+    verdict = judge(config.gate.rules, metrics, reporter.scenarios, config.gate.sla_p99_ms, inapplicable=inapplicable)
     artifacts["gate.json"] = canonical.dumps(verdict.to_dict())
     for stage in ("resolve", "export", "build", "verify", "benchmark", "evaluate-hold", "compare", "gate"):
         artifacts[f"records/{stage}.json"] = b"{}"
