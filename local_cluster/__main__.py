@@ -18,19 +18,19 @@ from pathlib import Path
 
 from gate5.errors import Gate5Error
 from local_airflow.components import exit_on_signals
+from local_cluster.cases import NAMES, READY_S, groups
 from local_cluster.cluster import Cluster, running_cluster
-from local_cluster.faults import LONG, SHORT, Case, Met, carry_out
+from local_cluster.faults import Case, Group, Met, carry_out, went_wrong
 from local_cluster.many import MANY, carry_out_many
 from local_cluster.packages import NEEDED, MissingError, ensure_environment, ensure_programs
 from local_cluster.page import lines, write_page
-
-NAMES = [*(case.name for group in LONG for case in group), MANY.name]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="a release, and two faults in another")
     parser.add_argument("--only", nargs="+", metavar="CASE", choices=NAMES, help=f"these alone: {', '.join(NAMES)}")
+    parser.add_argument("--minutes", type=float, default=60.0, help="what has not ended by then is wrong")
     parser.add_argument("--page", action="store_true", help="write docs/results/cluster.md")
     parser.add_argument("--logs", type=Path, help="a folder that the services' output is copied to")
     parser.add_argument("--or-skip", action="store_true", help="where something is missing here, say so and exit 0")
@@ -43,31 +43,26 @@ def main() -> int:
         print(f"{'skipped' if given.or_skip else 'gate5'}: {error}", file=sys.stderr)
         return 0 if given.or_skip else error.exit_code
     try:
-        return run(groups(given.short, given.only), given.page, given.logs)
+        return run(groups(given.short, given.only), given.page, given.logs, given.minutes)
     except Gate5Error as error:
         print(f"gate5: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def groups(short: bool, only: Sequence[str] | None) -> list[list[Case]]:
-    """The cases that are asked for, in groups that go on side by side."""
-    if short:
-        return [[case] for case in SHORT]
-    usual = [list(group) for group in LONG]
-    if only is not None:
-        usual = [[case for group in usual for case in group if case.name in only]]
-    many = [[MANY]] if only is None or MANY.name in only else []
-    return [group for group in (*usual, *many) if group]
-
-
-def run(wanted: Sequence[Sequence[Case]], page: bool, logs: Path | None) -> int:
+def run(wanted: Sequence[Group], page: bool, logs: Path | None, minutes: float) -> int:
     """Start a cluster, carry out every case; returns the exit code."""
     began, results = time.monotonic(), list[Met]()
+    parts = [
+        f"start {READY_S}",
+        *(f"{', '.join(case.name for case in group.cases)} {group.seconds:g}" for group in wanted),
+    ]
+    total = READY_S + sum(group.seconds for group in wanted)
+    print(f"seconds on a quiet machine: {'; '.join(parts)}; in all {total / 60:.0f} minutes", flush=True)
     print("starting PostgreSQL, Redis, S3 and Airflow's six services ...", flush=True)
     with running_cluster(logs) as cluster:
         ready = time.monotonic() - began
         print(f"{'ready':<14}{ready:7.0f} s", flush=True)
-        for result in carried_out(cluster, wanted):
+        for result in carried_out(cluster, wanted, began + 60 * minutes):
             results.append(result)
             print("\n".join(lines(result)), flush=True)
             if page:  # after each, so that a run that breaks off has left what it found
@@ -79,34 +74,38 @@ def run(wanted: Sequence[Sequence[Case]], page: bool, logs: Path | None) -> int:
     return 1 if wrong else 0
 
 
-def carried_out(cluster: Cluster, wanted: Sequence[Sequence[Case]]) -> Iterator[Met]:
-    """Carry out the cases, those of one group side by side."""
+def carried_out(cluster: Cluster, wanted: Sequence[Group], end: float) -> Iterator[Met]:
+    """Carry out the cases, those of one group side by side; what has not ended at ``end`` is said to be wrong."""
     for group in wanted:
-        if MANY in group:
-            yield carry_out_many(cluster)
+        if time.monotonic() < end:
+            yield from side_by_side(cluster, group.cases, end)
         else:
-            yield from side_by_side(cluster, group)
+            yield from (went_wrong(case, 0.0, "it was not begun: the time was over") for case in group.cases)
 
 
-def side_by_side(cluster: Cluster, group: Sequence[Case]) -> Iterator[Met]:
+def side_by_side(cluster: Cluster, cases: Sequence[Case], end: float) -> Iterator[Met]:
     """Carry out some cases at once; whoever ends this process need not wait for them."""
-    ends: queue.Queue[Met | Exception] = queue.Queue()
+    ends: queue.Queue[Met] = queue.Queue()
+    began, left = time.monotonic(), {case.name: case for case in cases}
 
     def one(case: Case) -> None:
         try:
-            ends.put(carry_out(cluster, case))
-        except Exception as error:  # noqa: BLE001 (raised below, where somebody sees it)
-            ends.put(error)
+            ends.put(carry_out_many(cluster) if case.name == MANY.name else carry_out(cluster, case))
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is this case's row, and the others go on)
+            why = " ".join(str(error).split())[:300]
+            ends.put(went_wrong(case, time.monotonic() - began, f"{type(error).__name__}: {why}"))
 
-    for case in group:
+    for case in cases:
         threading.Thread(target=one, args=(case,), daemon=True).start()
-    for _ in group:
-        while ends.empty():  # each case waits with a patience of its own
-            time.sleep(0.2)
-        found = ends.get()
-        if isinstance(found, Exception):
-            raise found
+    while left and time.monotonic() < end:
+        try:
+            found = ends.get(timeout=0.2)
+        except queue.Empty:
+            continue
+        del left[found.case.name]
         yield found
+    for case in left.values():
+        yield went_wrong(case, time.monotonic() - began, "it had not ended when the time was over")
 
 
 if __name__ == "__main__":

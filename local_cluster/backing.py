@@ -25,7 +25,10 @@ def start_postgres(box: Box, processes: Processes) -> None:
     password.write_text(said["POSTGRES_PASSWORD"])
     data.mkdir()
     if user:
-        entry = pwd.getpwnam(user)
+        try:
+            entry = pwd.getpwnam(user)
+        except KeyError:
+            raise OperationError("There is no user postgres here, and PostgreSQL does not run as root.") from None
         for path in (data, password):
             os.chown(path, entry.pw_uid, entry.pw_gid)
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PGPASSWORD": said["POSTGRES_PASSWORD"]}

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from gate5.errors import OperationError
 from local_airflow.patience import wait_for
 from local_cluster.backing import needed
 
 if TYPE_CHECKING:
     from local_cluster.cluster import Cluster
 
-QUEUE = "gpu"
+QUEUE, WORKER = "gpu", "gpu-worker"
+
+
+@contextlib.contextmanager
+def worker_away(cluster: Cluster) -> Iterator[None]:
+    """Without the worker for the queue `gpu`, so that a message lies in the broker until ``deliver_twice``."""
+    cluster.processes.stop(WORKER)
+    try:
+        yield
+    finally:
+        cluster.processes.again(WORKER)
 
 
 def deliver_twice(cluster: Cluster) -> None:
@@ -23,8 +36,9 @@ def deliver_twice(cluster: Cluster) -> None:
         return redis(port, password, "LINDEX", QUEUE, "0").strip() or None
 
     message = wait_for("no task waits for the GPU worker", waiting)
-    redis(port, password, "-x", "RPUSH", QUEUE, data=message)
-    cluster.processes.again("gpu-worker")
+    if int(redis(port, password, "-x", "RPUSH", QUEUE, data=message).strip() or 0) < 2:
+        raise OperationError("The message did not get into the queue a second time.")
+    cluster.processes.again(WORKER)
 
 
 def redis(port: int, password: str, *words: str, data: bytes | None = None) -> bytes:

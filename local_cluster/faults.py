@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gate5.io.airflow import ApiError
-from local_cluster.broker import deliver_twice
-from local_cluster.cluster import DAG, Cluster
+from local_cluster.cluster import AIRFLOW, DAG, Cluster
 from local_cluster.outcome import Ending, ending
 
 #: A service that is stopped stays so for so long [s].
 OUTAGE_S = 20.0
+SERVICES = (*AIRFLOW, "postgres", "redis", "s3")
 #: Airflow 3.3.2 fails a question that is answered within its first second.
 QUESTION_S = 5.0
 
@@ -34,6 +35,11 @@ class Fault:
     do: Callable[[Cluster], None]
     states: tuple[str, ...] = ("running",)
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """By which it may be asked for: its task, and the service that it is about."""
+        return (self.task, *(word for word in self.text.split() if word in SERVICES))
+
 
 @dataclass(frozen=True)
 class Case:
@@ -44,17 +50,30 @@ class Case:
         faults: one after the other.
         form: what the run is started with.
         answer: whether a person has to say Promote.
+        setting: what holds while the release goes on.
     """
 
     name: str
     faults: Sequence[Fault]
     form: Mapping[str, Any] = field(default_factory=dict)
     answer: bool = False
+    setting: Callable[[Cluster], contextlib.AbstractContextManager[None]] | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cases that go on side by side, and how long they take together on a quiet machine [s]."""
+
+    cases: tuple[Case, ...]
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Met:
-    """A case that was carried out: which of its faults met their task at work, how long it took, what it came to."""
+    """A case that was carried out: which of its faults met their task at work, how long it took, what it came to.
+
+    ``met`` is empty where the case did not come to its end.
+    """
 
     case: Case
     met: tuple[bool, ...]
@@ -87,76 +106,31 @@ def _outage(cluster: Cluster, service: str) -> None:
     cluster.processes.again(service)
 
 
-_GONE_PAST = ("scheduled", "queued", "running")
-SHORT = (
-    Case("plain", ()),
-    Case("two-kills", (kill("gpu-worker", "evaluate"), kill("scheduler", "compare", *_GONE_PAST))),
-)
-#: Groups whose releases go on side by side: a kill meets the others' tasks, too.
-LONG: tuple[tuple[Case, ...], ...] = (
-    (Case("plain", ()),),
-    (
-        Case("cpu-first", tuple(kill("cpu-worker", task) for task in ("receive", "resolve", "export"))),
-        Case("cpu-last", tuple(kill("cpu-worker", task) for task in ("compare", "gate", "report", "promote"))),
-        Case("gpu-first", tuple(kill("gpu-worker", task) for task in ("look_up", "build", "verify"))),
-        Case("gpu-last", tuple(kill("gpu-worker", task) for task in ("benchmark", "evaluate", "stress"))),
-    ),
-    (
-        Case(
-            "a-person",
-            tuple(
-                kill(service, "approval", "awaiting_input")
-                for service in ("triggerer", "scheduler", "api-server", "cpu-worker")
-            ),
-            {"approval": "required"},
-            answer=True,
-        ),
-        Case(
-            "services",
-            (
-                kill("dag-processor", "resolve"),
-                kill("api-server", "export"),
-                kill("scheduler", "build", *_GONE_PAST),
-                kill("api-server", "evaluate"),
-                kill("triggerer", "compare"),
-                kill("scheduler", "promote"),
-            ),
-        ),
-    ),
-    (
-        Case(
-            "outages",
-            (
-                outage("postgres", "export"),
-                outage("redis", "build"),
-                outage("s3", "evaluate"),
-                outage("postgres", "compare"),
-                outage("redis", "gate"),
-                outage("s3", "promote"),
-            ),
-        ),
-    ),
-    (Case("twice", (Fault("its message is delivered twice", "look_up", deliver_twice, ("queued",)),)),),
-)
-
-
 def carry_out(cluster: Cluster, case: Case) -> Met:
-    """Run a release, do to it what the case says, and look at its end."""
+    """Run a release, do to it what the case says, and look at its end.
+
+    Raises:
+        Gate5Error: it did not come to its end; ``went_wrong`` makes a row of that.
+    """
     began = time.monotonic()
-    if case.faults and case.faults[0].do is deliver_twice:
-        cluster.processes.stop("gpu-worker")  # so that the message lies in the broker until it is there twice
-    cluster.release(case.name, **case.form)
-    met = []
-    for fault in case.faults:
-        state = cluster.wait_for_task(case.name, fault.task, fault.states)
-        met.append(state in fault.states)
-        fault.do(cluster)
-    if case.answer:
-        cluster.wait_for_task(case.name, "approval", ("awaiting_input",))
-        time.sleep(QUESTION_S)
-        cluster.patiently(lambda: _answer(cluster, case.name))
-    found = ending(cluster, case.name)
+    with case.setting(cluster) if case.setting else contextlib.nullcontext():
+        cluster.release(case.name, **case.form)
+        met = []
+        for fault in case.faults:
+            state = cluster.wait_for_task(case.name, fault.task, fault.states)
+            met.append(state in fault.states)
+            fault.do(cluster)
+        if case.answer:
+            cluster.wait_for_task(case.name, "approval", ("awaiting_input",))
+            time.sleep(QUESTION_S)
+            cluster.patiently(lambda: _answer(cluster, case.name))
+        found = ending(cluster, case.name)
     return Met(case, tuple(met), time.monotonic() - began, found)
+
+
+def went_wrong(case: Case, seconds: float, why: str) -> Met:
+    """A case that did not come to its end."""
+    return Met(case, (), seconds, Ending(case.name, "unknown", (), {}, (why,)))
 
 
 def _answer(cluster: Cluster, run_id: str) -> None:

@@ -73,15 +73,16 @@ def ensure_environment() -> Path:
 
 
 def _environment() -> Path:
-    lock = ROOT / "requirements-cluster.txt"
-    wanted = hashlib.sha256(lock.read_bytes() + str(OVERLAY).encode()).hexdigest()
+    locks = (ROOT / "requirements-cluster.txt", ROOT / "local_cluster" / "requirements.txt")
+    wanted = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks) + str(OVERLAY).encode()).hexdigest()
+    named = [word for lock in locks for word in ("-r", str(lock))]
     python, stamp = OVERLAY / "bin" / "python", OVERLAY / "installed"
     if stamp.is_file() and stamp.read_text() == wanted:
         return python
     shutil.rmtree(OVERLAY, ignore_errors=True)
     commands = (
         [sys.executable, "-m", "venv", str(OVERLAY)],
-        [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "-r", str(lock)],
+        [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", *named],
     )
     for command in commands:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)

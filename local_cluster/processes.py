@@ -103,10 +103,20 @@ class Processes:
             self._signal(self._all[name], signal.SIGCONT)
 
     def again(self, name: str) -> None:
-        """Start a service that was stopped."""
+        """Start a service that was stopped; one that runs goes on."""
         with self._lock:
-            self._all[name].wanted = True
-            self._launch(self._all[name])
+            running = self._all[name]
+            running.wanted = True
+            if running.process is None or running.process.poll() is not None:
+                self._launch(running)
+
+    def started_again(self, name: str, environment: Mapping[str, str]) -> None:
+        """End a service in order and start it with other values of some variables."""
+        self.stop(name)
+        with self._lock:
+            running = self._all[name]
+            running.environment = {**running.environment, **environment}
+        self.again(name)
 
     def pids(self) -> list[int]:
         """Of all services that run."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from benchmarks import results
 from gate5.workspace import contents
-from local_cluster.__main__ import NAMES, groups
-from local_cluster.cluster import AIRFLOW
-from local_cluster.faults import LONG, SHORT, Case, Met, kill
-from local_cluster.many import COUNT, MANY, other_policy
+from local_cluster.__main__ import carried_out
+from local_cluster.cases import CASES, LONG, NAMES, READY_S, SHORT, groups
+from local_cluster.cluster import AIRFLOW, Cluster
+from local_cluster.faults import Case, Fault, Group, Met, kill
+from local_cluster.many import COUNT, other_policy
 from local_cluster.outcome import Ending
 from local_cluster.page import lines, write_page
 
-CASES = [case for group in LONG for case in group]
 FAULTS = [fault for case in CASES for fault in case.faults]
 
 
@@ -33,16 +35,57 @@ def test_a_worker_is_killed_in_every_stage() -> None:
 
 
 def test_no_two_cases_share_a_channel() -> None:
-    names = [case.name for case in (*CASES, MANY)]
+    names = [case.name for case in CASES]
     assert len(set(names)) == len(names)
-    assert [case.name for case in SHORT] == ["plain", "two-kills"]
+    assert {"many", "clock", "twice", "a-person"} <= set(names)
+    assert [case.name for case in SHORT.cases] == ["plain", "two-kills"]
 
 
 def test_what_is_asked_for_is_carried_out() -> None:
-    assert groups(True, None) == [[case] for case in SHORT]
-    assert [case.name for group in groups(False, None) for case in group] == NAMES
-    assert groups(False, ["many", "twice", "plain"]) == [
-        [case for case in CASES if case.name in ("plain", "twice")], [MANY],
+    assert groups(True, None) == [SHORT]
+    assert groups(False, None) == list(LONG)
+    assert [[case.name for case in group.cases] for group in groups(False, ["many", "twice", "plain"])] == [
+        ["plain"], ["twice"], ["many"],
+    ]  # fmt: skip
+
+
+def test_one_fault_can_be_asked_for_alone() -> None:
+    for name in NAMES:
+        (group,) = groups(False, [name])
+        (case,) = group.cases
+        assert case.faults or case.name == "plain"
+    (group,) = groups(False, ["gpu-last/benchmark", "a-person/api-server"])[:1]
+    assert [fault.task for case in group.cases for fault in case.faults] == ["benchmark"]
+    (group,) = groups(False, ["a-person/api-server"])
+    assert [fault.text for case in group.cases for fault in case.faults] == ["kill -9 api-server"]
+
+
+def test_all_of_it_takes_less_than_twenty_minutes_on_a_quiet_machine() -> None:
+    assert READY_S + sum(group.seconds for group in LONG) <= 20 * 60
+    assert READY_S + SHORT.seconds <= 5 * 60
+
+
+class Silent:
+    """A cluster on which everything fails; what is tested is who goes on."""
+
+    def release(self, run_id: str, **_: object) -> str:
+        if run_id == "slow":
+            time.sleep(60)
+        raise ValueError(f"{run_id} cannot\nbe started")
+
+
+def test_a_case_that_fails_is_a_row_and_the_next_goes_on() -> None:
+    wanted = [Group((Case("a", ()), Case("b", ())), 1), Group((Case("c", ()),), 1)]
+    found = list(carried_out(cast(Cluster, Silent()), wanted, time.monotonic() + 60))
+    assert sorted(met.case.name for met in found) == ["a", "b", "c"]
+    assert {met.ending.wrong for met in found} == {(f"ValueError: {name} cannot be started",) for name in "abc"}
+
+
+def test_what_has_not_ended_in_time_is_a_row_too() -> None:
+    wanted = [Group((Case("slow", ()),), 1), Group((Case("c", ()),), 1)]
+    found = list(carried_out(cast(Cluster, Silent()), wanted, time.monotonic() + 0.3))
+    assert [met.ending.wrong[0] for met in found] == [
+        "it had not ended when the time was over", "it was not begun: the time was over",
     ]  # fmt: skip
 
 
@@ -54,10 +97,15 @@ def test_the_page_says_what_was_wrong(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     case = Case("one", (kill("scheduler", "gate"), kill("api-server", "promote")))
     good = Met(case, (True, False), 61.4, Ending("one", "success", ("promote",), {"gate": 2}, ()))
-    bad = Met(Case("two", ()), (), 9.0, Ending("two", "failed", (), {}, ("the run ended failed", "no entry")))
+    bad = Met(
+        Case("two", (Fault("x", "gate", lambda _: None),)),
+        (),
+        9.0,
+        Ending("two", "failed", (), {}, ("the run ended failed", "no entry")),
+    )
     page = write_page([good, bad], 30.0, 120.0).read_text()
     assert "2 cases, **1 wrong**" in page
     row = "| one | kill -9 scheduler in `gate`; kill -9 api-server in `promote` (it was past that already) | 61 |"
     assert f"{row} right: promote (tries: gate 2) |" in page
-    assert "| two | none | 9 | WRONG: the run ended failed; no entry |" in page
+    assert "| two | x in `gate` | 9 | WRONG: the run ended failed; no entry |" in page
     assert lines(good)[0].split() == ["one", "61", "s", "right:", "promote", "(tries:", "gate", "2)"]

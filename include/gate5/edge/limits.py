@@ -64,6 +64,19 @@ class Limits:
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
         return cls(**values)
 
+    def check_size(self, release: Release) -> None:
+        """Refuse a release whose signed sizes are more than this machine takes, before a file of it is read.
+
+        Raises:
+            IntegrityError: they are.
+        """
+        size = sum(release.sizes.values())
+        if size > self.max_bytes:
+            raise IntegrityError(
+                f"The files of the release {release.id} have {size} bytes, more than this machine takes (max_bytes of "
+                f"the limits is {self.max_bytes})."
+            )
+
     def check(self, release: Release, golden: int, tolerance: float) -> None:
         """Refuse a release that this machine does not take, before its engine is read.
 

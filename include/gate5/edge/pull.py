@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,8 +30,10 @@ from gate5.edge.limits import Limits
 from gate5.edge.proved import ENGINE, PROOF, Device
 from gate5.errors import EngineError, Gate5Error, IntegrityError, StoreInputError
 from gate5.io import canonical
-from gate5.io.files import make_directory, replace_link, sha256, write_atomically, write_pieces
+from gate5.io.files import replace_link, sha256, sync_folders, write_atomically, write_pieces
+from gate5.io.together import together
 from gate5.store import ArtifactStore, ChannelEntry, Release
+from gate5.store.artifact_store import Allowance
 from gate5.store.candidate import identities
 from gate5.store.channel import Log
 from gate5.store.held import refuse_held, state_of
@@ -203,7 +206,7 @@ class _Place:
             folder = self.root / "releases" / f"{self.entry.release}.{secrets.token_hex(3)}"
         try:
             if not there:
-                _download(self.store, self.entry, self.keys, folder, self.limits)
+                _download(self.store, self.entry, self.keys, folder, self.root, self.limits)
             return (folder, *self._replay(folder))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)  # a pull that fails every minute must not fill the disk
@@ -273,7 +276,7 @@ class _Place:
 
 
 def _download(
-    store: ArtifactStore, entry: ChannelEntry, keys: Sequence[PublicKey], folder: Path, limits: Limits
+    store: ArtifactStore, entry: ChannelEntry, keys: Sequence[PublicKey], folder: Path, root: Path, limits: Limits
 ) -> None:
     data = store.backend.read(manifest_name(entry.release))
     if data is None:
@@ -283,14 +286,18 @@ def _download(
     release = read_manifest(data, entry.release, keys)
     # No gate5 that knows of holds signs such an entry; an older one, or a stolen key, could.
     refuse_held(entry.channel, state_of(store, entry), identities(release))
-    make_directory(folder / "files")
-    left = limits.max_bytes
+    limits.check_size(release)
+    allowance = Allowance(limits.max_bytes)
+    wanted: list[tuple[Path, Iterable[bytes]]] = [
+        (folder / "entry.json", [canonical.dumps(entry.to_dict())]),
+        (folder / "manifest.json", [data]),
+    ]
     for name, digest in release.files.items():
-        target = folder / "files" / name
-        make_directory(target.parent)
-        left -= write_pieces(target, store.stream_blob(digest, left))
-    write_atomically(folder / "entry.json", canonical.dumps(entry.to_dict()))
-    write_atomically(folder / "manifest.json", data)
+        wanted.append((folder / "files" / name, store.stream_blob(digest, allowance, release.sizes.get(name))))
+    for target, _ in wanted:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    together(partial(write_pieces, *each) for each in wanted)
+    sync_folders(folder, root)
 
 
 def _checked_file(folder: Path, release: Release, name: str) -> bytes:

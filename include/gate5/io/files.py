@@ -8,9 +8,11 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from gate5.errors import StoreError, StoreInputError
+from gate5.io.together import together
 
 
 def sha256(data: bytes) -> str:
@@ -35,17 +37,13 @@ def write_atomically(target: Path, data: bytes) -> None:
     sync_directory(target.parent)
 
 
-def write_pieces(target: Path, pieces: Iterable[bytes]) -> int:
-    """Write a file piece by piece and sync it; returns its size. It is complete only when this returns."""
-    size = 0
+def write_pieces(target: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file piece by piece and sync it, but not its name (``sync_folders``); it is complete only afterwards."""
     with target.open("wb") as file:
         for piece in pieces:
             file.write(piece)
-            size += len(piece)
         file.flush()
         os.fsync(file.fileno())
-    sync_directory(target.parent)
-    return size
 
 
 def create_exclusively(target: Path, data: bytes, beside: Path, mode: int = 0o644) -> bool:
@@ -99,6 +97,12 @@ def sync_directory(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_folders(folder: Path, top: Path) -> None:
+    """Make all names below a folder survive a power cut, and the folder's own, in every folder up to ``top``."""
+    above = folder.parents[: folder.parents.index(top) + 1]
+    together(partial(sync_directory, Path(place)) for place in (*above, *(each[0] for each in os.walk(folder))))
 
 
 def replace_link(link: Path, target: str) -> None:

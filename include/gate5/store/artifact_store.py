@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,14 +75,17 @@ class ArtifactStore:
             self._remembered[name] = data
         return self._remembered[name]
 
-    def put_blob(self, data: bytes) -> str:
+    def put_blob(self, data: bytes, digest: str | None = None) -> str:
         """Keep bytes under their SHA-256, which is returned.
+
+        Args:
+            digest: the same, where the caller knows it.
 
         Raises:
             IntegrityError: other bytes lie under this hash.
         """
         self.ensure_safe()
-        digest = sha256(data)
+        digest = digest or sha256(data)
         if not self.backend.create(blob_name(digest), data):
             self.check_blob(digest)
         return digest
@@ -94,25 +98,31 @@ class ArtifactStore:
         """
         return b"".join(self.stream_blob(digest))
 
-    def stream_blob(self, digest: str, limit: int | None = None) -> Iterator[bytes]:
+    def stream_blob(self, digest: str, allowance: Allowance | None = None, size: int | None = None) -> Iterator[bytes]:
         """The same in pieces; only when the last one has come are they known to be right.
 
         Args:
-            limit: bytes at most.
+            allowance: bytes that this and other reads may take together.
+            size: what the blob has, where that is known; no more is read.
 
         Raises:
-            IntegrityError: the blob is missing, is not what it was, or is larger than ``limit``.
+            IntegrityError: the blob is missing, is not what it was, or is larger than it may be.
         """
         pieces = self.backend.stream(blob_name(digest))
         if pieces is None:
             raise IntegrityError(f"The artifact store {self.uri} has lost the blob {digest}; restore it from a backup.")
-        seen, size = hashlib.sha256(), 0
+        seen, read = hashlib.sha256(), 0
         for piece in pieces:
-            size += len(piece)
-            if limit is not None and size > limit:
+            read += len(piece)
+            if allowance is not None and not allowance.take(len(piece)):
                 raise IntegrityError(
-                    f"The blob {digest} in the artifact store {self.uri} has more than {limit} bytes, more than this "
-                    "machine takes (max_bytes of the limits)."
+                    f"The files of the release in the artifact store {self.uri} have more than {allowance.limit} "
+                    "bytes, more than this machine takes (max_bytes of the limits)."
+                )
+            if size is not None and read > size:
+                raise IntegrityError(
+                    f"The blob {digest} in the artifact store {self.uri} has been damaged: it has more than the {size} "
+                    "bytes that were signed; restore it from a backup."
                 )
             seen.update(piece)
             yield piece
@@ -122,14 +132,31 @@ class ArtifactStore:
                 f"{seen.hexdigest()}; restore it from a backup."
             )
 
-    def check_blob(self, digest: str) -> None:
+    def check_blob(self, digest: str, size: int | None = None) -> None:
         """Read a blob piece by piece and compare its hash.
 
         Raises:
             IntegrityError: it is missing or is not what it was.
         """
-        for _ in self.stream_blob(digest):
+        for _ in self.stream_blob(digest, size=size):
             pass
+
+
+class Allowance:
+    """Bytes that some reads, at once or one after the other, may take together.
+
+    Attributes:
+        limit: how many.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self._left, self._lock = limit, limit, threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Whether so many more fit; they are taken."""
+        with self._lock:
+            self._left -= size
+            return self._left >= 0
 
 
 def blob_name(digest: str) -> str:

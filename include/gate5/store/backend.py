@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from gate5.errors import StoreInputError
+from gate5.errors import IntegrityError, StoreInputError
 from gate5.io.names import is_plain_path
 
+#: Nothing that is read whole is larger [bytes]; what may be (blobs) is read as a stream.
+LARGEST = 2**26
 _CHARACTERS = re.compile(r"[A-Za-z0-9._/-]*")
 
 
@@ -26,7 +28,11 @@ class Backend(Protocol):
     """Equal for the same place and differs elsewhere: a probe's result counts for one place only."""
 
     def read(self, name: str) -> bytes | None:
-        """An object's bytes, ``None`` where there is none of this name."""
+        """A document's bytes, ``None`` where there is none of this name.
+
+        Raises:
+            IntegrityError: it has more than ``LARGEST`` bytes; not more than these were read.
+        """
         ...
 
     def stream(self, name: str) -> Iterator[bytes] | None:
@@ -61,6 +67,21 @@ class Backend(Protocol):
     def discard(self, name: str) -> None:
         """Remove an object under ``probe/``, the only ones that are ever removed; no error where that fails."""
         ...
+
+
+def whole(pieces: Iterable[bytes], what: str) -> bytes:
+    """The pieces of a document in one, if it is not larger than any document is.
+
+    Raises:
+        IntegrityError: it is.
+    """
+    found, size = [], 0
+    for piece in pieces:
+        found.append(piece)
+        size += len(piece)
+        if size > LARGEST:
+            raise IntegrityError(f"{what} has more than {LARGEST} bytes: it is nothing that gate5 wrote; remove it.")
+    return b"".join(found)
 
 
 def checked_removal(name: str) -> str:

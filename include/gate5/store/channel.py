@@ -82,6 +82,7 @@ class Log:
         self.store, self.channel, self.trusted_keys = store, checked_channel(channel), trusted_keys
         self._known = known
         self._seen: dict[int, ChannelEntry] = {}
+        self._read_back = ("", b"")
         self.ring = self._read_ring()
 
     def _read_ring(self) -> KeyRing | None:
@@ -144,7 +145,10 @@ class Log:
         name = entry_name(self.channel, entry.sequence)
         created = self.store.backend.create(name, data)
         # A create whose answer was lost is sent again and finds its own work; ``request`` makes the bytes unique.
-        kept = self.store.backend.read(name) == data
+        there = self.store.backend.read(name)
+        kept = there == data
+        if there is not None:
+            self._read_back = (name, there)  # whoever lost goes on from the winner's entry
         if created and not kept:
             raise StoreError(
                 f"The artifact store {self.store.uri} said that it created {name} and keeps something else there: it "
@@ -154,7 +158,7 @@ class Log:
 
     def _read(self, sequence: int, *, newest: bool) -> ChannelEntry:
         name = entry_name(self.channel, sequence)
-        data = self.store.backend.read(name)
+        data = self._read_back[1] if name == self._read_back[0] else self.store.backend.read(name)
         if data is None:
             raise IntegrityError(
                 f"The channel {self.channel} in {self.store.uri} has lost its entry {name}; restore it from a backup"

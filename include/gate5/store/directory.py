@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import os
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import BinaryIO
 
 from gate5.errors import StoreError, StoreInputError
 from gate5.io.files import create_exclusively, make_directory, sha256
-from gate5.store.backend import checked_name, checked_removal
+from gate5.store.backend import checked_name, checked_removal, whole
 
 _BESIDE = ".incoming"
 _PIECE = 2**20
@@ -29,11 +30,8 @@ class DirectoryBackend:
             raise StoreInputError(f"The artifact store {path} is a file; give a directory or s3://BUCKET/PREFIX.")
 
     def read(self, name: str) -> bytes | None:
-        with self._errors():
-            try:
-                return (self.path / checked_name(name)).read_bytes()
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                return None
+        pieces = self.stream(name)
+        return None if pieces is None else whole(pieces, f"{self.path / name}")
 
     def stream(self, name: str) -> Iterator[bytes] | None:
         with self._errors():
@@ -49,10 +47,9 @@ class DirectoryBackend:
                 yield piece
 
     def list(self, prefix: str, limit: int | None = None) -> list[str]:
-        folder = self.path / prefix.rpartition("/")[0]
         with self._errors():
-            names = sorted(name for name in self._below(folder) if name.startswith(prefix))
-        return names[:limit]
+            names = (name for name in self._below(prefix.rpartition("/")[0]) if name.startswith(prefix))
+            return sorted(names) if limit is None else heapq.nsmallest(limit, names)
 
     def create(self, name: str, data: bytes) -> bool:
         target = self.path / checked_name(name)
@@ -88,18 +85,20 @@ class DirectoryBackend:
                 target.unlink()
                 target.parent.rmdir()
 
-    def _below(self, folder: Path) -> Iterator[str]:
+    def _below(self, folder: str) -> Iterator[str]:
+        """The names of all objects in a folder of the store: a log has ten thousand, so no more than text is made."""
         try:
-            entries = list(os.scandir(folder))
+            entries = list(os.scandir(os.path.join(self.path, folder)))
         except (FileNotFoundError, NotADirectoryError):
             return
+        start = f"{folder}/" if folder else ""
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                yield from self._below(Path(entry.path))
+                yield from self._below(start + entry.name)
             else:
-                yield Path(entry.path).relative_to(self.path).as_posix()
+                yield start + entry.name
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

@@ -29,8 +29,22 @@ def announce(store: ArtifactStore, release: str, digests: Iterable[str]) -> None
     Raises:
         StoreError: a clean-up is running.
     """
+    say(store, release, digests)
+    refuse_running(store)
+
+
+def say(store: ArtifactStore, release: str, digests: Iterable[str]) -> None:
+    """Write the intent; ``refuse_running`` has to follow before anything relies on the files."""
     said = {"release": release, "digests": sorted(set(digests)), "at": now()}
     store.backend.create(f"intents/{release}-{secrets.token_hex(6)}.json", canonical.dumps(said))
+
+
+def refuse_running(store: ArtifactStore) -> None:
+    """Look whether a clean-up is running.
+
+    Raises:
+        StoreError: one is.
+    """
     marks = running(store)
     if marks:
         raise StoreError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gate5.errors import IntegrityError, StoreInputError
@@ -37,6 +37,7 @@ class Release:
         signed_by: ids of the keys that say to have signed it.
         provenance: what was given to ``publish``.
         identity: the names of the files that the id was derived from.
+        sizes: each file's bytes; empty in a manifest that was written before there were sizes.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Release:
     signed_by: tuple[str, ...]
     provenance: Mapping[str, Any]
     identity: tuple[str, ...]
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def backend(self) -> str | None:
@@ -66,6 +68,7 @@ class Release:
             "signed_by": list(self.signed_by),
             "provenance": dict(self.provenance),
             "identity": list(self.identity),
+            "sizes": dict(self.sizes),
         }
 
     @classmethod
@@ -78,6 +81,7 @@ class Release:
             tuple(data["signed_by"]),
             dict(data["provenance"]),
             tuple(data["identity"]),
+            dict(data.get("sizes", {})),
         )
 
 
@@ -122,7 +126,11 @@ def checked_file_name(name: str) -> str:
 
 
 def write_manifest(
-    files: Mapping[str, str], provenance: Mapping[str, Any], identity: Sequence[str], signer: Signer
+    files: Mapping[str, str],
+    sizes: Mapping[str, int],
+    provenance: Mapping[str, Any],
+    identity: Sequence[str],
+    signer: Signer,
 ) -> bytes:
     """The manifest's bytes (Ed25519 is deterministic: equal arguments give equal bytes)."""
     given = dict(provenance)
@@ -132,7 +140,10 @@ def write_manifest(
     built_with = given.get("built_with") or {}
     statement = {
         "_type": STATEMENT_TYPE,
-        "subject": [{"name": name, "digest": {"sha256": files[name]}} for name in sorted(files)],
+        "subject": [
+            {"name": name, "digest": {"sha256": files[name]}, "annotations": {"bytes": sizes[name]}}
+            for name in sorted(files)
+        ],
         "predicateType": PREDICATE_TYPE,
         "predicate": {
             "buildDefinition": {
@@ -181,11 +192,16 @@ def _from_statement(statement: Any, manifest_sha256: str, signed_by: tuple[str, 
     if definition["buildType"] != BUILD_TYPE:
         raise ValueError("the build type")
     files: dict[str, str] = {}
+    sizes: dict[str, int] = {}
     for subject in statement["subject"]:
         name, digest = checked_file_name(subject["name"]), subject["digest"]["sha256"]
         if name in files or not _DIGEST.fullmatch(digest):
             raise ValueError(f"the subject {name!r}")
         files[name] = digest
+        size = subject.get("annotations", {}).get("bytes")
+        if size is not None and (type(size) is not int or size < 0):
+            raise ValueError(f"the size of {name!r}")
+        sizes |= {} if size is None else {name: size}
     inner = dict(definition["internalParameters"])
     identity = tuple(inner.pop("identity"))
     metadata = statement["predicate"]["runDetails"]["metadata"]
@@ -198,7 +214,7 @@ def _from_statement(statement: Any, manifest_sha256: str, signed_by: tuple[str, 
             "finished_on": metadata["finishedOn"],
         },
     }
-    return Release("", files, manifest_sha256, signed_by, provenance, identity)
+    return Release("", files, manifest_sha256, signed_by, provenance, identity, sizes)
 
 
 def _dependencies(checkpoint: Mapping[str, Any], built_with: Mapping[str, Any]) -> list[dict[str, Any]]:

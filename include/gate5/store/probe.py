@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from gate5.errors import StoreError
 from gate5.io import canonical
+from gate5.io.together import together
 from gate5.store.backend import Backend
 
 ROUNDS = 24
@@ -24,11 +25,11 @@ def ensure_safe(backend: Backend) -> None:
     Raises:
         StoreError: the store is versioned, lets two writers win, or does not keep what it was given.
     """
-    sentence = backend.unsafe()
+    marker = f"probe/{backend.identity}.json"
+    sentence, survived = together((backend.unsafe, lambda: backend.read(marker)))
     if sentence is not None:
         raise StoreError(sentence)
-    marker = f"probe/{backend.identity}.json"
-    if backend.read(marker) is not None:
+    if survived is not None:
         return
     folder = f"probe/race-{secrets.token_hex(8)}"
     written: list[str] = []

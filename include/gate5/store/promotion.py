@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from gate5.errors import IntegrityError, RefusedError, StoreError, StoreInputError
+from gate5.io.together import together
 from gate5.store import claims, intents
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.candidate import identities
@@ -113,7 +114,9 @@ def promote(
     if not approved_by:
         raise StoreInputError("Nobody is named as the one who approves: give approved_by.")
     log = Log(store, channel, keys)
-    wanted = _checked_release(store, release, log.keyring, require_backend)
+    ring = log.keyring
+    # What the log says now is only where the decision begins: another entry by then has its number taken.
+    wanted, newest = together((lambda: _checked_release(store, release, ring, require_backend), log.newest))
     store.ensure_safe()
     if intents.announce_old(store, wanted):  # until then a clean-up may have taken something
         wanted = _checked_release(store, release, log.keyring, require_backend)
@@ -122,7 +125,8 @@ def promote(
         kept_details["approval"] = dict(approval)
     wish = _Wish(log, wanted, signer, approved_by, by or approved_by, reason, made, against, approval, kept_details)
     for attempt in range(ATTEMPTS):
-        newest = log.newest()
+        began = time.monotonic()
+        newest = log.newest() if attempt else newest
         if newest and newest.format == 1:
             claims.adopt(log)
         decided = wish.decide(newest)
@@ -130,7 +134,7 @@ def promote(
             return decided
         if log.append(decided, signer) is not None:
             return done("promoted", decided, newest)
-        wait(attempt)
+        wait(attempt, time.monotonic() - began)
     raise too_contended(store, channel)
 
 
@@ -260,9 +264,10 @@ def done(outcome: Literal["promoted", "rolled_back"], entry: ChannelEntry, befor
     return Promotion(outcome, entry.channel, entry.release, entry.sequence, replaced, sentence)
 
 
-def wait(attempt: int) -> None:
-    """Let the others of a race go first, for a time that is drawn."""
-    time.sleep(random.uniform(0, min(1.0, 0.01 * 2**attempt)))  # noqa: S311 (only spreads the losers of a race)
+def wait(attempt: int, took_s: float = 0.0) -> None:
+    """Let the others of a race go first, for a time that is drawn: the longer the longer an attempt takes."""
+    most = min(2.0, max(0.01, took_s) * 2 ** min(attempt, 10))
+    time.sleep(random.uniform(0, most))  # noqa: S311 (only spreads the losers of a race)
 
 
 def too_contended(store: ArtifactStore, channel: str) -> StoreError:

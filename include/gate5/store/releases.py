@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from gate5.config.verdicts import RELEASED
 from gate5.errors import IntegrityError, StoreInputError
 from gate5.io import canonical
 from gate5.io.files import sha256
+from gate5.io.together import together
 from gate5.store import intents
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.manifest import Release, checked_file_name, manifest_name, read_manifest, release_id, write_manifest
@@ -48,16 +50,20 @@ def publish(
     signer = signer or store.signer
     _check_provenance(provenance)
     digests = {checked_file_name(name): sha256(data) for name, data in files.items()}
+    sizes = {name: len(data) for name, data in files.items()}
     names = _checked_identity(identity, digests)
     found_id = release_id(str(provenance["plant"]), digests, names, signer.public_key.keyid)
     existing = find_release(store, found_id, [signer.public_key])
     if existing is not None:
         return _same_candidate(existing, digests, names)
     store.ensure_safe()
-    intents.announce(store, found_id, digests.values())
-    for data in files.values():
-        store.put_blob(data)
-    store.backend.create(manifest_name(found_id), write_manifest(digests, provenance, names, signer))
+    intents.say(store, found_id, digests.values())
+    blobs = {digest: files[name] for name, digest in digests.items()}
+    puts = (partial(store.put_blob, data, digest) for digest, data in blobs.items())
+    together((lambda: intents.refuse_running(store), *puts))
+    manifest = write_manifest(digests, sizes, provenance, names, signer)
+    if store.backend.create(manifest_name(found_id), manifest):
+        return read_manifest(manifest, found_id, [signer.public_key])
     release = find_release(store, found_id, [signer.public_key])
     if release is None:
         raise IntegrityError(f"The manifest of the release {found_id} is gone again from the store {store.uri}.")
@@ -85,8 +91,8 @@ def verify_release(store: ArtifactStore, release: str, trusted_keys: PublicKey |
     found = find_release(store, release, keys)
     if found is None:
         raise StoreInputError(f"There is no release {release} in the store {store.uri}; `gate5 history` lists them.")
-    for digest in sorted(set(found.files.values())):
-        store.check_blob(digest)
+    blobs = {digest: found.sizes.get(name) for name, digest in found.files.items()}
+    together(partial(store.check_blob, digest, size) for digest, size in sorted(blobs.items()))
     return found
 
 

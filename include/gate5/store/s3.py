@@ -20,7 +20,7 @@ from gate5.io.s3 import (
     s3_errors,
     s3_failures,
 )
-from gate5.store.backend import checked_name, checked_removal
+from gate5.store.backend import checked_name, checked_removal, whole
 
 _PAGE = 1000
 _UNCLEAR_ATTEMPTS = 8
@@ -50,7 +50,7 @@ class S3Backend:
 
     def read(self, name: str) -> bytes | None:
         pieces = self.stream(name)
-        return None if pieces is None else b"".join(pieces)
+        return None if pieces is None else whole(pieces, f"{self.uri}/{name}")
 
     def stream(self, name: str) -> Iterator[bytes] | None:
         from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
@@ -90,11 +90,11 @@ class S3Backend:
     def create(self, name: str, data: bytes) -> bool:
         from botocore.exceptions import ClientError
 
-        key, what = self._key(checked_name(name)), ""
+        key, what, proof = self._key(checked_name(name)), "", checksum(data)
         for attempt in range(_UNCLEAR_ATTEMPTS):
             with s3_errors(self._what, self.client):
                 try:
-                    self.client.put_object(Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*", **checksum(data))
+                    self.client.put_object(Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*", **proof)
                 except ClientError as error:
                     code, status = error_code(error)
                     if status == 412:
@@ -115,7 +115,7 @@ class S3Backend:
                     return True
             # 409 and, on older servers, 500: another writer was in the middle of the same name; a lost answer: nobody
             # knows. Who won is seen by looking; where nobody did, the write is tried again.
-            if self.read(name) is not None:
+            if self._is_there(key):
                 return False
             time.sleep(min(1.0, 0.05 * 2**attempt))
         raise StoreError(
@@ -169,6 +169,18 @@ class S3Backend:
                 self.client.delete_object(Bucket=self.bucket, Key=self._key(checked_name(name)))
             except s3_failures():
                 return  # without the right to delete, a few small objects stay
+
+    def _is_there(self, key: str) -> bool:
+        from botocore.exceptions import ClientError
+
+        with s3_errors(self._what, self.client):
+            try:
+                persistently(lambda: self.client.head_object(Bucket=self.bucket, Key=key))
+            except ClientError as error:
+                if error_code(error)[1] == 404:
+                    return False
+                raise
+        return True
 
     def _key(self, name: str) -> str:
         return f"{self.prefix}/{name}" if self.prefix else name

@@ -1,0 +1,130 @@
+"""The table of what is done to a cluster: which faults meet which release, and what goes on side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from local_cluster.broker import deliver_twice, worker_away
+from local_cluster.clock import AHEAD_S, WORKER, check_ahead, clock_ahead
+from local_cluster.faults import Case, Fault, Group, kill, outage
+from local_cluster.many import MANY
+
+_GONE_PAST = ("scheduled", "queued", "running")
+PLAIN = Case("plain", ())
+#: Side by side: a kill may meet the other release, too.
+SHORT: Group = Group(
+    (PLAIN, Case("two-kills", (kill("gpu-worker", "evaluate"), kill("scheduler", "compare", *_GONE_PAST)))), 200
+)
+#: Groups one after the other, with the seconds that each takes on two processors that do nothing else.
+LONG: tuple[Group, ...] = (
+    Group(
+        (
+            PLAIN,
+            Case("cpu-first", tuple(kill("cpu-worker", task) for task in ("receive", "resolve", "export"))),
+            Case("cpu-then", tuple(kill("cpu-worker", task) for task in ("compare", "gate"))),
+            Case("cpu-last", tuple(kill("cpu-worker", task) for task in ("report", "promote"))),
+            Case("gpu-first", tuple(kill("gpu-worker", task) for task in ("look_up", "build", "verify"))),
+            Case("gpu-last", tuple(kill("gpu-worker", task) for task in ("benchmark", "evaluate", "stress"))),
+        ),
+        460,
+    ),
+    Group(
+        (
+            Case(
+                "a-person",
+                tuple(
+                    kill(service, "approval", "awaiting_input")
+                    for service in ("triggerer", "scheduler", "api-server", "cpu-worker")
+                ),
+                {"approval": "required"},
+                answer=True,
+            ),
+            Case(
+                "services",
+                (
+                    kill("dag-processor", "resolve"),
+                    kill("api-server", "export"),
+                    kill("scheduler", "build", *_GONE_PAST),
+                    kill("api-server", "evaluate"),
+                    kill("triggerer", "compare"),
+                    kill("scheduler", "promote"),
+                ),
+            ),
+            Case(
+                "outages",
+                (
+                    outage("postgres", "export"),
+                    outage("redis", "build"),
+                    outage("s3", "evaluate"),
+                    outage("postgres", "compare"),
+                    outage("redis", "gate"),
+                    outage("s3", "promote"),
+                ),
+            ),
+        ),
+        320,
+    ),
+    Group(
+        (
+            Case(
+                "twice",
+                (Fault("its message is delivered twice", "look_up", deliver_twice, ("queued",)),),
+                setting=worker_away,
+            ),
+        ),
+        90,
+    ),
+    Group(
+        (
+            Case(
+                "clock",
+                tuple(
+                    Fault(
+                        f"{WORKER}'s clock is {AHEAD_S:g} s ahead",
+                        task,
+                        lambda cluster, task=task: check_ahead(cluster, "clock", task),  # type: ignore[misc]
+                    )
+                    for task in ("build", "evaluate")
+                ),
+                setting=clock_ahead,
+            ),
+            MANY,
+        ),
+        260,
+    ),
+)
+#: What everything takes to start [s].
+READY_S = 70
+CASES = [case for group in LONG for case in group.cases]
+#: What may be asked for alone: a case, or one of its faults as CASE/TASK or CASE/SERVICE.
+NAMES = [
+    name
+    for case in CASES
+    for name in (case.name, *dict.fromkeys(f"{case.name}/{word}" for f in case.faults for word in f.words))
+]
+
+
+def groups(short: bool, only: Sequence[str] | None) -> list[Group]:
+    """What is asked for, in groups that go on side by side.
+
+    Args:
+        only: of ``NAMES``; several faults of one case are met in one release; ``None``: everything.
+    """
+    if short:
+        return [SHORT]
+    if only is None:
+        return list(LONG)
+    found = (Group(tuple(_chosen(group, only)), group.seconds) for group in LONG)
+    return [group for group in found if group.cases]
+
+
+def _chosen(group: Group, only: Sequence[str]) -> list[Case]:
+    found = []
+    for case in group.cases:
+        words = {name.partition("/")[2] for name in only if name.partition("/")[0] == case.name}
+        if "" in words:
+            found.append(case)
+        elif words:
+            found.append(replace(case, faults=tuple(fault for fault in case.faults if words & set(fault.words))))
+    return found
