@@ -7,11 +7,11 @@ ARG CUDA_VERSION=13.0.2
 
 FROM ${AIRFLOW_IMAGE} AS airflow
 ARG GATE5_COMMIT=""
-USER root
+USER 0
 # A named volume takes the owner of the folder that it is mounted on, so each of these has to be there.
 RUN mkdir -p /opt/gate5 /srv/gate5/var/keys /srv/gate5/var/trust /opt/airflow/logs /opt/airflow/login \
     && chown -R airflow:0 /opt/gate5 /srv/gate5 /opt/airflow/logs /opt/airflow/login
-USER airflow
+USER 50000
 WORKDIR /srv/gate5
 ENV PATH=/opt/gate5/bin:$PATH GATE5_HOME=/srv/gate5 GATE5_COMMIT=${GATE5_COMMIT}
 # The base image sets this for its own user-site packages; the virtual environment must not see them.
@@ -57,7 +57,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends software-proper
     && useradd --uid 50000 --gid 0 --create-home airflow \
     && mkdir -p /srv/gate5/var/keys /opt/airflow/logs && chown -R airflow:0 /srv/gate5 /opt/airflow
 COPY --from=gpu-build --chown=airflow:0 /opt/gate5 /opt/gate5
-USER airflow
+USER 50000
 WORKDIR /srv/gate5
 ENV PATH=/opt/gate5/bin:$PATH GATE5_HOME=/srv/gate5 GATE5_COMMIT=${GATE5_COMMIT} AIRFLOW_HOME=/opt/airflow \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility

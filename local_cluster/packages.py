@@ -81,8 +81,19 @@ def _environment() -> Path:
         return python
     shutil.rmtree(OVERLAY, ignore_errors=True)
     commands = (
-        [sys.executable, "-m", "venv", str(OVERLAY)],
-        [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", *named],
+        [sys.executable, "-m", "venv", "--without-pip", str(OVERLAY)],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            str(python),
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--disable-pip-version-check",
+            *named,
+        ],
     )
     for command in commands:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)

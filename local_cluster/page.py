@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
-from itertools import zip_longest
 from pathlib import Path
 
 from benchmarks import results
@@ -36,7 +35,8 @@ def lines(result: Met) -> list[str]:
 
 def faults(result: Met) -> list[str]:
     """The faults of a case, and whether each met its task at work."""
-    return [told(fault, met) for fault, met in zip_longest(result.case.faults, result.met, fillvalue=True)]
+    met = result.met or (True,) * len(result.case.faults)
+    return [told(*pair) for pair in zip(result.case.faults, met, strict=True)]
 
 
 def ended(result: Met) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -85,3 +85,29 @@ def test_of_two_announced_candidates_the_one_announced_later_is_the_newer(tmp_pa
     stages.resolve(DirectoryWorkspace(tmp_path / "by hand"), config, str(ROOT / good))
     begun["by hand"] = DirectoryWorkspace(tmp_path / "by hand").read_json("checkpoint.json")["begun"]
     assert sorted(begun, key=lambda name: begun[name]) == ["first", "later", "by hand"]
+
+
+def test_provenance_names_the_machine_that_built_and_not_the_one_that_promotes(tmp_path: Path) -> None:
+    """The engine was built on a GPU worker, the CPU worker that promotes is this process."""
+    config = of(tmp_path)
+    workspace = DirectoryWorkspace(tmp_path / "w")
+    stages.resolve(workspace, config, str(ROOT / "examples/checkpoints/good"))
+    workspace.write_json("engine/engine.json", {"backend": "tensorrt", "precision": "fp16"})
+    with_ = {"gate5": "0.2.0", "tensorrt": "10.16"}
+    ran = {"host": "gpu-worker-1", "with": with_, "ended": "2026-01-02T00:00:00+00:00"}
+    record = {"inputs": {}, "outputs": {}, "result": {}, "key": "k", "config": config.sha256, "ran": ran}
+    workspace.write_json("records/build.json", record)
+
+    class Finished:
+        """A tracker that asks for no record of what it reads."""
+
+        def __init__(self, workspace: Workspace) -> None:
+            self.workspace, self.find, self.read_json = workspace, workspace.find, workspace.read_json
+
+    verdict = judge(config.gate.rules, {}, SCENARIOS, config.gate.sla_p99_ms)
+    said = promote._provenance(cast(Tracker, Finished(workspace)), config, verdict, "ada", None)
+    assert said["builder"] == "urn:gate5:builder:gpu-worker-1"
+    assert said["built_with"] == with_
+    assert said["released_with"] != with_
+    assert said["run"]["started_on"] == workspace.read_json("checkpoint.json")["begun"]
+    assert said["run"]["started_on"] <= said["run"]["finished_on"]

@@ -102,7 +102,8 @@ def sync_directory(path: Path) -> None:
 def sync_folders(folder: Path, top: Path) -> None:
     """Make all names below a folder survive a power cut, and the folder's own, in every folder up to ``top``."""
     above = folder.parents[: folder.parents.index(top) + 1]
-    together(partial(sync_directory, Path(place)) for place in (*above, *(each[0] for each in os.walk(folder))))
+    below = (Path(place) for place, _, _ in os.walk(folder))
+    together([partial(sync_directory, place) for place in (*above, *below)])
 
 
 def replace_link(link: Path, target: str) -> None:
