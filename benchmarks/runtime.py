@@ -53,7 +53,9 @@ CONFIG = {
     "engine": {"backend": "onnxruntime"},
     "export": {"samples": 1000},
     "evaluation": {"episodes": 5, "monte_carlo": 0},
-    "gate": {"rules": [rule.model_dump(mode="json") for rule in default_rules(["violation_bound"])]},
+    "gate": {
+        "rules": [rule.model_dump(mode="json") for rule in default_rules(["violation_bound", "no_term_worse_than_pid"])]
+    },
 }
 
 

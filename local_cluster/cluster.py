@@ -38,7 +38,9 @@ QUICK: dict[str, Any] = {
     "stress": {"episodes": 1},
     "gate": {
         "sla_p99_ms": 1000.0,
-        "rules": [rule.model_dump(mode="json") for rule in default_rules(["violation_bound"])],
+        "rules": [
+            rule.model_dump(mode="json") for rule in default_rules(["violation_bound", "no_term_worse_than_pid"])
+        ],
     },
 }
 

@@ -84,6 +84,8 @@ class TestDefaults:
             "evidence.declared": ("==", 1.0),
             "evaluation.*.rl.violation_probability_upper": ("<", 0.001),
             "worst_case.*.margin": (">", 0.0),
+            "stress.*.expected.violating_episodes": ("==", 0.0),
+            "evaluation.*.term.essential_inferior": ("==", 0.0),
         }
         assert ReleaseConfig().gate.sla_p99_ms == 1.0
         assert len(SCENARIOS) == 7

@@ -32,6 +32,10 @@ def judged(path: Path, config: ReleaseConfig, scenarios: tuple[str, ...] = SCENA
         metrics |= {f"evaluation.{name}.rl.violations": 0.0, f"evaluation.{name}.difference.high": 99.0}
         metrics |= {f"evaluation.{name}.rl.engine_episodes": 99.0, f"evaluation.{name}.baseline.episodes": 99.0}
         metrics |= {f"evaluation.{name}.rl.violation_probability_upper": 0.0, f"worst_case.{name}.margin": 99.0}
+        metrics |= {
+            f"stress.{name}.expected.violating_episodes": 0.0,
+            f"evaluation.{name}.term.essential_inferior": 0.0,
+        }
 
     def body(tracker: Tracker) -> GateResult:
         report = judge(config.gate.rules, metrics, scenarios, config.gate.sla_p99_ms)

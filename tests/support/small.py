@@ -6,5 +6,7 @@ from typing import Any
 
 from gate5.config.gate import default_rules
 
-#: The default rules without a veto for the bound that a handful of episodes cannot show, as a YAML file has them.
-FEW_EPISODES: list[dict[str, Any]] = [rule.model_dump(mode="json") for rule in default_rules(["violation_bound"])]
+#: What a handful of episodes cannot show.
+OF_MANY = ("violation_bound", "no_term_worse_than_pid")
+#: The default rules without a veto for that, as a YAML file has them.
+FEW_EPISODES: list[dict[str, Any]] = [rule.model_dump(mode="json") for rule in default_rules(OF_MANY)]

@@ -86,7 +86,7 @@ def _default_rules() -> tuple[RuleConfig, ...]:
         rule(name="worst_case", metric="worst_case.*.margin", op=">", threshold=0,
              why="The worst case within the declared ranges keeps every limit by more than the integration error."),
         rule(name="robust_as_expected", metric="stress.*.expected.violating_episodes", op="==", threshold=0,
-             veto=False, why="What the plant declares as expected of instruments, loop and parameters breaks nothing."),
+             why="What the plant declares as expected of instruments, loop and parameters breaks nothing."),
         rule(name="robust_beyond", metric="stress.*.beyond.more_than_baseline", op="<=", threshold=0, veto=False,
              why="Beyond that the policy breaks no more episodes than the baseline."),
         rule(name="compared_with_pid", metric="evaluation.*.baseline.episodes", op=">=", threshold=1,
@@ -100,7 +100,7 @@ def _default_rules() -> tuple[RuleConfig, ...]:
              why="Nothing better is replaced by something worse: the whole interval of (policy - the channel's current "
              "release) lies above -0.05 % of that one's return."),
         rule(name="no_term_worse_than_pid", metric="evaluation.*.term.essential_inferior", op="==", threshold=0,
-             veto=False, why="Power, turbine inlet, heat and casing: none beyond its margin worse than the PID's."),
+             why="Power, turbine inlet, heat and casing: none beyond its margin worse than the PID's."),
         rule(name="no_other_term_worse", metric="evaluation.*.term.other_inferior", op="==", threshold=0, veto=False,
              why="Nor is any other term of the objective."),
     )  # fmt: skip
