@@ -73,7 +73,9 @@ def test_the_summary_says_what_the_evaluation_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["good", "undertrained"])
 def test_the_learning_curve_has_one_mark_per_logged_point(name: str) -> None:
     """Its height is the value's: read back with the axis that the drawing carries."""
-    log, svg = record(name)["log"], "{http://www.w3.org/2000/svg}"
+    made, svg = record(name), "{http://www.w3.org/2000/svg}"
+    log = made["log"]
+    at = [row["steps"] / 1000 if made["steps"] else number for number, row in enumerate(log)]
     root = ElementTree.fromstring(summary.curve_picture(record(name)))
     panels = [panel for panel in root.iter(f"{svg}svg") if panel is not root]
     wanted = [[100 * row["gain"] for row in log], [row["violations"] for row in log]]
@@ -81,7 +83,7 @@ def test_the_learning_curve_has_one_mark_per_logged_point(name: str) -> None:
     for panel, values in zip(panels, wanted, strict=True):
         marks = list(panel.iter(f"{svg}circle"))
         for key, axis, data in (
-            ("cx", "data-x", [row["steps"] / 1000 for row in log]),
+            ("cx", "data-x", at),
             ("cy", "data-y", values),
         ):
             low, high, start, end, _ = json.loads(panel.attrib[axis])

@@ -39,7 +39,8 @@ class RetrainConfig(Section):
     seed: int | None = Field(None, ge=0, description="null: each run has its own, derived from its name")
     imitation: bool = Field(True, description="start from the plant's PID; false: from random weights")
     options: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="numbers of the training itself: mappings `imitation`, `ppo`, `polish`"
+        default_factory=dict,
+        description="numbers of the training itself: mappings `imitation`, `ppo`, `gradient`, `ascent`, `polish`",
     )
     episodes: int = Field(2, ge=1, description="of each scenario in the quick check before a candidate is announced")
     check_seed: int = Field(30_000, ge=0, description="of the quick check's first episode")

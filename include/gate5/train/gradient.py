@@ -20,10 +20,11 @@ import numpy as np
 from gate5.control.closed_loop import QuickScore, pairs, quick
 from gate5.errors import PlantError
 from gate5.plant.base import Controller
+from gate5.plant.perturbed import PerturbedPlant
 from gate5.seeds import seeds_of
 from gate5.train.actor import Actor
 from gate5.train.vec_env import Shaping
-from gate5.train.windows import Loop, Windows, record
+from gate5.train.windows import Differentiable, Loop, Windows, record
 from gate5.train.worth import Tally, worth
 
 LAST = 0.05  # of the learning rate, at the end
@@ -58,6 +59,20 @@ class GradientConfig:
     seed: int = seeds_of("search", 2).start
 
 
+def differentiable(plant: Any) -> Differentiable:
+    """The plant that training disturbs, on torch tensors.
+
+    Raises:
+        PlantError: it has no such form.
+    """
+    if not isinstance(plant, PerturbedPlant) or not hasattr(plant.plant, "differentiable"):
+        raise PlantError(
+            f"The plant {plant.name} has no differentiable(), which gradients need: train without --gradient."
+        )
+    form: Differentiable = plant.plant.differentiable()
+    return form
+
+
 class GradientAscent:
     """Adam on all of a policy's weights.
 
@@ -82,14 +97,9 @@ class GradientAscent:
     ) -> None:
         import torch
 
-        inner = getattr(plant, "plant", plant)
-        if not hasattr(inner, "differentiable"):
-            raise PlantError(
-                f"The plant {plant.name} has no differentiable(), which gradients need: train without --gradient."
-            )
         self._torch: Any = torch
         self._plant, self._expert, self._shaping, self._config = plant, expert, shaping, config
-        self._inner = inner.differentiable()
+        self._inner = differentiable(plant)
         self._actor = Actor(policy, normaliser)
         seen = record(plant, self._actor, *pairs(plant, 2, config.seed), config.window).start[-1].T
         self._actor.scale_to(np.ascontiguousarray(seen))

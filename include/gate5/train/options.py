@@ -18,7 +18,7 @@ from gate5.train.polish import PolishConfig
 from gate5.train.settings import FROM_NOTHING, PPOConfig, TrainingSettings
 
 #: Whole numbers that may be zero; all others are at least 1.
-_MAY_BE_ZERO = {"generations", "iterations", "seed"}
+_MAY_BE_ZERO = {"generations", "hardest", "iterations", "seed"}
 
 
 def settings_of(config: ReleaseConfig, seed: int, *, report_episodes: int = 200) -> TrainingSettings:

@@ -13,6 +13,7 @@ from gate5.control.memoryless import memoryless
 from gate5.control.pid import PIDBaseline
 from gate5.errors import ConfigError
 from gate5.plant.base import Controller, Plant
+from gate5.train.gradient import differentiable
 from gate5.train.imitation import ImitationConfig
 from gate5.train.resume import SavedTraining
 from gate5.train.run import Run
@@ -57,6 +58,8 @@ def train(
         PlantError: the plant cannot mix scenarios in one batch, or gradients are asked for and it has none.
     """
     run = Run(plant, settings.seed, settings.numbers, settings.device, settings.validation_episodes)
+    if settings.imitation and settings.gradient.iterations > 0:
+        differentiable(run.disturbed)  # refused now, and not after the imitation
     expert = open_baseline(settings.baseline, plant) if settings.imitation else None
     if settings.imitation and not isinstance(expert, PIDBaseline):
         raise ConfigError(f"There is no PID baseline for {plant.name} to imitate: train with --no-imitation.")

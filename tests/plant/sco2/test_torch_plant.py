@@ -145,3 +145,9 @@ def test_an_episode_two_periods_late_is_refused() -> None:
     plant = PerturbedPlant(OneScenario(), [Perturbation("delay", 2.0)])
     with pytest.raises(PlantError, match="2 periods late"):
         record(plant, Law(), ["steady_state"] * 2, [1, 2], 60)
+
+
+@pytest.mark.parametrize("options", [{"observation": "full"}, {"substeps": 2}])
+def test_what_the_tensors_do_not_compute_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(PlantError, match="leave the options 'observation' and 'substeps'"):
+        SCO2Plant(**options).differentiable()

@@ -256,7 +256,16 @@ class SCO2Plant:
         return batch.standing
 
     def differentiable(self) -> TorchPlant:
-        """The same plant on torch tensors, with gradients (the layout ``measured``)."""
+        """The same plant on torch tensors, with gradients.
+
+        Raises:
+            PlantError: the layout is not ``measured``, or a control step has several steps.
+        """
+        if self._observer is None or self._substeps > 1:
+            raise PlantError(
+                "Gradients of the sCO2 plant are known for the observation 'measured' and one step in a control step: "
+                "leave the options 'observation' and 'substeps' as they are, or train without --gradient."
+            )
         return TorchPlant(self._parameters, _RAW)
 
     def _running(self) -> ArrayBatch | FloatBatch:
