@@ -87,10 +87,12 @@ def test_what_plants_report_is_shown(client: TestClient, stock: Any) -> None:
         "unit-1", "production", stock[1][2], "control", "opcua", at, at, 5.0, {"policy": 7200, "baseline": 12},
         {"late": 1}, {"late": 12}, 3, 0, {"<b>p_max": 0.25}, {"damper": {"mean": 0.1, "largest": 0.375}},
         {"inlet": {"below": 0.0, "above": 0.015, "low": 0.1, "high": 1.2}},
+        ({"outcome": "took_over", "reason": ""}, {"outcome": "put_back", "reason": "lost the plant <i>twice"}),
     )  # fmt: skip
     keep(store, found.sign(store.signer))
     section = text(client, page).partition('id="plants"')[2].partition("</section>")[0]
-    for words in ("unit-1", "1 × late", "&lt;b&gt;p max", "0.25", "damper", "0.375", "inlet", "1.5"):
+    for words in ("unit-1", "1 × late", "&lt;b&gt;p max", "0.25", "damper", "0.375", "inlet", "1.5", "1 × took over",
+                  "put back on probation", "lost the plant &lt;i&gt;twice"):  # fmt: skip
         assert words in section, words
     assert "<b>p" not in section
 

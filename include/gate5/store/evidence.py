@@ -30,6 +30,8 @@ MOST = 2000
 LAST = 10**11
 #: What is no alarm: a person's order, and an engine that is being started.
 QUIET = ("person", "engine_restarting")
+#: What became of a newer release that speaks against it.
+AGAINST = ("put_back", "refused")
 #: A binding whose plant is our own model.
 SIMULATED = "simulator"
 
@@ -54,6 +56,8 @@ class Evidence:
         shadow: action -> ``mean`` and ``largest`` distance between policy and baseline, its unit.
         drift: observation -> ``below`` and ``above`` (share of periods outside the signed envelope), ``low`` and
             ``high`` (where it was, 0 and 1 being the envelope's bounds).
+        updates: what became of the release where it was new while another one drove: ``outcome`` (``took_over``,
+            ``passed`` its probation, ``put_back``, ``refused``) and ``reason``.
         signed_by: keys whose signature holds; not part of what is signed.
     """
 
@@ -73,6 +77,7 @@ class Evidence:
     margins: Mapping[str, float]
     shadow: Mapping[str, Mapping[str, float]]
     drift: Mapping[str, Mapping[str, float]]
+    updates: tuple[Mapping[str, str], ...] = ()
     signed_by: tuple[str, ...] = field(default=())
 
     @property
@@ -82,8 +87,10 @@ class Evidence:
 
     @property
     def alarms(self) -> int:
-        """Periods in which the policy was not trusted, for a cause that speaks against it, its engine or its plant."""
-        return sum(count for cause, count in self.causes.items() if cause not in QUIET)
+        """Periods in which the policy was not trusted, for a cause that speaks against it, its engine or its plant;
+        and the times that it was refused or put back as a newer release."""
+        against = sum(update.get("outcome") in AGAINST for update in self.updates)
+        return against + sum(count for cause, count in self.causes.items() if cause not in QUIET)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -183,10 +190,21 @@ class Record:
             "smallest_margins": margins,
             "largest_shadow_differences": apart,
             "outside_the_envelope": {name: share for name, share in outside.items() if share > 0.0},
+            "updates": _sum({update["outcome"]: 1} for each in real for update in each.updates),
             "newest": max((each.ended for each in self.found), default=None),
             "summaries": len(self.found),
             "refused": list(self.refused[:5]),
         }
+
+    def against(self) -> list[tuple[str, str, str, str]]:
+        """When, where, that it was refused or put back as a newer release, and why; the newest first.
+
+        A simulator's are there too: that a release was put back there is no praise.
+        """
+        return [
+            (each.ended, each.plant, update["outcome"], update.get("reason", ""))
+            for each in self.found for update in each.updates if update.get("outcome") in AGAINST
+        ]  # fmt: skip
 
     def line(self) -> str:
         """For a person; empty: there is none."""
@@ -201,6 +219,10 @@ class Record:
             f"{told['shadow_hours_without_alarm']:.3g} h without alarm, at {', '.join(told['plants']) or 'no plant'}",
             f"smallest margin {least[1]:.4g} ({least[0]})" if least else "",
             f"{told['hours_simulated']:.3g} h simulated" if told["hours_simulated"] else "",
+            *(
+                f"{words(outcome)} at {plant} on {ended[:10]}: {why}"
+                for ended, plant, outcome, why in self.against()[:3]
+            ),
             f"{len(self.refused)} summaries do not count ({self.refused[0]})" if self.refused else "",
         ]
         return "; ".join(part for part in parts if part)
@@ -242,6 +264,11 @@ def channels(store: ArtifactStore, release: str) -> list[str]:
     """Channels whose plants have reported of a release."""
     known = {name.split("/")[1] for name in store.backend.list("channels/")}
     return sorted(channel for channel in known if store.backend.list(_folder(channel, release), 1))
+
+
+def words(outcome: str) -> str:
+    """An outcome of an update for a person."""
+    return {"put_back": "put back on probation", "took_over": "took over"}.get(outcome, outcome)
 
 
 def quiet_hours(found: Sequence[Evidence]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gate5.errors import Gate5Error
 from gate5.report.html import Markup, facts, figure, table, tag
 from gate5.store.artifact_store import ArtifactStore
-from gate5.store.evidence import Record, record
+from gate5.store.evidence import Record, record, words
 from gate5.store.keyring import keyring
 from gate5_plugin.releases.layout import day
 
@@ -42,6 +42,7 @@ def section(found: Record | str) -> Markup | None:
             ("simulated hours, not counted", figure(told["hours_simulated"], 3)),
             ("hand-overs", causes or "none"),
             ("periods begun late", told["missed"]),
+            ("as a newer release", ", ".join(f"{n} × {words(o)}" for o, n in told["updates"].items()) or None),
             ("newest report", day(told["newest"]) if told["newest"] else None),
         ]
     )
@@ -49,7 +50,9 @@ def section(found: Record | str) -> Markup | None:
     apart = [[name.replace("_", " "), figure(x, 3)] for name, x in told["largest_shadow_differences"].items()]
     drift = sorted(told["outside_the_envelope"].items(), key=lambda item: -item[1])[:ROWS]
     names = [name.replace("_", " ") for name, _ in margins]
+    against = [[day(at), plant, words(outcome), why] for at, plant, outcome, why in found.against()[:ROWS]]
     parts = [
+        table(("date", "plant", "outcome", "why"), against) if against else None,
         table(("constraint", "smallest margin"), zip(names, [figure(x, 4) for _, x in margins], strict=True),
               numeric=(1,)) if margins else None,
         table(("actuator", "policy and baseline apart, at most"), apart, numeric=(1,)) if apart else None,

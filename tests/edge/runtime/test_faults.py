@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from benchmarks.faults import SPOILINGS, Spoilt
 from gate5.edge.runtime.bindings.simulator import Simulator
-from gate5.edge.runtime.decision import Reading
 from gate5.edge.runtime.supervisor import PolicyRuntime
-from gate5.plant.base import Float32
 from tests.support.bench import Bench, evaluated
 
 HARD = ("load_rejection", "emergency_trip")
@@ -72,7 +68,7 @@ def test_the_engine_answers_late_or_wrongly(
 ) -> None:
     file = tmp_path / "fault"
     monkeypatch.setenv("GATE5_TEST_FAULT", str(file))
-    runtime = bench.fresh_runtime("tests.support.bad_engine", fault)
+    runtime = bench.fresh_runtime("benchmarks.bad_engine", fault)
     plant = bench.simulator(scenario)
 
     def strike(period: int) -> None:
@@ -86,96 +82,15 @@ def test_the_engine_answers_late_or_wrongly(
     assert tally.baseline > 0
 
 
-class Spoilt:
-    """A binding whose readings go through ``change`` while a fault lasts."""
-
-    def __init__(self, inner: Simulator, start: int, last: int, change: Callable[[Reading], Reading]) -> None:
-        self.inner, self.start, self.last, self.change = inner, start, last, change
-        self.period, self.address, self.troubles = 0, "", 0
-
-    def open(self) -> None:
-        self.inner.open()
-
-    def read(self) -> Reading:
-        reading = self.inner.read()
-        if reading.starts:
-            self.period = 0
-        if self.start <= self.period < self.last and reading.obs is not None:
-            reading = self.change(reading)
-        self.period += 1
-        return reading
-
-    def write(self, action: Float32) -> None:
-        self.inner.write(action)
-
-    def close(self) -> None:
-        self.inner.close()
-
-
-def frozen() -> Callable[[Reading], Reading]:
-    kept: list[Reading] = []
-
-    def change(reading: Reading) -> Reading:
-        kept.append(reading)
-        return Reading(kept[0].obs)
-
-    return change
-
-
-def delayed() -> Callable[[Reading], Reading]:
-    line: deque[Reading] = deque(maxlen=4)
-
-    def change(reading: Reading) -> Reading:
-        line.append(reading)
-        return Reading(line[0].obs, age_s=5.0 * (len(line) - 1))
-
-    return change
-
-
-def late_without_stamps() -> Callable[[Reading], Reading]:
-    inner = delayed()
-    return lambda reading: Reading(inner(reading).obs)
-
-
-def all_nan(reading: Reading) -> Reading:
-    assert reading.obs is not None
-    return Reading(np.full_like(reading.obs, np.nan))
-
-
-def one_nan(reading: Reading) -> Reading:
-    assert reading.obs is not None
-    obs = reading.obs.copy()
-    obs[9] = np.nan
-    return Reading(obs)
-
-
-def biased(reading: Reading) -> Reading:
-    assert reading.obs is not None
-    obs = reading.obs.copy()
-    obs[9] += 3.0  # high_pressure, MPa
-    return Reading(obs)
-
-
-FAULTS: dict[str, tuple[Callable[[], Callable[[Reading], Reading]], int, str]] = {
-    # what is done to the readings, for how many periods, and the cause that has to be given
-    "all_nan": (lambda: all_nan, 3, "observation_not_finite"),
-    "one_nan": (lambda: one_nan, 400, "observation_not_finite"),
-    "frozen": (frozen, 8, "observation_frozen"),
-    "delayed": (delayed, 20, "observation_stale"),
-    "late_without_stamps": (late_without_stamps, 20, "observation_stale"),
-    "biased": (lambda: biased, 40, "outside_envelope"),
-    "gone_for_10_s": (lambda: lambda r: Reading(None, why="no connection"), 2, "observation_missing"),
-}
-
-
 @pytest.mark.parametrize("scenario", HARD)
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", SPOILINGS)
 def test_the_observation_is_spoilt(bench: Bench, scenario: str, name: str) -> None:
-    make, lasts, cause = FAULTS[name]
+    spoiling = SPOILINGS[name]
+    lasts, cause = spoiling.periods, spoiling.cause
     runtime = bench.runtime()
     for start in STARTS:
         plant = bench.simulator(scenario)
-        tally = bench.run(runtime, Spoilt(plant, start, start + lasts, make()))
+        tally = bench.run(runtime, Spoilt(plant, start, [(spoiling.make(), lasts)]))
         assert violations(bench, plant) == {}, start
         assert tally.causes[cause] >= 1, (start, tally.causes)
         assert tally.hand_overs.total() >= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from gate5.edge.runtime.trial import Shadow
 from gate5.io import canonical
 from gate5.io.files import sha256
 from gate5.plant.base import Float32
+from gate5.store import evidence
 
 Change = Callable[[onnx.ModelProto], None]
 
@@ -163,6 +165,47 @@ def test_the_run_pulls_by_itself(home: Path, installed: Installed, folder: Path)
     assert [o["outcome"] for o in driven.result.updates] == ["took_over", "passed"], driven.said
 
 
+def reports(home: Path) -> dict[str, Any]:
+    """Overrides of a run that says to the store what became of releases."""
+    told = {"config": str(home / "release.yaml"), "key": str(home / "var/keys/release.pem"), "plant": "unit-1"}
+    return {"evidence": told}
+
+
+def in_store(home: Path, channel: str, release: str, outcome: str) -> evidence.Record:
+    """What plants have reported of a release, as soon as an outcome is in it."""
+    opened = store.open_store(ReleaseConfig.load(home / "release.yaml").store)
+    keys = store.load_public_keys([home / "var/keys/release.pub"])
+    until = time.monotonic() + 120
+    while True:
+        found = evidence.record(opened, channel, release, keys)
+        assert found.refused == ()
+        if outcome in [update["outcome"] for each in found.found for update in each.updates]:
+            return found
+        assert time.monotonic() < until, found
+        time.sleep(0.05)
+
+
+def test_a_release_that_does_not_verify_is_refused_and_the_store_hears_of_it(
+    home: Path, installed: Installed, folder: Path
+) -> None:
+    def next_one() -> None:
+        publish(home, installed, folder.name, "changed")
+        pull(home, str(folder), folder.name)
+        with (folder / "current/files/envelope.json").open("ab") as file:
+            file.write(b" ")
+
+    driven = Driven(home, folder, "steady_state", {30: next_one}, more=reports(home))
+    (outcome,) = driven.result.updates
+    assert outcome["outcome"] == "refused"
+    assert outcome["release"] == json.loads((folder / "current/entry.json").read_bytes())["release"]
+    assert {row[1] for row in driven.sources} == {"policy"}
+    found = in_store(home, folder.name, outcome["release"], "refused")
+    ((_, plant, said, why),) = found.against()
+    assert (plant, said) == ("unit-1", "refused")
+    assert "was changed" in why
+    assert "refused at unit-1" in found.line()
+
+
 def test_a_release_that_is_bad_only_on_probation_is_put_back_and_held(
     home: Path, installed: Installed, folder: Path
 ) -> None:
@@ -173,10 +216,14 @@ def test_a_release_that_is_bad_only_on_probation_is_put_back_and_held(
         publish(home, installed, channel, "bad", slightly_wrong)
         pull(home, str(folder), channel)
 
-    driven = Driven(home, folder, "steady_state", {30: next_one})
+    driven = Driven(home, folder, "steady_state", {30: next_one}, more=reports(home))
     outcomes = [(o["outcome"], o["release"]) for o in driven.result.updates]
     assert [name for name, _ in outcomes] == ["took_over", "put_back"], driven.said
     bad = outcomes[0][1]
+    found = in_store(home, channel, bad, "put_back")
+    assert found.against()[0][2] == "put_back"
+    assert "took_over" in [update["outcome"] for each in found.found for update in each.updates]
+    assert sum(each.alarms for each in found.found) >= 1, "it speaks against the release"
     assert bad == outcomes[1][1] != first
     assert driven.result.release == first
     assert sum(e["violations"] for e in driven.result.episodes) == 0

@@ -52,6 +52,7 @@ class EngineLink:
         self._again_at, self._started, self._since = 0.0, 0.0, 0.0
         self._reset, self._warm = True, False
         self._pid = 0
+        self._watched: list[int] = []
         self.starts = 0
         self.inference_ns = 0
         self.last_error = ""
@@ -104,18 +105,22 @@ class EngineLink:
         box, life = self._box, self._life
         if box is None or life is None:
             return "engine_dead", "there is no engine process"
+        woken = False
         while True:
             taken = box.take(self._number, self._answer)
             if taken is not None:
+                if not woken:
+                    box.woken()  # by the answer that was there before anybody waited
                 self._missed, self._pause, self._reset = 0, self._config.restart_s, False
                 self.inference_ns = taken
                 return self._answer
             left = until - time.perf_counter()
             if left <= 0:
                 return self._late()
-            ready, _, _ = select.select([box.at.answered, life.fileno()], (), (), left)
+            ready, _, _ = select.select(self._watched, (), (), left)
             box.woken()
-            if life.fileno() in ready:
+            woken = True
+            if len(ready) > 1 or ready == self._watched[1:]:
                 return self._gone() or ("engine_dead", "the engine process ended")
 
     def close(self) -> None:
@@ -180,6 +185,7 @@ class EngineLink:
             "realtime": self._realtime,
         }  # fmt: skip
         at = self._box.at
+        self._watched = [at.answered, ours.fileno()]
         command = [
             sys.executable, "-m", self._module, os.fspath(release.folder),
             canonical.dumps(order).decode(), "{fd0}", "{fd1}", "{fd2}", "{fd3}",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gate5.evaluation.forecast import Forecast
 from gate5.plant.base import Float32
 
@@ -28,20 +31,33 @@ class Estimator:
         self._obs: Float32 | None = None
         self._late = self._doubt = 0
         self._stamped = False
+        self._unknown: NDArray[np.bool_] | None = None
 
     def reset(self) -> None:
         """An episode starts."""
         self._applied.clear()
-        self._obs, self._late, self._doubt = None, 0, 0
+        self._obs, self._late, self._doubt, self._unknown = None, 0, 0, None
 
-    def take(self, obs: Float32, age_s: float, *, stamped: bool, repeated: bool) -> None:
+    def take(self, obs: Float32, age_s: float, *, stamped: bool, repeated: bool, finite: bool = True) -> None:
         """A reading that can be trusted, and how old it is.
+
+        A component that is no number is taken to be where the forecast has it, so that the others can be taken ahead;
+        ``now`` says NaN for it: what the baseline does without a sensor is the baseline's to decide.
 
         Args:
             stamped: its age is by the plant's clock.
             repeated: it is the one before once more, bit by bit.
+            finite: every component is a number.
         """
-        late = max(round(age_s / self._period_s), 0)
+        late = max(round(age_s / self._period_s), 0) if age_s else 0
+        self._unknown = None
+        if not finite:
+            self._unknown = ~np.isfinite(obs)
+            filled = self._filled(obs, self._unknown, late)
+            if filled is None:
+                self._late = 0
+                return
+            obs = filled
         self._stamped = self._stamped or stamped
         if self._stamped or repeated or self._forecast is None:
             self._obs, self._late, self._doubt = obs, late, DOUBT if repeated and not self._stamped else 0
@@ -49,6 +65,18 @@ class Estimator:
         if self._doubt:
             late = max(late, self._still_late(obs, self._forecast))
         self._obs, self._late = obs, late
+
+    def _filled(self, obs: Float32, unknown: NDArray[np.bool_], late: int) -> Float32 | None:
+        """A reading whose unknown components are where the last one would be by now; ``None``: nobody can say."""
+        if self._obs is not None:
+            between = max(self._late + 1 - late, 0)  # periods from the one reading to the other
+            since = list(self._applied)[-self._late - 1 :][:between]
+            before = self._obs if self._forecast is None else self._forecast.ahead(self._obs, since)
+        elif self._forecast is not None:
+            before = (0.5 * (self._forecast.low + self._forecast.high)).astype(np.float32)
+        else:
+            return None
+        return np.where(unknown, before, obs)
 
     def _still_late(self, obs: Float32, forecast: Forecast) -> int:
         """Readings without time stamps stood still and move again: from where they stood, or from where the plant is?
@@ -88,6 +116,7 @@ class Estimator:
             return self._obs
         if self._late > min(self._most, len(self._applied)):
             return None
-        if self._forecast is None:
-            return self._obs
-        return self._forecast.ahead(self._obs, list(self._applied)[-self._late :])
+        found = self._obs
+        if self._forecast is not None:
+            found = self._forecast.ahead(found, list(self._applied)[-self._late :])
+        return found if self._unknown is None else np.where(self._unknown, np.float32(np.nan), found)

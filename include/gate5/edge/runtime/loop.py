@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from gate5.edge.runtime.bindings.base import Binding
 from gate5.edge.runtime.decision import Decision, Reading
 from gate5.edge.runtime.supervisor import PolicyRuntime
-from gate5.plant.base import Float32, Float64
+from gate5.plant.base import Float32
 
 #: Called after each period; must be quick and must not raise.
 Observer = Callable[[Reading, Decision], None]
@@ -42,11 +43,11 @@ class Tally:
     causes: Counter[str] = field(default_factory=Counter)
     missed: int = 0
     largest_jump: Float32 | None = None
-    smallest_margin: Float64 | None = None
+    smallest_margin: list[float] | None = None
     overhead_ns: Counter[int] = field(default_factory=Counter)
     _before: Float32 | None = None
 
-    def add(self, decision: Decision, margins: Float64) -> None:
+    def add(self, decision: Decision, margins: list[float]) -> None:
         """Count a period."""
         self.periods += 1
         if decision.source == "policy":
@@ -63,10 +64,12 @@ class Tally:
                 jump = np.abs(decision.action - self._before)
                 self.largest_jump = jump if self.largest_jump is None else np.maximum(jump, self.largest_jump)
         self._before = decision.action
-        if margins.size:
-            self.smallest_margin = (
-                margins if self.smallest_margin is None else np.minimum(margins, self.smallest_margin)
-            )
+        smallest = self.smallest_margin
+        if smallest is None:
+            smallest = self.smallest_margin = [math.inf] * len(margins)
+        for i, margin in enumerate(margins):
+            if margin < smallest[i]:
+                smallest[i] = margin
         self.overhead_ns[decision.overhead_ns // 1000] += 1  # in microseconds, so that memory stays bounded
 
     def overhead_us(self, share: float) -> float:
@@ -80,21 +83,23 @@ class Tally:
 
     def to_dict(self, margin_names: Sequence[str]) -> dict[str, Any]:
         """As plain JSON types."""
-        margins = () if self.smallest_margin is None else self.smallest_margin.tolist()
+        margins = self.smallest_margin or []
         return {
             "periods": self.periods, "policy": self.policy, "baseline": self.baseline, "safe": self.safe,
             "hand_overs": dict(self.hand_overs), "causes": dict(self.causes), "missed": self.missed,
             "largest_jump": None if self.largest_jump is None else self.largest_jump.tolist(),
-            "smallest_margin": {n: m for n, m in zip(margin_names, margins, strict=False) if np.isfinite(m)},
+            "smallest_margin": {n: m for n, m in zip(margin_names, margins, strict=False) if math.isfinite(m)},
             "overhead_us": {"p50": self.overhead_us(0.5), "p99": self.overhead_us(0.99)},
         }  # fmt: skip
 
 
-def sleep_until(due: float, early_s: float) -> None:
-    """Until ``due`` (``time.monotonic``), awake for the last ``early_s``."""
+def sleep_until(due: float, early_s: float, rehearse: Callable[[], None] | None = None) -> None:
+    """Until ``due`` (``time.monotonic``), awake for the last ``early_s``, in which there is time for a rehearsal."""
     left = due - time.monotonic() - early_s
     if left > 0.0:
         time.sleep(left)
+        if rehearse is not None:
+            rehearse()
     while early_s and time.monotonic() < due:
         pass
 
@@ -109,6 +114,7 @@ def drive(
     stop: Callable[[], bool] = lambda: False,
     between: Callable[[], None] = lambda: None,
     early_s: float = 0.0,
+    rehearse: Callable[[Reading], None] | None = None,
 ) -> Tally:
     """Read, decide, write, once a period, until the plant wants no more or ``stop`` says so.
 
@@ -118,6 +124,7 @@ def drive(
         observers: told of every period after its action was written.
         between: called after them, in what is left of the period (orders of a person, another release).
         early_s: so long before the next period it wakes and watches the clock: a CPU that has slept is slow at first.
+        rehearse: called then, with the last reading; must not raise.
     """
     tally = Tally()
     period = runtime.period_s / speed
@@ -131,15 +138,17 @@ def drive(
         decision.missed, late = late, False
         tally.add(decision, runtime.margins.margins)
         for observer in observers:
-            with contextlib.suppress(Exception):  # whatever watches must not end the control of a plant
+            try:
                 observer(reading, decision)
+            except Exception:  # noqa: BLE001, S112 - whatever watches must not end the control of a plant
+                continue
         between()
         if period <= 0.0:
             continue
         due += period
         left = due - time.monotonic()
         if left > 0:
-            sleep_until(due, early_s)
+            sleep_until(due, early_s, None if rehearse is None else partial(rehearse, reading))
         elif left < -period or period < -left:
             tally.missed += 1
             late = True

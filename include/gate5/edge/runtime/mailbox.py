@@ -17,6 +17,7 @@ import numpy as np
 from gate5.plant.base import Float32
 
 _HEADER = 64
+_WORDS = _HEADER // 8
 READY = 1
 
 
@@ -39,9 +40,9 @@ class Mailbox:
         size = 3 * _HEADER + 4 * (descriptors.obs_dim + descriptors.act_dim) + 128
         self._map = mmap.mmap(descriptors.memory, size)
         whole = np.frombuffer(self._map, dtype=np.uint8)
-        self._state = whole[:_HEADER].view(np.uint64)
-        self._ask = whole[_HEADER : 2 * _HEADER].view(np.uint64)
-        self._reply = whole[2 * _HEADER : 3 * _HEADER].view(np.uint64)
+        # A memory view gives and takes a plain int in a third of the time that an array of one number needs.
+        words = memoryview(self._map)[: 3 * _HEADER].cast("Q")
+        self._state, self._ask, self._reply = (words[i * _WORDS : (i + 1) * _WORDS] for i in range(3))
         end = 3 * _HEADER + 4 * descriptors.obs_dim
         self._obs = whole[3 * _HEADER : end].view(np.float32)
         start = -(-end // 64) * 64
@@ -63,12 +64,12 @@ class Mailbox:
     @property
     def ready(self) -> bool:
         """Whether the engine process has proved itself."""
-        return bool(self._state[0] == READY)
+        return self._state[0] == READY
 
     @property
     def process(self) -> int:
         """The engine process's id, once it is ready."""
-        return int(self._state[1])
+        return self._state[1]
 
     def set_ready(self) -> None:
         """Say so."""
@@ -96,12 +97,12 @@ class Mailbox:
     def question(self, out: Float32) -> tuple[int, bool] | None:
         """Number and reset flag of a whole question, which is copied into ``out``; ``None``: there is none."""
         _drain(self.at.asked)
-        number = int(self._ask[0])
+        number = self._ask[0]
         if number == 0:
             return None
         out[:] = self._obs
-        check, reset = int(self._ask[1]), bool(self._ask[2])
-        whole = int(self._ask[0]) == number and check == _check(number, out)
+        check, reset = self._ask[1], bool(self._ask[2])
+        whole = self._ask[0] == number and check == _check(number, out)
         return (number, reset) if whole else None
 
     def woken(self) -> None:
@@ -118,16 +119,15 @@ class Mailbox:
 
     def take(self, number: int, out: Float32) -> int | None:
         """The nanoseconds of a whole answer to the question of this number, copied into ``out``; ``None``: not yet."""
-        if int(self._reply[0]) != number:
+        if self._reply[0] != number:
             return None
-        self.woken()
         out[:] = self._action
-        check, taken = int(self._reply[1]), int(self._reply[2])
-        return taken if int(self._reply[0]) == number and check == _check(number, out) else None
+        check, taken = self._reply[1], self._reply[2]
+        return taken if self._reply[0] == number and check == _check(number, out) else None
 
 
 def _check(number: int, payload: Float32) -> int:
-    return zlib.crc32(payload.data, number & 0xFFFFFFFF)
+    return zlib.crc32(payload, number & 0xFFFFFFFF)  # type: ignore[arg-type]  # a contiguous array is a buffer
 
 
 def _wake(handle: int) -> None:

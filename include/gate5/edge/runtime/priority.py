@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 
 SUPERVISOR, ENGINE = 20, 10
-#: So long before a period the supervisor is awake: a tenth of the time at 1 kHz, and nothing at a period of seconds.
-EARLY_S = 1e-4
+#: So long before a period the supervisor is awake: a fifth of the time at 1 kHz, and nothing at a period of seconds.
+EARLY_S = 2e-4
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ from gate5.edge.runtime.notify import Notifier
 from gate5.edge.runtime.orders import Orders
 from gate5.edge.runtime.priority import EARLY_S, SUPERVISOR, goes_first
 from gate5.edge.runtime.record.link import RecordLink, recording_order
+from gate5.edge.runtime.rehearsal import Rehearsal
 from gate5.edge.runtime.supervisor import PolicyRuntime
 from gate5.edge.runtime.update import Update
 from gate5.errors import ConfigError, EngineError, Gate5Error, StoreError
@@ -90,6 +91,7 @@ class Session:
         self.root, self.config, self._say = root, config, say
         self._open = contextlib.ExitStack()
         self._listens = 0.0
+        self.records: RecordLink | None = None
         try:
             self.keys = load_public_keys([resolve_path(path) for path in config.trust])
             self.release = self._first()
@@ -110,10 +112,9 @@ class Session:
             self._open.callback(self.orders.close)
             self.notifier = Notifier()
             self._open.callback(self.notifier.close)
-            self.update = Update(root, self.runtime, self.launcher, self.keys, say, self._changed)
+            self.update = Update(root, self.runtime, self.launcher, self.keys, say, self._changed, self._noted)
             self._open.callback(self.update.close)
             told = recording_order(config, root, say)
-            self.records: RecordLink | None = None
             if told is not None:
                 self.records = RecordLink(told, self.launcher, self.runtime, self.release.channel, say)
                 self._open.callback(self.records.close)
@@ -157,12 +158,13 @@ class Session:
         with np.errstate(invalid="ignore"), goes_first(SUPERVISOR, asked) as refused:  # NaN is a reading, and no error
             if refused:
                 self._say(f"realtime is not permitted here ({refused}): the control is scheduled as anything else")
+            early = asked and not refused
             tally = drive(
                 self.runtime, self.binding, speed=speed, periods=periods, stop=stop,
                 observers=(
                     self._tell, self.update, *([self.records] if self.records else []), self.notifier, *observers
                 ),
-                between=self._between, early_s=EARLY_S if self.config.realtime and not refused else 0.0,
+                between=self._between, early_s=EARLY_S if early else 0.0, rehearse=self._rehearsal() if early else None,
             )  # fmt: skip
         return self.result(tally)
 
@@ -184,6 +186,11 @@ class Session:
             self._listen()
         if self.config.update.follow:
             self.update.between()
+
+    def _rehearsal(self) -> Rehearsal:
+        made = Rehearsal(self.runtime)
+        self._open.callback(made.close)
+        return made
 
     def _listen(self) -> None:
         """What a person or the recording process says; a plant of 1 kHz does not ask in every period."""
@@ -210,6 +217,10 @@ class Session:
         self.release, self.link = self.runtime.release, self.runtime.link
         if self.records is not None:
             self.records.changed()
+
+    def _noted(self, outcome: dict[str, Any]) -> None:
+        if self.records is not None:
+            self.records.outcome(outcome)
 
     def _tell(self, reading: Reading, decision: Decision) -> None:
         if decision.handed_over:

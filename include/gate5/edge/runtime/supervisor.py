@@ -47,6 +47,7 @@ class PolicyRuntime:
         self._low = plant.action_space.low.astype(np.float32)
         self._high = plant.action_space.high.astype(np.float32)
         self._range = list(zip((self._low - 1e-6).tolist(), (self._high + 1e-6).tolist(), strict=True))
+        self._bounds = list(zip(self._low.tolist(), self._high.tolist(), strict=True))
         self._safe = self._safe_action(config)
         self._watch(release)
         self.source: str = "policy" if config.mode == "control" else "baseline"
@@ -55,7 +56,8 @@ class PolicyRuntime:
         self._person: str | None = None
         self._blend = 0
         self._last: Float32 | None = None
-        self._last_answer: Float32 | None = None
+        self._last_values: list[float] | None = None
+        self._last_answer: list[float] | None = None
         link.keep_warm(True)
 
     def begin(self) -> None:
@@ -65,7 +67,7 @@ class PolicyRuntime:
         self.observations.reset()
         self.margins.reset()
         self.estimator.reset()
-        self._last = self._last_answer = None
+        self._last = self._last_values = self._last_answer = None
         self.source = "policy" if self.config.mode == "control" and not self._latched else "baseline"
         self._hold = self._blend = 0
 
@@ -81,8 +83,7 @@ class PolicyRuntime:
 
     def _watch(self, release: Installed) -> None:
         told, bounds = self.config.hand_over, release.envelope
-        self._fastest = None if bounds is None else bounds.action_step.astype(np.float32)
-        self._most = [] if self._fastest is None else self._fastest.tolist()
+        self._most = [] if bounds is None else bounds.action_step.astype(np.float32).tolist()
         self.observations = ObservationWatch(release.plant, bounds, told, self.period_s)
         self.margins = MarginWatch(release.plant, bounds, told.margin_periods, told.margin_confirm_periods)
         ahead = None if bounds is None else bounds.forecast
@@ -114,59 +115,62 @@ class PolicyRuntime:
         if lost is not None or reading.obs is None:
             self.estimator.miss()
             return self._finish(self._blind(lost or ("observation_missing", "")), start)
-        obs = reading.obs
-        age = self.observations.age(reading)
-        trouble = self.observations.suspicious(obs, age)
-        finite = self.observations.finite
-        if finite:
-            repeated = self.observations.stands_still
-            self.estimator.take(obs, age, stamped=reading.age_s > 0.0, repeated=repeated)
-            if trouble is None and self.estimator.late and age <= 0.0:
-                trouble = (
-                    "observation_stale",
-                    f"it goes on from where it stood still: {self.estimator.late} periods late",
-                )
-            if trouble is not None and self.estimator.late:
+        obs, watch, estimator = reading.obs, self.observations, self.estimator
+        age = watch.age(reading)
+        trouble = watch.suspicious(obs, age)
+        estimator.take(obs, age, stamped=reading.age_s > 0.0, repeated=watch.stands_still, finite=watch.finite)
+        late = estimator.late
+        if late:
+            if trouble is None and age <= 0.0:
+                trouble = "observation_stale", f"it goes on from where it stood still: {late} periods late"
+            if trouble is not None:
                 return self._finish(self._blind(trouble), start)
-        else:
-            self.estimator.miss()
-        near = self.margins.check(obs)
-        asked = self.link.ask(obs) if finite else ("observation_not_finite", "")
+        near = self.margins.check(watch.values)
+        asked = self.link.ask(obs) if watch.finite else ("observation_not_finite", "")
         until = time.perf_counter() + self.deadline_s
-        baseline = self.follower.propose(obs)
+        baseline = self.follower.propose(obs, watch.values)
         before = time.perf_counter_ns()
         answer = asked if asked is not None else self.link.wait(until)
         waited = time.perf_counter_ns() - before
-        policy = None if isinstance(answer, tuple) else np.array(answer)
-        wrong = answer if isinstance(answer, tuple) else self._wrong(answer)
+        policy, values, wrong = None, None, None
+        if isinstance(answer, tuple):
+            wrong = answer
+        else:
+            policy = answer.copy()
+            values = policy.tolist()
+            wrong = self._wrong(values)
         person: Trouble | None = None if self._person is None else ("person", self._person)
-        decision = self._choose(baseline, policy, person or trouble or near or wrong)
+        decision = self._choose(baseline, policy, values, person or trouble or near or wrong)
         decision.waited_ns = waited
         decision.inference_ns = self.link.inference_ns if policy is not None else 0
         return self._finish(decision, start)
 
-    def _wrong(self, answer: Float32) -> Trouble | None:
+    def _wrong(self, values: list[float]) -> Trouble | None:
         """What is wrong with an answer."""
-        values = answer.tolist()
-        if not all(low <= value <= high for value, (low, high) in zip(values, self._range, strict=True)):
-            finite = np.isfinite(answer).all()
-            return "answer_out_of_range" if finite else "answer_not_finite", f"the answer was {values}"
-        own = self.config.mode == "shadow" or self.source != "policy" or self._blend > 0
-        before = self._last_answer if own else self._last
-        if before is None or self._fastest is None:
+        for value, (low, high) in zip(values, self._range, strict=True):
+            if not low <= value <= high:
+                finite = all(map(math.isfinite, values))
+                return "answer_out_of_range" if finite else "answer_not_finite", f"the answer was {values}"
+        own = self.source != "policy" or self._blend > 0 or self.config.mode == "shadow"
+        before = self._last_answer if own else self._last_values
+        if before is None or not self._most:
             return None
-        if all(abs(a - b) <= most for a, b, most in zip(values, before.tolist(), self._most, strict=True)):
-            return None
-        step = np.abs(answer - before)
-        if (step > self._fastest).any():
-            i = int(np.argmax(step - self._fastest))
-            name = self.release.plant.action_space.names[i] if self.release.plant.action_space.names else str(i)
-            return "answer_too_fast", f"{name} moved by {step[i]:.4g} in a period, judged were {self._fastest[i]:.4g}"
+        for i, (value, last, most) in enumerate(zip(values, before, self._most, strict=True)):
+            if not abs(value - last) <= most:
+                names = self.release.plant.action_space.names
+                moved = f"moved by {abs(value - last):.4g} in a period, judged were {most:.4g}"
+                return "answer_too_fast", f"{names[i] if names else i} {moved}"
         return None
 
-    def _choose(self, baseline: Float32 | None, policy: Float32 | None, trouble: Trouble | None) -> Decision:
-        usable = policy is not None and (trouble is None or trouble[0] != "answer_not_finite")
-        self._last_answer = policy if usable else None
+    def _choose(
+        self,
+        baseline: Float32 | None,
+        policy: Float32 | None,
+        values: list[float] | None,
+        trouble: Trouble | None,
+    ) -> Decision:
+        """Args: ``values`` is ``policy`` as plain floats."""
+        self._last_answer = values if trouble is None or trouble[0] != "answer_not_finite" else None
         if baseline is None and (trouble is not None or self.source != "policy" or policy is None):
             return self._without("baseline_failed", trouble[1] if trouble else "")
         was = self.source
@@ -202,8 +206,8 @@ class PolicyRuntime:
         """No reading of this period: the baseline, by the forecast from the last one; else the safe action."""
         self.link.reset()
         obs = self.estimator.now()
-        baseline = None if obs is None else self.follower.propose(obs)
-        return self._without(*trouble) if baseline is None else self._choose(baseline, None, trouble)
+        baseline = None if obs is None else self.follower.propose(obs, obs.tolist(), guessed=True)
+        return self._without(*trouble) if baseline is None else self._choose(baseline, None, None, trouble)
 
     def _without(self, cause: str, text: str) -> Decision:
         """No observation, or no baseline: the safe action."""
@@ -217,10 +221,15 @@ class PolicyRuntime:
         return Decision(action, "safe", cause, text, handed_over=was == "policy")
 
     def _finish(self, decision: Decision, start: int) -> Decision:
-        decision.action = np.minimum(np.maximum(decision.action, self._low), self._high)
-        self._last = decision.action
+        values = decision.action.tolist()
+        for value, (low, high) in zip(values, self._bounds, strict=True):
+            if not low <= value <= high:
+                decision.action = np.minimum(np.maximum(decision.action, self._low), self._high)
+                values = decision.action.tolist()
+                break
+        self._last, self._last_values = decision.action, values
         self.estimator.applied(decision.action)
-        self.follower.track(decision.action, driving=decision.source == "baseline")
+        self.follower.track(values, driving=decision.source == "baseline")
         decision.overhead_ns = time.perf_counter_ns() - start - decision.waited_ns
         return decision
 

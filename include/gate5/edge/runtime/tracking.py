@@ -7,7 +7,7 @@ its integrals then follow within one period: the next proposal starts from what 
 
 from __future__ import annotations
 
-import contextlib
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,11 @@ from gate5.control.pid import PIDBaseline
 from gate5.control.scalar import ScalarBaseline
 from gate5.errors import Gate5Error
 from gate5.plant.base import Controller, Float32
+
+#: Share of the PID's gains that is left once it has driven by forecasts for so many periods in a row. Whatever a
+#: forecast does not know is dead time, and a loop that was tuned for none swings in the end; at first, though, the
+#: event that the plant is in needs the whole gain (docs/decisions/143-late-for-good.md).
+SOFT, SOFT_AFTER = 0.6, 18
 
 
 class Follower:
@@ -34,26 +39,41 @@ class Follower:
                 added = sum(loop.add for loop in channel.loops) or 1
                 for loop in channel.loops:
                     self._usual.append((loop, loop.tracking_s, loop.dt_s * (added if loop.add else 1)))
-        self._drives = True
+        self._drives, self._soft, self._guessed = True, False, 0
         self.reset()
 
     def reset(self) -> None:
         """An episode starts."""
         self._inner.reset(1)
+        self._guessed = 0
 
-    def propose(self, obs: Float32) -> Float32 | None:
-        """The action float32 ``[act_dim]`` that the baseline would apply; ``None``: it gave none that can be used."""
-        action = None
-        with contextlib.suppress(Gate5Error, ArithmeticError, ValueError):
-            action = self._pid.propose(obs) if self._pid is not None else self._inner.predict(obs[None])[0][0]
-        return action if action is not None and np.count_nonzero(np.isfinite(action)) == action.size else None
+    def propose(self, obs: Float32, values: list[float], *, guessed: bool = False) -> Float32 | None:
+        """The action float32 ``[act_dim]`` that the baseline would apply; ``None``: it gave none that can be used.
 
-    def track(self, applied: Float32, *, driving: bool) -> None:
-        """Say what was applied, and whether it was the baseline's own."""
+        Args:
+            values: the same as ``obs``, for a controller that reads plain floats.
+            guessed: it is a forecast from a reading that is late.
+        """
+        self._guessed = self._guessed + 1 if guessed else 0
+        soft = self._guessed > SOFT_AFTER
+        if soft != self._soft and self._pid is not None:
+            self._pid.soften(SOFT if soft else 1.0)
+            self._soft = soft
+        try:
+            if self._pid is not None:
+                found = self._pid.values(values)
+                return np.array(found, np.float32) if math.isfinite(sum(found)) else None
+            action: Float32 = self._inner.predict(obs[None])[0][0]
+        except (Gate5Error, ArithmeticError, ValueError):
+            return None
+        return action if np.count_nonzero(np.isfinite(action)) == action.size else None
+
+    def track(self, applied: list[float], *, driving: bool) -> None:
+        """Say what was applied, as plain floats, and whether it was the baseline's own."""
         if self._pid is None:
             return
         if driving != self._drives:
             for loop, usual, quick in self._usual:
                 loop.tracking_s = usual if driving else quick
             self._drives = driving
-        self._pid.track(applied)
+        self._pid.follow(applied)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import numpy as np
 from gate5.edge.runtime.decision import Decision, Reading
 from gate5.edge.runtime.engine_link import EngineLink
 from gate5.edge.runtime.installed import Installed
-from gate5.plant.base import Float32, Float64
+from gate5.plant.base import Float32
 
 
 class Shadow:
@@ -74,14 +75,17 @@ class Probation:
         self._names = names
         self.periods = 0
         self.hand_overs: Counter[str] = Counter()
-        self.smallest: Float64 = np.full(len(names), np.inf)
+        self.smallest = [math.inf] * len(names)
 
-    def add(self, decision: Decision, margins: Float64) -> None:
+    def add(self, decision: Decision, margins: list[float]) -> None:
         """A period."""
         self.periods += 1
         if decision.handed_over and decision.cause != "person":
             self.hand_overs[decision.cause] += 1
-        np.minimum(self.smallest, margins, out=self.smallest)
+        smallest = self.smallest
+        for i, margin in enumerate(margins):
+            if margin < smallest[i]:
+                smallest[i] = margin
 
     def worse_than(self, last: Probation, most_hand_overs: int, margin_loss: float) -> str:
         """Why this release is to go; empty: it may stay.
@@ -97,12 +101,7 @@ class Probation:
             return f"lost the plant {total} times in {self.periods} periods ({causes})"
         if not last.periods:
             return ""
-        before = np.where(np.isfinite(last.smallest), last.smallest, -np.inf)
-        allowed = before - margin_loss * np.abs(before)
-        bad = self.smallest < allowed
-        if not bad.any():
-            return ""
-        i = int(np.argmax(bad))
-        return (
-            f"came closer to {self._names[i]} than the last one: {self.smallest[i]:.4g}, before {last.smallest[i]:.4g}"
-        )
+        for name, margin, before in zip(self._names, self.smallest, last.smallest, strict=True):
+            if math.isfinite(before) and margin < before - margin_loss * abs(before):
+                return f"came closer to {name} than the last one: {margin:.4g}, before {before:.4g}"
+        return ""

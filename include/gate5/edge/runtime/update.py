@@ -41,6 +41,7 @@ class Update:
         keys: that a release must be signed with.
         say: gets a line for each step.
         changed: called when another release drives from now on.
+        noted: gets each outcome as it is noted, for the evidence that goes back to the store.
     """
 
     def __init__(
@@ -51,10 +52,11 @@ class Update:
         keys: Sequence[PublicKey],
         say: Callable[[str], None],
         changed: Callable[[], None] = lambda: None,
+        noted: Callable[[dict[str, Any]], None] = lambda outcome: None,
     ) -> None:
         self._root, self._runtime, self._launcher, self._keys = root, runtime, launcher, keys
         self._config: RunConfig = runtime.config
-        self._say, self._changed = say, changed
+        self._say, self._changed, self._noted = say, changed, noted
         self._background = Background()
         self._seen = runtime.release.folder
         self._next: tuple[Installed, EngineLink] | None = None
@@ -134,7 +136,7 @@ class Update:
         self.phase = "idle"
         if not isinstance(found, Installed):
             self._say(f"the new release is not taken: {found}")
-            self._note("refused", self._seen.name, str(found))
+            self._note("refused", self._seen.name.rpartition(".")[0] or self._seen.name, str(found))
             return
         if found.id == self._runtime.release.id:
             return
@@ -272,6 +274,7 @@ class Update:
 
     def _note(self, outcome: str, release: str, reason: str, shadow: dict[str, Any] | None = None) -> None:
         self.outcomes.append({"release": release, "outcome": outcome, "reason": reason, "shadow": shadow})
+        self._noted(self.outcomes[-1])
 
     def _start_pull(self, config: str) -> None:
         command = [sys.executable, "-m", "gate5", "pull", os.fspath(self._root), "--config", config]

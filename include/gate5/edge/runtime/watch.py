@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from gate5.config.run import HandOverConfig
 from gate5.edge.runtime.decision import Reading, Trouble
 from gate5.evaluation.envelope import MARGIN, Envelope, observed
-from gate5.plant.base import Float32, Float64, Plant
+from gate5.plant.base import Float32, Plant
 
 #: An unchanged reading is suspicious only for components that always moved within this many periods when judged.
 LIVELY = 20
+_NEVER = 1 << 62
 
 
 class ObservationWatch:
@@ -20,13 +22,15 @@ class ObservationWatch:
 
     Args:
         plant: names and constraints.
-        envelope: of the release; ``None``: no bounds, and the whole observation counts as frozen after
-            ``frozen_periods``.
+        envelope: of the release; ``None``: no bounds, and nothing counts as frozen.
         config: thresholds.
         period_s: between two observations.
 
     Attributes:
-        finite: whether every component of the last observation is a number.
+        values: the last observation as plain floats.
+        finite: whether every component of it is a number.
+        repeats: periods since anything in it has moved.
+        stands_still: whether that is longer than was ever judged.
     """
 
     def __init__(self, plant: Plant, envelope: Envelope | None, config: HandOverConfig, period_s: float) -> None:
@@ -34,26 +38,24 @@ class ObservationWatch:
         self._max_age_s, self._lost_age_s = config.max_age_periods * period_s, config.lost_age_periods * period_s
         size = plant.observation_space.size
         self._names = plant.observation_space.names or tuple(str(i) for i in range(size))
-        allowed = np.full(size, np.iinfo(np.int64).max // 2, dtype=np.int64)
-        if envelope is not None:
-            allowed = np.where(envelope.unchanged <= LIVELY, envelope.unchanged + config.frozen_periods, allowed)
-        self._allowed = allowed
-        self._last: Float32 = np.full(size, np.nan, np.float32)
-        self._same = np.zeros(size, np.int64)
-        self._size = size
-        self.finite = self._inside = False
+        judged = [] if envelope is None else envelope.unchanged.tolist()
+        self._lively = [i for i, longest in enumerate(judged) if longest <= LIVELY]
+        self._allowed = [longest + config.frozen_periods for longest in judged]
+        self._least = min(judged, default=_NEVER)
+        self._shape = (size,)
         self._room = _Room(envelope) if envelope is not None and config.envelope else None
         self._period_s = period_s
-        self._least = int(allowed.max()) if envelope is None else int(envelope.unchanged.min())
-        self.repeats = 0
-        self._outside = 0
+        self.finite = self._inside = False
+        self.values: list[float] = []
         self.last_outside = ""
+        self.reset()
 
     def reset(self) -> None:
         """An episode starts."""
-        self._last[:] = np.nan
-        self._same[:] = 0
+        self._before: list[Any] = [math.nan] * self._shape[0]
+        self._same: dict[int, int] = {}  # the components that do not move, and for how long
         self.repeats = self._outside = 0
+        self.stands_still = False
 
     def lost(self, reading: Reading) -> Trouble | None:
         """Why there is no observation that even the baseline could use; asked first, it also finds ``finite``."""
@@ -62,14 +64,15 @@ class ObservationWatch:
             return "observation_missing", reading.why or "the binding gave no observation"
         if not reading.age_s <= self._lost_age_s:
             return "observation_stale", f"it is {reading.age_s:.3g} s old, allowed are {self._lost_age_s:.3g} s"
-        if obs.shape != self._last.shape:
-            return "observation_missing", f"it has shape {obs.shape}, the plant's is {self._last.shape}"
+        if obs.shape != self._shape:
+            return "observation_missing", f"it has shape {obs.shape}, the plant's is {self._shape}"
+        self.values = obs.tolist()
         self._inside = self._room is not None and self._room.holds(obs)
         if self._inside:
             self.finite = True
             return None
-        known = np.count_nonzero(np.isfinite(obs))  # a third of what `any` and `all` cost; so in all that follows
-        self.finite = known == self._size
+        known = sum(map(math.isfinite, self.values))
+        self.finite = known == len(self.values)
         if not known:
             return "observation_not_finite", "no component is a number"
         return None
@@ -79,17 +82,15 @@ class ObservationWatch:
 
         Only repeats beyond the longest that was ever judged count: a plant may stand still.
         """
-        equal = reading.obs == self._last
-        self._same += 1
-        self._same *= equal
-        self._last[:] = reading.obs
-        self.repeats = self.repeats + 1 if np.count_nonzero(equal) == self._size else 0
-        return max(reading.age_s, self.repeats * self._period_s if self.stands_still else 0.0)
-
-    @property
-    def stands_still(self) -> bool:
-        """Whether the whole observation has not moved for longer than was ever judged."""
-        return self.repeats > self._least
+        before: list[Any] = self._before
+        values: list[Any] = self.values if self.finite else [v if v == v else None for v in self.values]
+        self._before = values  # a sensor that is gone does not hide that all the others stand still
+        same = [i for i in self._lively if values[i] == before[i]]
+        if same or self._same:
+            self._same = {i: self._same.get(i, 0) + 1 for i in same}
+        self.repeats = self.repeats + 1 if values == before else 0
+        self.stands_still = self.repeats > self._least
+        return max(reading.age_s, self.repeats * self._period_s) if self.stands_still else reading.age_s
 
     def suspicious(self, obs: Float32, age_s: float = 0.0) -> Trouble | None:
         """Why the policy should not be asked with an observation that is there; the baseline still may."""
@@ -100,10 +101,9 @@ class ObservationWatch:
         if not self.finite:
             finite = np.isfinite(obs)
             return "observation_not_finite", f"{self._names[int(np.argmin(finite))]} is {obs[int(np.argmin(finite))]}"
-        frozen = self._same > self._allowed
-        if np.count_nonzero(frozen):
-            i = int(np.argmax(frozen))
-            return "observation_frozen", f"{self._names[i]} has been {obs[i]:.6g} for {self._same[i]} periods"
+        for i, lasts in self._same.items():
+            if lasts > self._allowed[i]:
+                return "observation_frozen", f"{self._names[i]} has been {obs[i]:.6g} for {lasts} periods"
         if self._envelope is None or not self._config.envelope:
             return None
         why = None if self._inside else self._envelope.outside(obs.astype(np.float64))
@@ -115,28 +115,29 @@ class ObservationWatch:
 
 
 class _Room:
-    """``Envelope.outside`` for the usual answer, "it is inside", in six operations and without a new array.
+    """``Envelope.outside`` for the usual answer, "it is inside", in four operations and without a new array.
 
-    Bounds are those of the rows of one matrix, the identity above the directions. A component that is no number is
-    inside nothing.
+    Each call of NumPy costs more here than what it computes. A component that is no number is inside nothing.
     """
 
     def __init__(self, envelope: Envelope) -> None:
-        self._rows = np.ascontiguousarray(np.vstack([np.eye(len(envelope.low)), envelope.directions]))
+        n = len(envelope.low)
+        self._directions = np.ascontiguousarray(envelope.directions)
         self._low = np.concatenate([envelope.low, envelope.direction_low])
         self._high = np.concatenate([envelope.high, envelope.direction_high])
-        self._many = len(self._low)
-        self._obs, self._seen = np.zeros(len(envelope.low)), np.zeros(self._many)
-        self._above, self._below = np.zeros(self._many, np.bool_), np.zeros(self._many, np.bool_)
+        self._seen = np.zeros(2 * n)  # the components, then the directions
+        self._own, self._along = self._seen[:n], self._seen[n:]
+        self._answers = bytearray(4 * n)  # one byte for each bound; 0: it is broken
+        kept = np.frombuffer(self._answers, np.bool_)
+        self._above, self._below = kept[: 2 * n], kept[2 * n :]
 
     def holds(self, obs: Float32) -> bool:
         """Whether an observation ``[obs_dim]`` is inside; where not, ``outside`` says so and why."""
-        self._obs[:] = obs
-        np.dot(self._rows, self._obs, out=self._seen)
-        np.greater_equal(self._seen, self._low, out=self._above)
-        np.less_equal(self._seen, self._high, out=self._below)
-        self._above &= self._below
-        return int(np.count_nonzero(self._above)) == self._many
+        self._own[:] = obs
+        self._directions.dot(self._own, self._along)
+        np.greater_equal(self._seen, self._low, self._above)
+        np.less_equal(self._seen, self._high, self._below)
+        return 0 not in self._answers
 
 
 class MarginWatch:
@@ -162,30 +163,28 @@ class MarginWatch:
             for c, least in zip(seen, worst, strict=True)
         ]  # fmt: skip
         self._before: list[float] | None = None
-        self.margins: Float64 = np.full(len(seen), np.inf)
+        self.margins = [math.inf] * len(seen)
 
     def reset(self) -> None:
         """An episode starts."""
         self._before, self._seen = None, 0
 
-    def check(self, obs: Float32) -> Trouble | None:
-        """Why a constraint is about to be broken, or is."""
-        if not self.names:
-            return None
-        values = obs.tolist()  # a few constraints, each on plain floats, are quicker than arrays of a few numbers
+    def check(self, values: list[float]) -> Trouble | None:
+        """Why a constraint is about to be broken, or is, by an observation as plain floats."""
         before, self._before = self._before or values, values
         margins, bad, periods = [], -1, self._periods
-        for i, (at, when, low, high, least) in enumerate(self._rules):
+        for at, when, low, high, least in self._rules:
             if when >= 0 and values[when] == 0.0:
                 margins.append(math.inf)
                 continue
             now = values[at]
-            margin = min(now - low, high - now)
+            down, up = now - low, high - now
+            margin = down if down < up else up
+            ahead = periods * (now - before[at])
+            if bad < 0 and (margin < 0.0 or down + ahead < least or up - ahead < least):
+                bad = len(margins)
             margins.append(margin)
-            ahead = now + periods * (now - before[at])
-            if bad < 0 and (margin < 0.0 or ahead - low < least or high - ahead < least):
-                bad = i
-        self.margins = np.array(margins)
+        self.margins = margins
         if not periods:
             return None
         if bad < 0:

@@ -103,6 +103,19 @@ class Summaries:
         if hello.low:
             self._place(period, hello)
 
+    def outcome(self, told: dict[str, str]) -> None:
+        """What became of a newer release: a summary of its own, at once, for it may never have driven a period."""
+        if self._hello is None:
+            return
+        at = _iso(time.time_ns())
+        summary = {
+            **self._about(self._hello), "release": told["release"], "began": at, "ended": at, "periods": {},
+            "hand_overs": {}, "causes": {}, "missed": 0, "lost": 0, "margins": {}, "shadow": {}, "drift": {},
+            "updates": [{"outcome": told["outcome"], "reason": told["reason"]}],
+        }  # fmt: skip
+        with contextlib.suppress(OSError):
+            write_atomically(self._folder / f"{time.time_ns():020d}.json", canonical.dumps(summary))
+
     def second(self) -> None:
         """Twice a second: keep what is there, and hand it on when it is due."""
         if self._count.periods and time.monotonic() >= self._due:
@@ -148,14 +161,19 @@ class Summaries:
                 if np.isfinite(low) and np.isfinite(high)
             }
         return {
-            "plant": self._plant, "channel": hello.channel, "release": hello.release, "mode": hello.mode,
-            "binding": hello.binding, "began": _iso(count.first_ns), "ended": _iso(count.last_ns),
-            "period_s": hello.period_s, "periods": dict(count.periods), "hand_overs": dict(count.hand_overs),
+            **self._about(hello), "began": _iso(count.first_ns), "ended": _iso(count.last_ns),
+            "periods": dict(count.periods), "hand_overs": dict(count.hand_overs),
             "causes": dict(count.causes), "missed": count.missed, "lost": count.lost,
             "margins": {n: m for n, m in zip(hello.margins, margins, strict=True) if np.isfinite(m)},
             "shadow": {n: {"mean": m / count.heard, "largest": x}
                        for n, m, x in zip(hello.actions, mean, largest, strict=True) if count.heard},
             "drift": drift,
+        }  # fmt: skip
+
+    def _about(self, hello: Hello) -> dict[str, Any]:
+        return {
+            "plant": self._plant, "channel": hello.channel, "release": hello.release, "mode": hello.mode,
+            "binding": hello.binding, "period_s": hello.period_s,
         }  # fmt: skip
 
     def _adopt(self) -> None:

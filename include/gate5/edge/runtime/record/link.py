@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from gate5.config.models import ReleaseConfig
 from gate5.config.run import EvidenceConfig, RunConfig
 from gate5.edge.runtime.decision import Decision, Reading
 from gate5.edge.runtime.launcher import Launcher
-from gate5.edge.runtime.record.wire import Hello, Packer
+from gate5.edge.runtime.record.wire import Hello, Packer, pack_outcome
 from gate5.edge.runtime.supervisor import PolicyRuntime
 from gate5.errors import ConfigError
 from gate5.io.paths import resolve_path
@@ -24,6 +25,8 @@ from gate5.store.signing import load_signer
 
 AGAIN_S = 5.0
 BUFFER = 1 << 20
+#: Outcomes of updates that wait for a recording process.
+MOST_UNTOLD = 100
 MODULE = "gate5.edge.runtime.record.process"
 
 
@@ -98,6 +101,7 @@ class RecordLink:
         self._line: socket.socket | None = None
         self._again = 0.0
         self.dropped = 0
+        self._untold: deque[bytes] = deque(maxlen=MOST_UNTOLD)
         self.changed()
 
     def changed(self) -> None:
@@ -118,10 +122,16 @@ class RecordLink:
             self._start()
         self._send(self._packer.pack(reading, decision, self._runtime.margins.margins))
 
+    def outcome(self, outcome: dict[str, Any]) -> None:
+        """What became of a newer release; kept until there is a process that takes it."""
+        self._untold.append(pack_outcome(outcome))
+        self._tell()
+
     def listen(self) -> None:
         """Say what the process said; between two periods."""
         if self._line is None:
             return
+        self._tell()
         try:
             said = self._line.recv(4096)
         except OSError:
@@ -134,6 +144,14 @@ class RecordLink:
         if self._line is not None:
             self._line.close()
             self._line = None
+
+    def _tell(self) -> None:
+        while self._line is not None and self._untold:
+            try:
+                self._line.send(self._untold[0])
+            except OSError:  # full, or gone: later
+                return
+            self._untold.popleft()
 
     def _send(self, data: bytes | memoryview) -> None:
         if self._line is None:
@@ -160,6 +178,7 @@ class RecordLink:
             return
         self._line = ours
         self._send(self._hello.pack())
+        self._tell()
 
 
 def _check_evidence(told: EvidenceConfig) -> None:

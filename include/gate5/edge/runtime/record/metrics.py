@@ -30,6 +30,7 @@ class Metrics:
         self._periods = Counter("gate5_periods", "control periods by who drove", ["source"], **made)
         self._hand_overs = Counter("gate5_hand_overs", "times that the policy lost the plant", ["cause"], **made)
         self._causes = Counter("gate5_causes", "periods in which the policy was not trusted", ["cause"], **made)
+        self._updates = Counter("gate5_updates", "what became of newer releases", ["outcome"], **made)
         self._missed = Counter("gate5_missed_periods", "periods that began late", **made)
         self._inference = Histogram("gate5_inference_seconds", "in the engine process", buckets=BUCKETS, **made)
         self._overhead = Histogram(
@@ -75,6 +76,10 @@ class Metrics:
         for name, value in zip(hello.margins, period.margins.tolist(), strict=True):
             if np.isfinite(value):
                 self._margin.labels(name).set(value)
+
+    def outcome(self, outcome: str) -> None:
+        """A newer release ``took_over``, ``passed`` its probation, was ``put_back`` or ``refused``."""
+        self._updates.labels(outcome).inc()
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether the supervisor speaks, and what it last said."""

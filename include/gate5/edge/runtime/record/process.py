@@ -77,7 +77,13 @@ def main(arguments: list[str]) -> int:
             if metrics is not None:
                 metrics.recording.set(not recorder.stopped)
 
-    follow(line, sinks, second)
+    def outcome(told: dict[str, str]) -> None:
+        if summaries is not None:
+            summaries.outcome(told)
+        if metrics is not None:
+            metrics.outcome(told["outcome"])
+
+    follow(line, sinks, second, outcome)
     if recorder is not None:
         recorder.close()
     if summaries is not None and sender is not None:
@@ -86,8 +92,17 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def follow(line: socket.socket, sinks: list[Sink], second: Callable[[], None]) -> None:
-    """Pass on what comes until the supervisor is gone; ``second`` is called twice a second."""
+def follow(
+    line: socket.socket,
+    sinks: list[Sink],
+    second: Callable[[], None],
+    outcome: Callable[[dict[str, str]], None] = lambda told: None,
+) -> None:
+    """Pass on what comes until the supervisor is gone; ``second`` is called twice a second.
+
+    Args:
+        outcome: gets what became of a newer release.
+    """
     hello: Hello | None = None
     poll = select.poll()
     poll.register(line, select.POLLIN)
@@ -104,6 +119,8 @@ def follow(line: socket.socket, sinks: list[Sink], second: Callable[[], None]) -
                 hello = Hello.from_dict(json.loads(data[1:]))
                 for sink in sinks:
                     sink.hello(hello)
+            elif data[:1] == b"O":
+                outcome(json.loads(data[1:]))
             elif hello is not None:
                 with contextlib.suppress(ValueError):
                     period = unpack(data, hello)

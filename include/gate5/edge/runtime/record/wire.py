@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy as np
 
 from gate5.edge.runtime.decision import CAUSES, Decision, Reading
 from gate5.io import canonical
-from gate5.plant.base import Float32, Float64
+from gate5.plant.base import Float32
 
 _HEAD = struct.Struct("<cBBBIqfIIII")
 _ARRAYS = 48
 MOST_TEXT = 240
+MOST_REASON = 500
 SOURCES = ("policy", "baseline", "safe")
 _CAUSES = tuple(CAUSES)
 _INDEX = {cause: i for i, cause in enumerate(_CAUSES)}
@@ -85,7 +87,7 @@ class Packer:
         self._parts = [whole[end - size : end] for size, end in zip(sizes, ends, strict=True)]
         self._number = 0
 
-    def pack(self, reading: Reading, decision: Decision, margins: Float64) -> memoryview:
+    def pack(self, reading: Reading, decision: Decision, margins: Sequence[float]) -> memoryview:
         """The bytes of a period; good until the next call."""
         obs, action, policy, baseline, left = self._parts
         obs[:] = np.nan if reading.obs is None or reading.obs.shape != obs.shape else reading.obs
@@ -109,6 +111,12 @@ class Packer:
         text = decision.text.encode()[:MOST_TEXT]
         self._view[self._end : self._end + len(text)] = text
         return self._view[: self._end + len(text)]
+
+
+def pack_outcome(outcome: dict[str, Any]) -> bytes:
+    """What became of a newer release, for the wire."""
+    told = {"release": outcome["release"], "outcome": outcome["outcome"], "reason": outcome["reason"][:MOST_REASON]}
+    return b"O" + canonical.dumps(told)
 
 
 def unpack(data: bytes, hello: Hello) -> Period:
