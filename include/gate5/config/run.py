@@ -45,6 +45,7 @@ class EngineProcessConfig(Section):
     """The process that answers."""
 
     threads: int = Field(1, ge=1, description="ONNX Runtime's intra-op threads")
+    cpu: int | None = Field(None, ge=0, description="the CPU that it stays on; null: wherever there is room")
     start_timeout_s: float = Field(120.0, gt=0, description="how long it may take to load and to prove itself")
     restart_s: float = Field(1.0, ge=0, description="pause before a dead one is started again; doubles up to 60")
     hung_periods: int = Field(5, ge=1, description="answers missed in a row before it counts as hung and is ended")
@@ -119,6 +120,7 @@ class RunConfig(Section):
         False,
         description="SCHED_FIFO for supervisor and engine, where the kernel permits it: for periods of milliseconds",
     )
+    cpu: int | None = Field(None, ge=0, description="the CPU that the supervisor stays on; another than the engine's")
     baseline: BaselineConfig | None = Field(None, description="null: the one that the release was judged against")
     safe_action: Literal["hold"] | list[float] = Field(
         "hold", description="where the observation is lost: the last action, or one number for each actuator"

@@ -88,7 +88,8 @@ class _Loop:
         self._slope = slope = self._keep * self._slope + (1.0 - self._keep) * slope
         proportional = self._kp * (self._weight * r - y)
         self._acting = acting = scale * (proportional - self._kd * slope)
-        self._proposed = proposed = self._bias + 0.0 + self._share * acting + self.integral
+        proposed: float = self._bias + 0.0 + self._share * acting + self.integral
+        self._proposed = proposed
         self._growth = self._share * (self._ki * scale * (r - y))
         self._before = y
         return proposed

@@ -9,11 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gate5.cli.main import main
-from gate5.edge.runtime.loop import sleep_until
-from gate5.edge.runtime.priority import SUPERVISOR, goes_first
+from gate5.edge.runtime.decision import Reading
+from gate5.edge.runtime.loop import drive, sleep_until
+from gate5.edge.runtime.priority import SUPERVISOR, goes_first, stays_on
+from gate5.edge.runtime.rehearsal import Rehearsal
+from gate5.plant.base import Float32
+from tests.support.bench import Bench
 
 ORDINARY = "import os; raise SystemExit(os.sched_getscheduler(0) != os.SCHED_OTHER)"
 
@@ -29,6 +34,69 @@ def test_it_is_had_and_given_back() -> None:
     assert os.sched_getscheduler(0) == before
     with goes_first(SUPERVISOR, wanted=False) as refused:
         assert (refused, os.sched_getscheduler(0)) == ("", before)
+
+
+def test_a_cpu_of_its_own(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = os.sched_getaffinity(0)
+    with stays_on(max(before)):
+        assert os.sched_getaffinity(0) == {max(before)}
+    with stays_on(None):
+        assert os.sched_getaffinity(0) == before
+    assert os.sched_getaffinity(0) == before
+    for key in ("cpu", "engine.cpu"):
+        assert main(["run", "plant", "--trust", "var/keys/release.pub", "--set", f"{key}=4095"]) == 2
+        assert "CPU 4095 is not one that this process may run on" in capsys.readouterr().err
+
+
+class Plant:
+    """A binding whose reading, or nothing, takes long."""
+
+    address, troubles = "", 0
+
+    def __init__(self, obs: Float32, slow: dict[int, float]) -> None:
+        self.obs, self.slow, self.period = obs, slow, 0
+
+    def open(self) -> None:
+        """Nothing to connect."""
+
+    def read(self) -> Reading:
+        self.period += 1
+        time.sleep(self.slow.get(self.period, 0.0))
+        return Reading(self.obs)
+
+    def write(self, action: Float32) -> None:
+        """It goes nowhere."""
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def test_why_a_period_was_missed(bench: Bench) -> None:
+    """Its own work, then the period after it, which begins late."""
+    runtime = bench.runtime({"period_s": 0.5})
+    obs = bench.release.plant.reset("steady_state", [1])[0].astype(np.float32)
+    tally = drive(runtime, Plant(obs, {3: 0.7, 4: 0.45}), periods=6)
+    assert tally.missed == sum(tally.missed_by.values()) >= 2
+    assert tally.missed_by["own_work"] >= 1
+    assert tally.missed_by["the_one_before"] >= 1
+
+
+def test_a_rehearsal_changes_nothing(bench: Bench) -> None:
+    """The same decisions to the bit, with and without one before each period."""
+    runtime = bench.runtime()
+    found = []
+    for rehearsed in (False, True):
+        plant, actions = bench.simulator("emergency_trip"), list[Float32]()
+        rehearsal = Rehearsal(runtime)
+        for _ in range(80):
+            reading = plant.read()
+            if rehearsed:
+                rehearsal(reading)
+            actions.append(runtime.step(reading).action)
+            plant.write(actions[-1])
+        rehearsal.close()
+        found.append(np.array(actions))
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_where_it_is_not_permitted_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     life = socket.socket(fileno=line)
     try:
         controller = _prove(folder, order)
-        with priority.goes_first(priority.ENGINE, bool(order["realtime"])):
+        with priority.stays_on(order.get("cpu")), priority.goes_first(priority.ENGINE, bool(order["realtime"])):
             answer(box, life, controller, _interval_ms(folder, order))
     except Gate5Error as error:
         life.sendall(str(error).encode()[:4000])

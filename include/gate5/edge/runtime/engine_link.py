@@ -182,7 +182,7 @@ class EngineLink:
             "obs_dim": release.obs_dim, "act_dim": release.act_dim, "threads": self._config.threads,
             "files": dict(release.files), "release": release.id,
             "provenance": {"golden": release.provenance.get("golden")}, "keep_warm_ms": self._config.keep_warm_ms,
-            "realtime": self._realtime,
+            "realtime": self._realtime, "cpu": self._config.cpu,
         }  # fmt: skip
         at = self._box.at
         self._watched = [at.answered, ours.fileno()]

@@ -30,7 +30,9 @@ class Tally:
         policy, baseline, safe: periods by who drove.
         hand_overs: by cause, each time that the policy drove until then.
         causes: periods by cause.
-        missed: periods that began later than their end.
+        missed: periods that ended later than they should have.
+        missed_by: of them, by what took most of the time: ``woken_late`` (the sleep before it, or whatever ran
+            instead), ``own_work``, ``engine`` (the wait for its answer), ``the_one_before`` (which had ended late).
         largest_jump: of each actuator at a hand-over, ``[act_dim]``.
         smallest_margin: of each constraint that is observed.
     """
@@ -42,6 +44,7 @@ class Tally:
     hand_overs: Counter[str] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
     missed: int = 0
+    missed_by: Counter[str] = field(default_factory=Counter)
     largest_jump: Float32 | None = None
     smallest_margin: list[float] | None = None
     overhead_ns: Counter[int] = field(default_factory=Counter)
@@ -87,6 +90,7 @@ class Tally:
         return {
             "periods": self.periods, "policy": self.policy, "baseline": self.baseline, "safe": self.safe,
             "hand_overs": dict(self.hand_overs), "causes": dict(self.causes), "missed": self.missed,
+            "missed_by": dict(self.missed_by),
             "largest_jump": None if self.largest_jump is None else self.largest_jump.tolist(),
             "smallest_margin": {n: m for n, m in zip(margin_names, margins, strict=False) if math.isfinite(m)},
             "overhead_us": {"p50": self.overhead_us(0.5), "p99": self.overhead_us(0.99)},
@@ -130,12 +134,13 @@ def drive(
     period = runtime.period_s / speed
     due, late = time.monotonic(), False
     while (periods is None or tally.periods < periods) and not stop():
+        began = time.monotonic()
         reading = binding.read()
         if reading.ends:
             break
         decision = runtime.step(reading)
         binding.write(decision.action)
-        decision.missed, late = late, False
+        decision.missed = late
         tally.add(decision, runtime.margins.margins)
         for observer in observers:
             try:
@@ -147,12 +152,21 @@ def drive(
             continue
         due += period
         left = due - time.monotonic()
-        if left > 0:
+        if left >= 0.0:
+            late = False
             sleep_until(due, early_s, None if rehearse is None else partial(rehearse, reading))
-        elif left < -period or period < -left:
-            tally.missed += 1
-            late = True
+            continue
+        tally.missed += 1
+        tally.missed_by[_cause(late, began - due + period, decision.waited_ns / 1e9, period - left)] += 1
+        late = True
+        if left < -period:
             due = time.monotonic()  # the plant's clock goes on: do not catch up with a burst
-        else:
-            tally.missed += 1
     return tally
+
+
+def _cause(late: bool, woken: float, waited: float, whole: float) -> str:
+    """What took most of a period that ended late; all in seconds since it was due."""
+    if late:
+        return "the_one_before"
+    parts = {"woken_late": woken, "engine": waited, "own_work": whole - woken - waited}
+    return max(parts, key=lambda name: parts[name])

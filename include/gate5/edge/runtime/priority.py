@@ -6,6 +6,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from gate5.errors import ConfigError
+
 SUPERVISOR, ENGINE = 20, 10
 #: So long before a period the supervisor is awake: a fifth of the time at 1 kHz, and nothing at a period of seconds.
 EARLY_S = 2e-4
@@ -39,3 +41,29 @@ def goes_first(level: int, wanted: bool = True) -> Iterator[str]:
     finally:
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, policy, parameter)
+
+
+def check_cpus(*cpus: int | None) -> None:
+    """Whether this process may run on these CPUs.
+
+    Raises:
+        ConfigError: one is not there, or not for this process.
+    """
+    allowed = os.sched_getaffinity(0)
+    for cpu in cpus:
+        if cpu is not None and cpu not in allowed:
+            raise ConfigError(
+                f"CPU {cpu} is not one that this process may run on: set cpu to one of {sorted(allowed)}."
+            )
+
+
+@contextlib.contextmanager
+def stays_on(cpu: int | None) -> Iterator[None]:
+    """This thread, and what it starts meanwhile, on one CPU; ``None``: wherever there is room."""
+    before = os.sched_getaffinity(0)
+    if cpu is not None:
+        os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -27,7 +27,7 @@ from gate5.edge.runtime.launcher import Launcher
 from gate5.edge.runtime.loop import Observer, Tally, drive
 from gate5.edge.runtime.notify import Notifier
 from gate5.edge.runtime.orders import Orders
-from gate5.edge.runtime.priority import EARLY_S, SUPERVISOR, goes_first
+from gate5.edge.runtime.priority import EARLY_S, SUPERVISOR, check_cpus, goes_first, stays_on
 from gate5.edge.runtime.record.link import RecordLink, recording_order
 from gate5.edge.runtime.rehearsal import Rehearsal
 from gate5.edge.runtime.supervisor import PolicyRuntime
@@ -56,6 +56,7 @@ class RunResult:
     def line(self) -> str:
         """For a person."""
         t = self.tally
+        late = ", ".join(f"{n} by {why.replace('_', ' ')}" for why, n in t["missed_by"].items())
         causes = ", ".join(f"{n} x {cause}" for cause, n in t["hand_overs"].items()) or "none"
         lines = [
             f"{e['scenario']}: return {e['reward']:.6g}, {e['violations']} violating steps of {e['steps']}"
@@ -66,7 +67,7 @@ class RunResult:
                 *lines,
                 f"{self.release} ({self.mode}): {t['periods']} periods, policy {t['policy']}, "
                 f"baseline {t['baseline']}, safe action {t['safe']}; "
-                f"hand-overs: {causes}; periods missed: {t['missed']}",
+                f"hand-overs: {causes}; periods missed: {t['missed']}{late and f' ({late})'}",
             ]
         )
 
@@ -80,7 +81,7 @@ class Session:
         say: gets each line for the log: hand-overs, releases.
 
     Raises:
-        InputError: nothing was pulled, no key, a binding that is not there.
+        InputError: nothing was pulled, no key, a CPU or a binding that is not there.
         StoreError: another runtime is in charge of this folder or plant.
         IntegrityError: the release does not verify.
     """
@@ -88,6 +89,7 @@ class Session:
     def __init__(self, root: Path, config: RunConfig, say: Callable[[str], None]) -> None:
         if not config.trust:
             raise ConfigError("trust is empty: name the public key files (*.pub) that a release must be signed with.")
+        check_cpus(config.cpu, config.engine.cpu)
         self.root, self.config, self._say = root, config, say
         self._open = contextlib.ExitStack()
         self._listens = 0.0
@@ -155,7 +157,11 @@ class Session:
             self.update.patience_s = self.runtime.deadline_s
         gc.freeze()  # what is there by now is not looked through again and again
         asked = self.config.realtime and speed != float("inf")
-        with np.errstate(invalid="ignore"), goes_first(SUPERVISOR, asked) as refused:  # NaN is a reading, and no error
+        with (
+            stays_on(self.config.cpu),
+            np.errstate(invalid="ignore"),
+            goes_first(SUPERVISOR, asked) as refused,
+        ):  # NaN is a reading, and no error
             if refused:
                 self._say(f"realtime is not permitted here ({refused}): the control is scheduled as anything else")
             early = asked and not refused

@@ -87,7 +87,7 @@ class Packer:
         self._parts = [whole[end - size : end] for size, end in zip(sizes, ends, strict=True)]
         self._number = 0
 
-    def pack(self, reading: Reading, decision: Decision, margins: Sequence[float]) -> memoryview:
+    def pack(self, reading: Reading, decision: Decision, margins: Sequence[float] | Float32) -> memoryview:
         """The bytes of a period; good until the next call."""
         obs, action, policy, baseline, left = self._parts
         obs[:] = np.nan if reading.obs is None or reading.obs.shape != obs.shape else reading.obs
