@@ -85,3 +85,8 @@ def test_a_plant_without_gradients_is_named(tank: Tank, tmp_path: Path) -> None:
 def test_fewer_than_no_iterations_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", str(tmp_path), "--gradient", "-1"]) == 2
     assert "--gradient is -1" in capsys.readouterr().err
+
+
+def test_gradients_without_an_imitated_start_are_refused(tank: Tank, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="begin at the imitated policy"):
+        train(tank, tmp_path, replace(SETTINGS, imitation=False), progress=False)

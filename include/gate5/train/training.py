@@ -52,11 +52,15 @@ def train(
         ``out``.
 
     Raises:
-        ConfigError: imitation is asked for and there is no baseline, or ``resume`` and what was begun is another
-            training.
+        ConfigError: imitation is asked for and there is no baseline, it is not and what begins there is, or ``resume``
+            and what was begun is another training.
         CheckpointError: ``resume``, and the saved state is damaged.
         PlantError: the plant cannot mix scenarios in one batch, or gradients are asked for and it has none.
     """
+    if not settings.imitation and (settings.gradient.iterations or settings.ascent.iterations):
+        raise ConfigError(
+            "Gradients and the ascent begin at the imitated policy: leave out --no-imitation, or both of them."
+        )
     run = Run(plant, settings.seed, settings.numbers, settings.device, settings.validation_episodes)
     if settings.imitation and settings.gradient.iterations > 0:
         differentiable(run.disturbed)  # refused now, and not after the imitation
