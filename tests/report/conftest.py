@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
-from collections.abc import Sequence
-from typing import Any
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -21,9 +23,18 @@ from gate5.latency.series import Series
 from gate5.parity.engine import ParityReport
 from gate5.plant.base import Box, Constraint, Float32, Scenario, Step, Variable
 from gate5.robustness.matrix import Matrix
+from gate5.robustness.monte_carlo import Chance
 from gate5.robustness.report import RobustnessReport, SearchResult
+from tests.support.browser import chromium
 from tests.support.finished_run import Run
 from tests.support.small import FEW_EPISODES
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+#: As many scenarios as the shipped plant has, with names as long.
+SEVEN = ("Steady state", "Load following", "Ambient disturbance", "Arc-furnace transients", "Load rejection",
+         "Cold start-up", "Emergency trip")  # fmt: skip
 
 
 class Furnace:
@@ -140,6 +151,36 @@ def run() -> Run:
     for stage in ("resolve", "export", "build", "verify", "benchmark", "evaluate-hold", "compare", "gate"):
         artifacts[f"records/{stage}.json"] = b"{}"
     return Run(artifacts)
+
+
+@pytest.fixture(scope="session")
+def whole(run: Run) -> Run:
+    """The same with seven scenarios, the worst of many episodes beside the first, and a release."""
+    artifacts = {name: data for name, data in run.artifacts.items() if not name.startswith("evaluation/")}
+    row = json.loads(run.artifacts["evaluation/ramp.json"])
+    with np.load(io.BytesIO(run.artifacts["evaluation/ramp.npz"])) as data:
+        arrays = {name: data[name] for name in data.files}
+    arrays |= {f"worst/{name[3:]}": 1.01 * values for name, values in arrays.items() if name.startswith("rl/")}
+    chances = []
+    for phase, title in enumerate(SEVEN):
+        name = title.lower().replace(" ", "_").replace("-", "_")
+        artifacts[f"evaluation/{name}.json"] = json.dumps(
+            row | {"scenario": name, "title": title, "phase": phase}
+        ).encode()
+        artifacts[f"evaluation/{name}.npz"] = _npz(arrays)
+        chances.append(Chance(name, 3000, 5, 1, 0.00158, 0.95, "too_hot", "°C", -0.007, 4711, 890.0, 8, 460.0, 1.3))
+    report = RobustnessReport.from_dict(json.loads(run.artifacts["robustness.json"]))
+    artifacts["robustness.json"] = canonical.dumps(dataclasses.replace(report, chances=tuple(chances)).to_dict())
+    released = {"release_id": "furnace-0123456789ab", "channel": "production", "sequence": 12, "approved_by": "ada"}
+    artifacts["release.json"] = canonical.dumps(released)
+    return Run(artifacts)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real Chromium."""
+    with chromium() as running:
+        yield running
 
 
 def _samples() -> dict[str, Any]:

@@ -4,55 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
 from gate5.report import render
+from tests.support.browser import NEEDED, PICTURES, grave, open_page
 from tests.support.finished_run import Run
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH: apt-get install chromium"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        yield running
-        running.close()
-
-
-def open_page(browser: Browser, text: str, path: Path, width: int = 1280) -> tuple[Any, list[str]]:
-    """The page and everything that went wrong in it: errors, dialogs, requests."""
-    path.write_text(text, encoding="utf-8")
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    trouble: list[str] = []
-    page.on("pageerror", lambda error: trouble.append(f"error {error}"))
-    page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
-
-    def dismiss(dialog: Any) -> None:
-        trouble.append("dialog")
-        dialog.dismiss()
-
-    page.on("dialog", dismiss)
-    page.on("request", lambda request: trouble.append(request.url) if request.url != path.as_uri() else None)
-    page.goto(path.as_uri())
-    return page, trouble
+pytestmark = NEEDED
 
 
 def test_the_pointer_shows_policy_pid_and_time_in_all_charts_of_the_episode(
@@ -63,6 +24,7 @@ def test_the_pointer_shows_policy_pid_and_time_in_all_charts_of_the_episode(
     chart = page.locator("#scenario-ramp svg").first
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
+    assert box is not None
     page.mouse.move(box["x"] + 0.97 * box["width"], box["y"] + box["height"] / 2)
     lines = page.locator(".tip div").all_text_contents()
     assert [line.split(":")[0] for line in lines] == ["time, min", "policy", "PID", "set-point"]
@@ -101,13 +63,13 @@ def test_no_screen_has_to_scroll_sideways(browser: Browser, run: Run, tmp_path: 
 
 @pytest.mark.parametrize("width", [400, 1280])
 def test_the_page_is_short_before_one_opens_anything_and_a_link_opens_the_worst(
-    browser: Browser, run: Run, tmp_path: Path, width: int
+    browser: Browser, whole: Run, tmp_path: Path, width: int
 ) -> None:
-    page, trouble = open_page(browser, render(run.at(tmp_path / "run")), tmp_path / "report.html", width)
+    page, trouble = open_page(browser, render(whole.at(tmp_path / "run")), tmp_path / "report.html", width)
     assert page.evaluate("document.documentElement.scrollHeight") < 4000
     assert page.locator("details[open]").count() == 0
     summaries = page.locator("details.scenario > summary").all_inner_texts()
-    assert len(summaries) == 3
+    assert len(summaries) == 7
     assert all("closest limit" in text and "against the PID" in text for text in summaries)
     worst = page.locator("details.scenario.worst")
     assert worst.count() == 1
@@ -143,4 +105,26 @@ def test_nothing_is_clipped_with_all_of_it_open(browser: Browser, run: Run, tmp_
         ".map(e => e.outerHTML.slice(0, 90))"
     )
     assert clipped == []
+    page.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_serious_fault_with_all_of_it_open(
+    browser: Browser, whole: Run, tmp_path: Path, theme: str
+) -> None:
+    """Pictures of it, folded and open, are left for a person to look at."""
+    page, trouble = open_page(browser, render(whole.at(tmp_path / "run")), tmp_path / "report.html")
+    page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for width in (1280, 400):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.screenshot(path=PICTURES / f"report-{width}-{theme}.png", full_page=True)
+    assert grave(page) == []
+    page.locator("#scenario-load_following > summary").click()
+    for name in ("rules", "parity", "latency", "robustness"):
+        page.evaluate("id => { for (const box of document.querySelectorAll(`#${id} details`)) box.open = true }", name)
+    assert grave(page) == []
+    page.locator("#scenario-load_following .grid2").scroll_into_view_if_needed()
+    page.screenshot(path=PICTURES / f"report-charts-400-{theme}.png")
+    assert trouble == []
     page.close()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate5.report.axis import Axis, label, span
-from gate5.report.chart import Chart, Limit, Mark, Series, draw, thin
+from gate5.report.chart import POINTS, Chart, Limit, Mark, Series, draw, thin
 from gate5.report.forest import Row, forest
 
 finite = st.floats(-1e6, 1e6)
@@ -65,7 +65,7 @@ def test_thinning_keeps_the_extremes_the_ends_and_the_gaps(values: list[float]) 
     y = np.array(values)
     x = np.arange(len(y), dtype=np.float64)
     few_x, few_y = thin(x, y)
-    assert len(few_x) <= 3 * 100 + 2
+    assert len(few_x) <= 3 * POINTS // 2 + 2
     assert few_x[0] == x[0]
     assert few_x[-1] == x[-1]
     assert (np.diff(few_x) > 0).all()
@@ -161,6 +161,8 @@ def test_an_axis_has_a_positive_finite_width_whatever_the_data(values: list[floa
         (0.25, 0.25, "0.25"),
         (1e-17, 0.5, "0"),
         (0.02, 0.02, "0.02"),
+        (2e-5, 2e-5, "2e−5"),
+        (-1.5e8, 5e7, "−1.5e8"),
     ],
 )
 def test_a_ticks_label_has_the_digits_of_its_step(value: float, step: float, text: str) -> None:

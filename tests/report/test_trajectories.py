@@ -101,11 +101,11 @@ def test_the_worst_seed_is_drawn_beside_the_first(
     charts = drawn((row, {**arrays, **worst}, 4711), monkeypatch)  # type: ignore[arg-type]
     assert list(charts)[:4] == [
         "Furnace temperature",
-        "Furnace temperature, seed 4711",
+        "Furnace temperature, worst seed",
         "Furnace temperature, error",
-        "Furnace temperature, error, seed 4711",
+        "Furnace temperature, error, worst seed",
     ]
-    beside = {series.name: series for series in charts["Furnace temperature, seed 4711"].series}
+    beside = {series.name: series for series in charts["Furnace temperature, worst seed"].series}
     assert np.array_equal(beside["policy"].y, arrays["rl/temperature"] + 1.0)
     assert "PID" not in beside, "the policy alone drove it"
     assert list(drawn((row, arrays, 4711), monkeypatch)) == list(drawn(episode, monkeypatch)), "where it was not kept"  # type: ignore[arg-type]

@@ -55,7 +55,8 @@ def label(value: float, step: float) -> str:
     if value == 0 or abs(value) < step * 1e-6:
         return "0"
     if abs(value) >= 1e6 or abs(value) < 1e-4:
-        return f"{value:.3g}"
+        digits, _, power = f"{value:.2e}".partition("e")
+        return f"{float(digits):g}e{int(power)}".replace("-", "−")
     decimals = next((d for d in range(7) if abs(round(step, d) - step) < 1e-6 * step), 6)
     return f"{value:.{decimals}f}".replace("-", "−")
 

@@ -1,4 +1,6 @@
-"""Line charts as inline SVG: drawn here, readable without a script; ``report.js`` adds the values under the pointer.
+"""Line charts as inline SVG: drawn here, readable without a script.
+
+``chart.js`` fits them to the screen's width, shows the values under the pointer and a part of the axis.
 
 A point's data value can be had back from its position and the axis (``data-x``, ``data-y`` of the ``svg``), so the page
 carries every curve once.
@@ -17,7 +19,7 @@ from gate5.report.axis import Axis, Floats, label, span
 from gate5.report.html import Markup, tag
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 600.0, 58.0, 20.0, 10.0, 34.0
-POINTS = 200
+POINTS = 400
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Chart:
         x_name: what is drawn to the right, with its unit.
         limits, marks: horizontal limits and vertical lines.
         log_x, log_y: logarithmic axes (values must then be positive).
-        group: charts of one group show their pointers together.
+        group: charts of one group show their pointers, and the part of the axis that is looked at, together.
         summary: what the chart shows, in words, for a reader who does not see it.
         least: least height of the y axis in data units.
     """
@@ -199,7 +201,7 @@ def _curve(series: Series, x_axis: Axis, y_axis: Axis) -> Markup:
         kept = piece[good[piece]]
         if kept.size:
             points = list(zip(x_axis.place(x[kept]), y_axis.place(y[kept]), strict=True))
-            lines.append(tag("polyline", points=" ".join(f"{a:.1f},{b:.2f}" for a, b in points)))
+            lines.append(tag("polyline", points=" ".join(f"{a:.2f},{b:.2f}" for a, b in points)))
             if series.dots:
                 lines += [tag("circle", cx=f"{a:.1f}", cy=f"{b:.2f}", r=3) for a, b in points]
     return tag("g", lines, class_=f"curve {series.kind}", data_name=series.name)

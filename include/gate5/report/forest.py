@@ -1,4 +1,7 @@
-"""A forest plot: one row per scenario, a point with its interval, and the line of no difference."""
+"""A forest plot: one row per scenario, a point with its interval, and the line of no difference.
+
+Names are words of the page and places are shares of the width, so that it can be read on a screen of any width.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 from gate5.report.axis import Axis, label, span
 from gate5.report.html import Markup, tag
 
-WIDTH, LEFT, RIGHT, ROW = 1180.0, 210.0, 24.0, 26.0
+ROW = 26.0
 
 
 @dataclass(frozen=True)
@@ -28,38 +31,34 @@ def forest(title: str, unit: str, rows: Sequence[Row], summary: str) -> Markup:
     """The plot as a ``figure``; green right of zero, red left of it, grey where the interval holds zero."""
     ends = np.array([0.0, *(edge for row in rows for edge in (row.low, row.high, row.value))])
     low, high = span(ends, pad=0.05, least=1e-3)
-    bottom = 8 + ROW * len(rows)
-    axis = Axis(low, high, LEFT, WIDTH - RIGHT)
-    ticks = axis.ticks(8)
+    axis = Axis(low, high, 2.0, 98.0)
+    ticks = axis.ticks(4)
+    grid = [_line(axis, tick, "tick") for tick in ticks] + [_line(axis, 0.0, "zero")]
+    cells = [cell for row in rows for cell in _row(row, axis, grid)]
+    plot = tag("div", cells, tag("span"), _scale(axis, ticks), class_="forest", role="img",
+               aria_label=f"{title}. {summary}")  # fmt: skip
+    return tag("figure", tag("figcaption", tag("b", title), f" {unit}. {summary}"), plot, class_="chart")
+
+
+def _at(axis: Axis, value: float) -> str:
+    """A place on the axis, in percent of the width."""
+    return f"{float(axis.place(value)):.2f}%"
+
+
+def _line(axis: Axis, value: float, kind: str) -> Markup:
+    at = _at(axis, value)
+    return tag("line", class_=kind, x1=at, x2=at, y1=0, y2=ROW)
+
+
+def _scale(axis: Axis, ticks: Sequence[float]) -> Markup:
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
-    grid = []
-    for tick in ticks:
-        at = f"{float(axis.place(tick)):.1f}"
-        grid.append(tag("line", x1=at, x2=at, y1=4, y2=bottom))
-        grid.append(tag("text", label(tick, step), x=at, y=bottom + 15, text_anchor="middle"))
-    zero = f"{float(axis.place(0.0)):.1f}"
-    drawing = tag(
-        "svg",
-        tag("g", grid, class_="grid"),
-        tag("line", class_="zero", x1=zero, x2=zero, y1=2, y2=bottom),
-        [_row(row, axis, 8 + ROW * (index + 0.5)) for index, row in enumerate(rows)],
-        viewBox=f"0 0 {WIDTH:g} {bottom + 24:g}",
-        role="img",
-        aria_label=f"{title}. {summary}",
-    )
-    caption = tag("figcaption", tag("b", title), f" {unit}. {summary}")
-    return tag("figure", caption, drawing, class_="chart")
+    texts = [tag("text", label(tick, step), x=_at(axis, tick), y=14, text_anchor="middle") for tick in ticks]
+    return tag("svg", texts, height="18")
 
 
-def _row(row: Row, axis: Axis, at: float) -> Markup:
+def _row(row: Row, axis: Axis, grid: Sequence[Markup]) -> list[Markup]:
     kind = "better" if row.low > 0 else "worse" if row.high < 0 else "even"
-    a, b, middle = (f"{float(axis.place(value)):.1f}" for value in (row.low, row.high, row.value))
-    return tag(
-        "g",
-        tag("rect", x=0, y=f"{at - ROW / 2:.1f}", width=WIDTH, height=ROW, fill="transparent"),
-        tag("text", row.name, x=LEFT - 12, y=f"{at + 4:.1f}", text_anchor="end", class_="name"),
-        tag("line", class_="interval", x1=a, x2=b, y1=at, y2=at),
-        tag("circle", cx=middle, cy=at, r=4.5),
-        class_=kind,
-        data_tip=row.text,
-    )
+    interval = tag("line", class_="interval", x1=_at(axis, row.low), x2=_at(axis, row.high), y1=ROW / 2, y2=ROW / 2)
+    point = tag("circle", cx=_at(axis, row.value), cy=ROW / 2, r=4.5)
+    drawn = tag("svg", list(grid), tag("g", interval, point, class_=kind), height=f"{ROW:g}", data_tip=row.text)
+    return [tag("span", row.name, class_="name"), drawn]

@@ -60,7 +60,9 @@ def render(workspace: Workspace) -> str:
 
 def document(title: str, body: Sequence[Markup], links: Markup | None = None) -> str:
     """A whole page around a body, with styles and script inside it."""
-    page = tag("html", _head(title), tag("body", links, tag("main", list(body)), _script()), lang="en")
+    page = tag(
+        "html", _head(title), tag("body", links, tag("main", list(body)), tag("script", raw(script()))), lang="en"
+    )
     return f"<!DOCTYPE html>\n{page}\n"
 
 
@@ -75,10 +77,11 @@ def _head(title: str) -> Markup:
     )
 
 
-def _script() -> Markup:
-    return tag("script", raw(_file("report.js")))
+def script() -> str:
+    """What a page with charts runs: axes, charts, theme and folds."""
+    return "\n".join(_file(name) for name in ("report.js", "axis.js", "chart.js"))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _file(name: str) -> str:
     return resources.files("gate5.report").joinpath(name).read_text(encoding="utf-8")

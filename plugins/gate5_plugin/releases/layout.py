@@ -9,6 +9,7 @@ from importlib.resources import files
 from urllib.parse import quote, urlencode
 
 from gate5.report.html import Markup, allowed, code, figure, raw, tag
+from gate5.report.page import script
 from gate5.store.entry import ChannelEntry
 from gate5_plugin.releases.facts import Facts
 
@@ -67,9 +68,8 @@ def page(site: Site, title: str, trail: Sequence[tuple[str, str | None]], body: 
         tag("style", raw(_read("gate5.report", "style.css") + _read("gate5_plugin.releases", "releases.css")),
             nonce=nonce),
     )  # fmt: skip
-    script = _read("gate5_plugin", "frame.js") + _read("gate5_plugin.releases", "releases.js")
-    charts = _read("gate5.report", "report.js")
-    scripts = [tag("script", raw(text), nonce=nonce) for text in (script, charts)]
+    own = _read("gate5_plugin", "frame.js") + _read("gate5_plugin.releases", "releases.js")
+    scripts = [tag("script", raw(text), nonce=nonce) for text in (own, script())]
     main = tag("main", tag("h1", title), list(body), id="main")
     return f"<!DOCTYPE html>\n{tag('html', head, tag('body', path, main, scripts), lang='en')}\n"
 

@@ -40,10 +40,7 @@ def _worst(row: ScenarioComparison, arrays: Arrays, seed: int | None) -> list[Ch
     own = {f"rl/{name.removeprefix('worst/')}": values for name, values in arrays.items() if name.startswith("worst/")}
     if seed is None or not own:
         return []
-    return [
-        replace(chart, title=f"{chart.title}, seed {seed}", group=f"{row.scenario}-worst")
-        for chart in panels(row, {"t_s": arrays["t_s"], **own})
-    ]
+    return [replace(chart, title=f"{chart.title}, worst seed") for chart in panels(row, {"t_s": arrays["t_s"], **own})]
 
 
 def panels(row: ScenarioComparison, arrays: Arrays) -> list[Chart]:
