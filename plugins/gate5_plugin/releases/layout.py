@@ -106,6 +106,14 @@ def run_link(site: Site, entry: ChannelEntry) -> object:
     return outer(run_id, site.run(dag_id, run_id))
 
 
+def why(entry: ChannelEntry) -> list[object]:
+    """The reason of an entry, and what the person who approved it wrote."""
+    approval = entry.details.get("approval")
+    comment = approval.get("comment") if isinstance(approval, Mapping) else None
+    said = (("Reason", entry.reason), ("Comment", comment))
+    return [part for name, text in said if text for part in (f" {name}: ", tag("b", text), ".")]
+
+
 def release_link(site: Site, channel: str, release: str) -> object:
     """The page of a release; a dash where there is none."""
     return tag("a", code(release), href=site.releases(channel, release)) if release else "–"

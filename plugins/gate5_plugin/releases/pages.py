@@ -9,7 +9,7 @@ from gate5.store.entry import ChannelEntry
 from gate5_plugin.releases.candidates import Candidate
 from gate5_plugin.releases.channels import History, Line, moves
 from gate5_plugin.releases.facts import Facts
-from gate5_plugin.releases.layout import Site, buttons, day, outer, page, problem, release_link, run_link, tiles
+from gate5_plugin.releases.layout import Site, buttons, day, outer, page, problem, release_link, run_link, tiles, why
 from gate5_plugin.releases.trends import charts
 
 #: What an entry's kind is called.
@@ -78,11 +78,10 @@ def _what(site: Site, line: Line, known: Mapping[str, Facts]) -> list[object]:
     if line.newest is None or not line.newest.release:
         return [tag("p", "Nothing was released here yet.", class_="soft")]
     entry = line.since or line.newest
-    why = [" Reason: ", tag("b", entry.reason), "."] if entry.reason else []
     run = run_link(site, entry)
     return [
         tag("p", release_link(site, line.name, line.newest.release), ", ", _PUT.get(entry.kind, f"{entry.kind} by "),
-            tag("b", entry.by), " on ", day(entry.at), ".", why, [" Run: ", run, "."] if run != "–" else ""),
+            tag("b", entry.by), " on ", day(entry.at), ".", why(entry), [" Run: ", run, "."] if run != "–" else ""),
         tiles(known.get(line.newest.release)),
         None if line.verified else tag("p", _UNVERIFIED, class_="note"),
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from gate5.store.held import Hold
 from gate5.store.standing import Standing
 from gate5_plugin.releases import plants
 from gate5_plugin.releases.facts import Facts
-from gate5_plugin.releases.layout import Site, buttons, day, page, release_link, run_link, tiles
+from gate5_plugin.releases.layout import Site, buttons, day, page, release_link, run_link, tiles, why
 
 _SOURCES = ("uri", "policy_sha256", "vecnormalize_sha256")
 
@@ -76,8 +76,7 @@ def _standing(channel: str, release_id: str, standing: Standing | None) -> Marku
 def _why(site: Site, put: ChannelEntry | None) -> Markup | None:
     if put is None:
         return None
-    reason = [" Reason: ", tag("b", put.reason), "."] if put.reason else ""
-    return tag("p", f"Entry {put.sequence}, by ", tag("b", put.by), " on ", day(put.at), ".", reason,
+    return tag("p", f"Entry {put.sequence}, by ", tag("b", put.by), " on ", day(put.at), ".", why(put),
                " Run: ", run_link(site, put), ".")  # fmt: skip
 
 
