@@ -28,6 +28,7 @@ from gate5_dag.failed import on_failure
 from gate5_dag.hand_on import HandOn
 from gate5_dag.links import link
 from gate5_dag.settings import CANDIDATE, GPU, GPU_ALONE, RECENT, RELEASES, RETRY, release_params, schedule
+from gate5_dag.stage_task import stage_task
 from gate5_dag.told import deadline
 
 
@@ -50,7 +51,7 @@ def receive(inlet_events: Any = None) -> list[dict[str, Any]]:
         return receive_candidate(inlet_events[CANDIDATE].ascending(False).limit(RECENT))
 
 
-@task(**RETRY, **minutes(15))
+@stage_task(**RETRY, **minutes(15))
 def resolve() -> dict[str, Any]:
     """Find, read and hash the candidate, and freeze the configuration into the run's workspace.
 
@@ -61,6 +62,7 @@ def resolve() -> dict[str, Any]:
     from gate5.pipeline.candidate import refuse_held_run
     from gate5_dag.candidate import RECEIVED, candidate_of, unattended
     from gate5_dag.credentials import store_credentials
+    from gate5_dag.metrics import timed_stage
     from gate5_dag.origin import note_origin
     from gate5_dag.tasks import load_config, log, run_workspace, stage_errors
 
@@ -69,7 +71,7 @@ def resolve() -> dict[str, Any]:
     with stage_errors():
         candidate = candidate_of(received)
         config = load_config(context["params"])
-        with store_credentials(config):
+        with store_credentials(config), timed_stage("resolve", config.release.channel):
             promote.check_store(config)
             note_origin(run_workspace())
             result = stages.resolve(
@@ -97,7 +99,7 @@ def scenarios() -> list[str]:
     return names
 
 
-@task(**RETRY, **minutes(30))
+@stage_task(**RETRY, **minutes(30))
 def export() -> dict[str, Any]:
     """Write the whole policy function as ONNX and compare it with the policy on closed-loop observations."""
     from gate5.pipeline import stages
@@ -116,7 +118,7 @@ def look_up() -> dict[str, Any]:
         return look_up_judgement()
 
 
-@task(**GPU, **RETRY, **minutes(60))
+@stage_task(**GPU, **RETRY, **minutes(60))
 def build() -> dict[str, Any]:
     """Build the engine for the hardware of the worker that this runs on."""
     from gate5.pipeline import stages
@@ -125,7 +127,7 @@ def build() -> dict[str, Any]:
     return perform(stages.build)
 
 
-@task(**GPU, **RETRY, **minutes(30))
+@stage_task(**GPU, **RETRY, **minutes(30))
 def verify() -> dict[str, Any]:
     """Compare the engine with the ONNX graph; the numbers are judged later, by the gate."""
     from gate5.pipeline import stages
@@ -134,7 +136,7 @@ def verify() -> dict[str, Any]:
     return perform(stages.verify)
 
 
-@task(**GPU_ALONE, **RETRY, **minutes(30))
+@stage_task(**GPU_ALONE, **RETRY, **minutes(30))
 def benchmark() -> dict[str, Any]:
     """Time the engine host to host. It takes every slot of the pool, so that nothing else runs on the accelerator."""
     from gate5.pipeline import stages
@@ -143,7 +145,7 @@ def benchmark() -> dict[str, Any]:
     return perform(stages.benchmark)
 
 
-@task(map_index_template="{{ task.op_kwargs['scenario'] }}", **GPU, **RETRY, **minutes(120))
+@stage_task(map_index_template="{{ task.op_kwargs['scenario'] }}", **GPU, **RETRY, **minutes(120))
 def evaluate(scenario: str) -> dict[str, Any]:
     """Let the engine and the PID baseline drive one scenario on the same seeds."""
     from gate5.pipeline import stages
@@ -152,7 +154,7 @@ def evaluate(scenario: str) -> dict[str, Any]:
     return perform(stages.evaluate, scenario)
 
 
-@task(map_index_template="{{ task.op_kwargs['scenario'] }}", **GPU, **RETRY, **minutes(120))
+@stage_task(map_index_template="{{ task.op_kwargs['scenario'] }}", **GPU, **RETRY, **minutes(120))
 def falsify(scenario: str) -> dict[str, Any]:
     """Search the declared ranges for the worst case, the engine in the loop."""
     from gate5.pipeline import robustness
@@ -162,7 +164,7 @@ def falsify(scenario: str) -> dict[str, Any]:
     return perform(at_the_store(robustness.falsify), scenario)
 
 
-@task(map_index_template="{{ task.op_kwargs['scenario'] }}", **GPU, **RETRY, **minutes(120))
+@stage_task(map_index_template="{{ task.op_kwargs['scenario'] }}", **GPU, **RETRY, **minutes(120))
 def stress(scenario: str) -> dict[str, Any]:
     """Drive what the plant declares can go wrong, level by level, beside the baseline."""
     from gate5.pipeline import robustness
@@ -171,7 +173,7 @@ def stress(scenario: str) -> dict[str, Any]:
     return perform(robustness.stress, scenario)
 
 
-@task(**RETRY, **minutes(15))
+@stage_task(**RETRY, **minutes(15))
 def compare() -> dict[str, Any]:
     """Put the scenarios together: policy against PID, paired."""
     from gate5.pipeline import stages
@@ -182,18 +184,21 @@ def compare() -> dict[str, Any]:
 
 # Fed by `look_up`, too: where a person marks a measurement as skipped this runs, and fails for want of it. Without, all
 # that follows would be skipped and the run end green without a verdict. Where `look_up` ends the run, it is skipped.
-@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **RETRY, **minutes(15))
+@stage_task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **RETRY, **minutes(15))
 def gate() -> dict[str, Any]:
     """Judge the measurements by the rules: pass, fail, or error where one is missing."""
     from gate5.pipeline import stages
-    from gate5_dag.tasks import perform
+    from gate5_dag.metrics import judged
+    from gate5_dag.tasks import judgement_of_run, perform, run_workspace
 
-    return perform(stages.gate)
+    result = perform(stages.gate)
+    judged(judgement_of_run(), stages.load_run_config(run_workspace()).release.channel)
+    return result
 
 
 # Before the branch, so that an approver has the report, and not a teardown after it: a run that a person marks as
 # failed while it waits would go on to its teardown and end green, because only skipped tasks are left.
-@task(**RETRY, **minutes(15))
+@stage_task(**RETRY, **minutes(15))
 def report() -> dict[str, Any]:
     """Write the HTML report that the tab Gate 5 shows."""
     from gate5.pipeline import stages
@@ -217,7 +222,7 @@ def decide() -> str:
 
 
 # Fed only by the two branches: with another upstream this rule would let the task run on the path not taken.
-@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, outlets=[RELEASES], **RETRY, **minutes(30))
+@stage_task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, outlets=[RELEASES], **RETRY, **minutes(30))
 def promote() -> dict[str, Any]:
     """Publish the release and move the channel to it. Doing it again finds the release that is there.
 
@@ -244,7 +249,7 @@ def promote() -> dict[str, Any]:
     return result
 
 
-@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **RETRY, **minutes(15))
+@stage_task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **RETRY, **minutes(15))
 def reject() -> None:
     """Record why the candidate is not released, and fail: a refusal is never a green run."""
     from gate5.pipeline import promote

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from airflow.sdk import Asset, AssetAlias, AssetOrTimeSchedule, CronTriggerTimetable, Param
 
-from gate5.config.models import ReleaseConfig
+from gate5.config.site import DEFAULT_CONFIG, site_config
 from gate5.errors import ConfigError
-from gate5.io.paths import resolve_path
 
 #: A new candidate: the event's extra has ``uri`` and ``sha256`` (and ``vecnormalize_sha256``);
 #: `gate5 candidate` makes one.
@@ -30,7 +28,6 @@ GPU_QUEUE = "gpu"
 #: All slots of the pool, as in config/pools.json; a pool of another size needs this variable on the DAG processor.
 GPU_SLOTS = int(os.environ.get("GATE5_GPU_SLOTS", "4"))
 
-DEFAULT_CONFIG = "config/release.yaml"
 DEFAULT_CHECKPOINT = "examples/checkpoints/good"
 
 #: A task that needs the accelerator: on the worker that has it, and not beside the benchmark.
@@ -189,19 +186,6 @@ def retrain_schedule() -> Any:
     if os.environ.get("GATE5_SCHEDULE") == "off":
         return None
     return _timetable("retrain.cron", site_config().config.retrain.cron)
-
-
-class SiteConfig(NamedTuple):
-    """The configuration that the deployment names, and its file."""
-
-    path: Path
-    config: ReleaseConfig
-
-
-def site_config() -> SiteConfig:
-    """The file that ``GATE5_CONFIG`` names; the defaults where it is not there."""
-    path = resolve_path(os.environ.get("GATE5_CONFIG") or DEFAULT_CONFIG)
-    return SiteConfig(path, ReleaseConfig.load(path) if path.exists() else ReleaseConfig())
 
 
 def _timetable(key: str, cron: str | None) -> CronTriggerTimetable | None:

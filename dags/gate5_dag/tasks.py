@@ -14,6 +14,7 @@ from gate5.errors import EngineError, Gate5Error, StoreError
 
 if TYPE_CHECKING:
     from gate5.config.models import ReleaseConfig
+    from gate5.gate.report import GateReport
     from gate5.pipeline.results import StageResult
     from gate5.workspace.artifacts import Workspace
 
@@ -35,6 +36,11 @@ def run_workspace() -> Workspace:
 def perform(stage: Callable[..., StageResult], *arguments: Any, **named: Any) -> dict[str, Any]:
     """Run a stage on the run's workspace with the configuration that the run started with.
 
+    Args:
+        stage: one of ``gate5.workspace.contents``; the task has its name.
+        arguments: the scenario, of a stage that runs once for each.
+        named: what else it takes.
+
     Returns:
         The stage's result as plain JSON types: hashes, counts and the workspace's address, never data.
 
@@ -43,10 +49,14 @@ def perform(stage: Callable[..., StageResult], *arguments: Any, **named: Any) ->
         Gate5Error, OSError: something broke that a retry may find working.
     """
     from gate5.pipeline.stages import load_run_config
+    from gate5_dag.metrics import timed_stage
 
+    name = get_current_context()["ti"].task_id
     with stage_errors():
         workspace = run_workspace()
-        result = stage(workspace, load_run_config(workspace), *arguments, **named)
+        config = load_run_config(workspace)
+        with timed_stage(name, config.release.channel, *map(str, arguments)):
+            result = stage(workspace, config, *arguments, **named)
     log.info("%s", result.line())
     return result.to_dict()
 
@@ -88,12 +98,13 @@ def load_config(params: Mapping[str, Any]) -> ReleaseConfig:
     holds as well: whoever chooses another file in the form chooses no laxer channel.
     """
     from gate5.config.models import ReleaseConfig
+    from gate5.config.site import is_bound, site_config
     from gate5.io.paths import resolve_path
-    from gate5_dag.settings import overrides, site_config
+    from gate5_dag.settings import overrides
 
     path, site = resolve_path(params["config"]), site_config()
     config = ReleaseConfig.load_form(path, overrides(dict(params)))
-    if site.path.resolve() == path.resolve() or _address(site.config) != _address(config):
+    if not is_bound(config, path, site):
         return config
     for demands in site.config.demands(config.release.channel):
         config = config.demanding(demands)
@@ -115,14 +126,12 @@ def check_freeze(config: ReleaseConfig) -> None:
         promote.check_freeze(load_config(params), config.release.channel)
 
 
-def _address(config: ReleaseConfig) -> str:
-    from gate5.io.paths import resolve_path
-
-    uri = config.store.uri
-    return uri.rstrip("/") if "://" in uri else str(resolve_path(uri).resolve())
-
-
 def verdict_of_run() -> str:
+    """Gate 5's verdict on the run, as ``judgement_of_run`` has it."""
+    return judgement_of_run().verdict
+
+
+def judgement_of_run() -> GateReport:
     """What the gate said on what is in the workspace now: the evidence, and not what state a task is in.
 
     Raises:
@@ -134,7 +143,7 @@ def verdict_of_run() -> str:
 
     workspace = run_workspace()
     tracker = Tracker(workspace, load_run_config(workspace).sha256)
-    return GateReport.from_dict(tracker.read_json("gate.json")).verdict
+    return GateReport.from_dict(tracker.read_json("gate.json"))
 
 
 def refusal() -> dict[str, Any]:

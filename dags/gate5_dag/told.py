@@ -13,8 +13,9 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.callback import AsyncCallback, SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
+from gate5.config.site import site_config
+from gate5_dag.metrics import became
 from gate5_dag.origin import run_url
-from gate5_dag.settings import site_config
 from gate5_dag.tasks import load_config, log, run_workspace
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ PATIENCE_S = 30
 
 
 def tell(event: Event, sentence: str, *, verdict: str | None = None, config: ReleaseConfig | None = None) -> None:
-    """Tell everybody whom the configuration names.
+    """Tell everybody whom the configuration names, and count it.
 
     Args:
         event: what happened.
@@ -48,6 +49,7 @@ def tell(event: Event, sentence: str, *, verdict: str | None = None, config: Rel
     """
     try:
         context: Any = get_current_context()
+        became(event)
         settings = (config or config_of_run(context)).notify
         tell_about(context, settings, message(event, sentence, context["dag_run"], verdict))
     except Exception:  # noqa: BLE001 - the outcome stands whoever could be told

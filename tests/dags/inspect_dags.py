@@ -13,7 +13,19 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("torch", "onnx", "onnxruntime", "tensorrt", "pycuda", "boto3", "numpy", "gymnasium", "CoolProp", "plotly")
+HEAVY = (
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "tensorrt",
+    "pycuda",
+    "boto3",
+    "numpy",
+    "gymnasium",
+    "CoolProp",
+    "plotly",
+    "openlineage",
+)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from typing import NoReturn
 from gate5 import __version__
 from gate5.cli.commands import COMMANDS
 from gate5.cli.results import Outcome
-from gate5.cli.settings import DEFAULT_CONFIG
+from gate5.config.site import DEFAULT_CONFIG
 from gate5.errors import Gate5Error, InputError
 from gate5.io import canonical
 from gate5.io.excerpt import visible

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from gate5.config.models import ReleaseConfig
+from gate5.config.site import DEFAULT_CONFIG, held_to_site
 from gate5.errors import ConfigError
 from gate5.io.paths import resolve_path
 from gate5.workspace.artifacts import Workspace
-
-DEFAULT_CONFIG = "config/release.yaml"
 
 
 def from_here(text: str) -> str:
@@ -24,13 +24,16 @@ def from_here(text: str) -> str:
 def load_config(arguments: argparse.Namespace, over: dict[str, Any] | None = None) -> ReleaseConfig:
     """The configuration of ``--config`` and ``--set``; without a file, ``config/release.yaml`` where there is one.
 
+    Whatever they say, each channel demands what the site's file (``GATE5_CONFIG``) demands of it in ``channels``.
+
     Args:
         over: further overrides, which ``--set`` can change again.
     """
     path = arguments.config
     if path is None and resolve_path(DEFAULT_CONFIG).exists():
         path = str(resolve_path(DEFAULT_CONFIG))
-    return ReleaseConfig.load(path, {**(over or {}), **dict(_override(text) for text in arguments.set)})
+    config = ReleaseConfig.load(path, {**(over or {}), **dict(_override(text) for text in arguments.set)})
+    return config if path is None else held_to_site(config, Path(path))
 
 
 def _override(text: str) -> tuple[str, Any]:

@@ -93,16 +93,20 @@ class ReleaseConfig(Section):
             said["sla_p99_ms"] = self.gate.sla_p99_ms
         return ChannelConfig(**said)
 
-    def demanding(self, demands: ChannelConfig) -> ReleaseConfig:
-        """This configuration, whose channel demands no less than before and no less than ``demands``.
+    def demanding(self, demands: ChannelConfig, channel: str | None = None) -> ReleaseConfig:
+        """This configuration, where a channel demands no less than before and no less than ``demands``.
+
+        Args:
+            channel: its name; ``None``: the configuration's own.
 
         Raises:
             ConfigError: nothing can meet both.
         """
-        name = self.release.channel
+        name = channel or self.release.channel
         both = [each.model_dump(mode="json") for each in (self.channels.get(name, ChannelConfig()), demands)]
         section = ChannelConfig.model_validate(stricter(*both))
-        return self.model_copy(update={"channels": {**self.channels, name: section}}).tightened(section)
+        config = self.model_copy(update={"channels": {**self.channels, name: section}})
+        return config.tightened(section) if name == self.release.channel else config
 
     def tightened(self, demands: ChannelConfig) -> ReleaseConfig:
         """This configuration, made to ask for no less than ``demands``."""

@@ -178,7 +178,9 @@ def _check_demands(opened: store.ArtifactStore, config: ReleaseConfig) -> None:
     if not demands:
         return
     asked = config.tightened(ChannelConfig.model_validate(demands))
-    if (asked.gate, asked.evaluation) != (config.gate, config.evaluation):
+    covered = stages.scenarios(config)
+    lacking = [name for name in demands.get("scenarios") or () if name not in covered]
+    if lacking or (asked.gate, asked.evaluation) != (config.gate, config.evaluation):
         raise InputError(
             f"The channel {config.release.channel} demands stricter rules, SLA, scenarios or episodes than this run "
             "was judged by (`gate5 keys list` shows them): put them into the section `channels` and release again."

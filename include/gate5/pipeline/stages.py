@@ -65,14 +65,21 @@ def load_run_config(workspace: Workspace) -> ReleaseConfig:
 
 
 def scenarios(config: ReleaseConfig) -> list[str]:
-    """The scenarios that a release has to cover: the configured ones, else all that the plant declares."""
+    """The scenarios that a release has to cover: the configured ones, else all that the plant declares.
+
+    Raises:
+        PlantError: the plant has none of a name that the configuration or the run's channel asks for.
+        ConfigError: there is none to cover, or a rule is about one that the plant does not have.
+    """
     plant = open_plant(config.plant)
+    demands = config.channels.get(config.release.channel)
     wanted = list(config.evaluation.scenarios or plant.scenarios)
+    wanted += [name for name in (demands and demands.scenarios) or () if name not in wanted]
     unknown = [name for name in wanted if name not in plant.scenarios]
     if unknown:
         raise PlantError(
             f"The plant {plant.name} has no scenario {unknown[0]!r}; it has {', '.join(plant.scenarios)}: "
-            "correct evaluation.scenarios."
+            f"correct evaluation.scenarios, or what the channel {config.release.channel} demands."
         )
     for rule in config.gate.rules:
         for name in rule.by_scenario:

@@ -1,0 +1,55 @@
+"""The site's own configuration: what it demands of a channel holds for every other file with the same store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from gate5.config.models import ReleaseConfig
+from gate5.io.paths import resolve_path
+
+DEFAULT_CONFIG = "config/release.yaml"
+
+
+class SiteConfig(NamedTuple):
+    """The configuration that a deployment names, and its file."""
+
+    path: Path
+    config: ReleaseConfig
+
+
+def site_config() -> SiteConfig:
+    """The file that ``GATE5_CONFIG`` names, else ``config/release.yaml``; the defaults where it is not there.
+
+    Raises:
+        ConfigError: it says something that a release cannot mean.
+    """
+    path = resolve_path(os.environ.get("GATE5_CONFIG") or DEFAULT_CONFIG)
+    return SiteConfig(path, ReleaseConfig.load(path) if path.exists() else ReleaseConfig())
+
+
+def is_bound(config: ReleaseConfig, path: Path, site: SiteConfig) -> bool:
+    """Whether a configuration is held to the site's demands: it is another file with the same store."""
+    return site.path.resolve() != path.resolve() and _address(site.config) == _address(config)
+
+
+def held_to_site(config: ReleaseConfig, path: Path) -> ReleaseConfig:
+    """A configuration whose channels demand no less than the site's section ``channels`` says of them.
+
+    Args:
+        path: its file; the site's own is as it is.
+
+    Raises:
+        ConfigError: nothing can meet both, or the site's file is wrong.
+    """
+    site = site_config()
+    if is_bound(config, path, site):
+        for channel, demands in site.config.channels.items():
+            config = config.demanding(demands, channel)
+    return config
+
+
+def _address(config: ReleaseConfig) -> str:
+    uri = config.store.uri
+    return uri.rstrip("/") if "://" in uri else str(resolve_path(uri).resolve())
