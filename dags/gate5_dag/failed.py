@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from gate5.io import canonical
 from gate5_dag.tasks import log, run_workspace
 
 
 def on_failure(context: Any) -> None:
-    """Airflow's ``on_failure_callback``: told once for a run, whatever else fails in it.
+    """Airflow's ``on_failure_callback``: told once for a run, whatever else fails in it; again where it was cleared.
 
     A refusal (exit code 1, as of a held policy) is told as one; `reject` tells its own.
     """
@@ -26,7 +27,7 @@ def _tell(context: Any) -> None:
     from gate5_dag.told import tell
 
     ti = context["ti"]
-    if ti.task_id == "reject" or _told_before():
+    if ti.task_id == "reject" or _told_before(context["dag_run"]):
         return
     error = ti.xcom_pull(task_ids=ti.task_id, key="error", map_indexes=ti.map_index) or {}
     text = f"{ti.task_id}: {error.get('text') or context.get('exception') or 'it failed without a word'}"
@@ -36,9 +37,11 @@ def _tell(context: Any) -> None:
         tell_end("refused" if refused else "broken", text)
 
 
-def _told_before() -> bool:
-    workspace = run_workspace()
-    if workspace.exists("told.json"):
+def _told_before(run: Any) -> bool:
+    """Whether it was told since the run was cleared last; it is noted that it is told now."""
+    workspace, cleared = run_workspace(), int(run.clear_number or 0)
+    data = workspace.find("told.json")
+    if data is not None and canonical.loads(data).get("cleared", cleared) >= cleared:
         return True
-    workspace.write_json("told.json", {"told": True})
+    workspace.write_json("told.json", {"cleared": cleared})
     return False

@@ -98,15 +98,14 @@ def load_config(params: Mapping[str, Any]) -> ReleaseConfig:
     holds as well: whoever chooses another file in the form chooses no laxer channel.
     """
     from gate5.config.models import ReleaseConfig
-    from gate5.config.site import is_bound, site_config
+    from gate5.config.site import binding
     from gate5.io.paths import resolve_path
     from gate5_dag.settings import overrides
 
-    path, site = resolve_path(params["config"]), site_config()
+    path = resolve_path(params["config"])
     config = ReleaseConfig.load_form(path, overrides(dict(params)))
-    if not is_bound(config, path, site):
-        return config
-    for demands in site.config.demands(config.release.channel):
+    site = binding(config, path)
+    for demands in () if site is None else site.demands(config.release.channel):
         config = config.demanding(demands)
     return config
 

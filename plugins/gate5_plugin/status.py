@@ -125,7 +125,10 @@ def run_outcome(found: Found, stages: tuple[Stage, ...], *, stands: bool = True)
         first = failed[0]
         said_so = f"{first.name}: {first.text}" if first.text else f"{first.name} failed without a word."
         errors = [value for (task, _, key), value in found.said.items() if task == first.task and key == "error"]
-        return broken(said_so, bad_input=any(isinstance(e, Mapping) and e.get("exit_code") == 2 for e in errors))
+        codes = {error.get("exit_code") for error in errors if isinstance(error, Mapping)}
+        if codes == {1}:  # a hold, a freeze, a channel that moved on: it was told no, and nothing broke
+            return Outcome("not_taken", said_so)
+        return broken(said_so, bad_input=2 in codes)
     said = outcome(gate, release, rejection)
     if said is None or (said.kind in ("refused", "undecided") and state.get("gate") != "success"):
         return broken(None)

@@ -93,3 +93,12 @@ def test_every_channel_is_held_and_not_the_runs_alone(tmp_path: Path, monkeypatc
     assert [each.freeze for each in run.demands("production")] == ["outage"]
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"store": {"uri": "elsewhere"}}))
     assert asked(tmp_path, tmp_path / "mine.yaml", []).channels == {}, "another store is another site's"
+
+
+def test_a_site_without_its_file_takes_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever moves the site's file away has not taken its demands away."""
+    monkeypatch.setenv("GATE5_HOME", str(tmp_path))
+    monkeypatch.setenv("GATE5_CONFIG", "site.yaml")
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"store": {"uri": "store"}}))
+    with pytest.raises(ConfigError, match=r"GATE5_CONFIG names .*site\.yaml, which is not there"):
+        asked(tmp_path, tmp_path / "mine.yaml", [])

@@ -13,10 +13,7 @@ import pytest
 import yaml
 
 from gate5.config.models import ReleaseConfig
-from gate5.io.files import sha256
 from gate5.store import history, keygen, open_store
-from gate5.workspace import contents
-from tests.support.receiver import Receiver, receiving
 from tests.support.s3_server import S3Server
 from tests.support.scenarios import SCENARIOS
 from tests.support.small import FEW_EPISODES
@@ -64,16 +61,7 @@ def s3() -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="module")
-def watcher() -> Iterator[Receiver]:
-    """Gets OpenLineage's events and OpenTelemetry's metrics of the runs."""
-    with receiving() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def outcomes(
-    airflow_environment: dict[str, str], folder: Path, s3: S3Server, watcher: Receiver
-) -> dict[str, dict[str, Any]]:
+def outcomes(airflow_environment: dict[str, str], folder: Path, s3: S3Server) -> dict[str, dict[str, Any]]:
     """Every run's outcome by name; one process runs them all, because starting Airflow costs more than a run."""
     good, bad = str(CHECKPOINTS / "good"), str(CHECKPOINTS / "undertrained")
     forms = {
@@ -110,7 +98,6 @@ def outcomes(
         [sys.executable, str(HERE / "run_dag.py"), json.dumps(list(forms.values()))],
         env={
             **environment,
-            **watcher.environment(),
             "GATE5_WORKSPACES": str(folder / "workspaces"),
             "AIRFLOW_CONN_GATE5_STORE": json.dumps(connection),
             "AWS_DEFAULT_REGION": keys["AWS_DEFAULT_REGION"],
@@ -239,64 +226,3 @@ def test_a_connection_that_does_not_exist_is_told(outcomes: dict[str, dict[str, 
     run = outcomes["no_connection"]
     assert (run["tasks"]["resolve"], run["tries"]["resolve"]) == ("failed", 1)
     assert "store.connection is 'nowhere'" in run["xcom"]["error"]["text"]
-
-
-def test_lineage_names_checkpoint_graph_engine_reports_and_release(
-    outcomes: dict[str, dict[str, Any]], watcher: Receiver
-) -> None:
-    """As OpenLineage's provider sends it, each with the hash of its bytes: what one stage wrote the next one read."""
-    run = outcomes["promoted"]
-    workspace = run["xcom"]["gate"]["workspace"]
-
-    def hash_of(path: str | Path) -> str:
-        return sha256(Path(path).read_bytes())
-
-    def written(task: str, name: str) -> tuple[str, str | None]:
-        address = f"file {workspace}/{name}"
-        version = watcher.datasets(task, run["run_id"], "outputs")[address]
-        assert version == hash_of(f"{workspace}/{name}"), name
-        return address, version
-
-    good = CHECKPOINTS / "good"
-    assert watcher.datasets("resolve", run["run_id"], "inputs") == {f"file {good}": hash_of(good / "policy.zip")}
-    graph, engine = written("export", "policy.onnx"), written("build", "engine/policy.engine")
-    assert watcher.datasets("build", run["run_id"], "inputs") == dict([graph])
-    for task in ("verify", "benchmark", "evaluate", "falsify", "stress"):
-        assert engine in watcher.datasets(task, run["run_id"], "inputs").items(), task
-    for task, name in (("verify", "parity.json"), ("gate", "gate.json"), ("promote", "release.json")):
-        written(task, name)
-    address = f"file {workspace}/report.html"
-    assert watcher.datasets("report", run["run_id"], "outputs")[address], "it is written again after the promotion"
-    released = f"s3://releases gate5/releases/{run['xcom']['promote']['release_id']}"
-    assert released in watcher.datasets("promote", run["run_id"], "outputs")
-
-
-def test_lineage_of_a_task_that_failed_has_what_there_was(
-    outcomes: dict[str, dict[str, Any]], watcher: Receiver
-) -> None:
-    run = outcomes["refused"]
-    read = watcher.datasets("reject", run["run_id"], "inputs")
-    assert f"file {run['xcom']['gate']['workspace']}/gate.json" in read
-    missing = outcomes["missing"]["run_id"]
-    assert watcher.datasets("resolve", missing, "inputs") == watcher.datasets("resolve", missing, "outputs") == {}
-
-
-def test_metrics_tell_stage_times_verdicts_margins_and_outcomes(
-    outcomes: dict[str, dict[str, Any]], watcher: Receiver
-) -> None:
-    """As OpenTelemetry sends them by Airflow's own settings."""
-    for stage in contents.STAGES:
-        times = watcher.points(f"stage.{stage.name}")
-        assert times, stage.name
-        assert min(times.values()) > 0
-        assert {scenario is not None for _, scenario in times} == {stage.per_scenario}, stage.name
-    assert {scenario for _, scenario in watcher.points("stage.evaluate")} == set(SCENARIOS)
-    assert watcher.points("verdict.pass") == {("trial", None): 1}
-    assert watcher.points("verdict.fail") == watcher.points("verdict.error") == {("production", None): 1}
-    assert watcher.points("run.promoted") == {(None, None): 1}
-    assert watcher.points("run.refused") == {(None, None): 2}, "no verdict is a refusal, too"
-    assert watcher.points("run.broken") == {(None, None): 3}, "no key, no checkpoint, no connection"
-    judged = json.loads((Path(outcomes["promoted"]["xcom"]["gate"]["workspace"]) / "gate.json").read_text())
-    for rule in judged["rules"]:
-        sent = watcher.points(f"margin.{rule['name']}").get(("trial", rule["scenario"]))
-        assert sent == rule["margin"], rule["metric"]

@@ -7,6 +7,7 @@ has a channel of its own and is answered by one fixture alone, so that the tests
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import pytest
 from gate5.pipeline.announce import announce_candidate
 from gate5.store import keygen
 from local_airflow.components import LocalAirflow
+from tests.support.receiver import Receiver, receiving
 from tests.support.site import DAG, PAGE_S, USERS, Runs, Site
 
 if TYPE_CHECKING:
@@ -38,7 +40,14 @@ QUIET = (
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def pager() -> Iterator[Receiver]:
+    """Where the connection ``gate5_pager`` leads, which is in the environment and not in Airflow's database."""
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, pager: Receiver) -> Iterator[Site]:
     """A real Airflow with real users; ended with every process of it when the tests end."""
     folder = tmp_path_factory.mktemp("site")
     keygen(folder / "key.pem")
@@ -51,6 +60,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "AIRFLOW__CORE__DEFAULT_TASK_EXECUTION_TIMEOUT": "5",
         # Airflow looks at a DAG that has changed once in 30 s.
         "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
+        "AIRFLOW_CONN_GATE5_PAGER": json.dumps(
+            {"conn_type": "apprise", "extra": {"config": {"path": f"json://127.0.0.1:{pager.port}/", "tag": "all"}}}
+        ),
         "GATE5_WORKSPACES": workspaces,
         "GATE5_CONFIG": str(folder / "announced.yaml"),
     }

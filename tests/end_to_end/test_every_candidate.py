@@ -6,7 +6,10 @@ The scheduler is stopped while they are announced, so that it finds all of them 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +18,19 @@ from typing import Any
 import pytest
 import yaml
 
+from gate5.cli.store import history
 from gate5.config.models import ReleaseConfig
 from gate5.pipeline.announce import announce_candidate
 from gate5.store import announced, open_store
 from gate5.store.announced import Candidate
+from gate5.workspace.address import run_workspace_uri
 from local_airflow.patience import wait_for
+from local_cluster.many import other_policy
+from tests.end_to_end.conftest import GOOD
 from tests.support.site import DAG, Site
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
+LONG = pytest.mark.skipif("GATE5_LONG" not in os.environ, reason="six whole runs, minutes; GATE5_LONG=1 runs it")
 
 
 @contextlib.contextmanager
@@ -43,6 +51,43 @@ def announce(site: Site, name: str, count: int) -> list[str]:
         Path(uri).mkdir()
         announce_candidate(uri, "0" * 64, url=site.airflow.address, token=token)
     return uris
+
+
+def announce_policies(site: Site, name: str) -> list[str]:
+    """Announce six policies that are good and of which no two are the same, the third one undertrained."""
+    token = site.login("ada")
+    uris = [str(site.folder / f"{name}-{number}") for number in range(6)]
+    for number, uri in enumerate(uris):
+        kind = "undertrained" if number == 2 else "good"
+        shutil.copytree(GOOD.parent / kind, uri)
+        if kind == "good":
+            (Path(uri) / "policy.zip").write_bytes(other_policy(number))
+        policy = hashlib.sha256((Path(uri) / "policy.zip").read_bytes()).hexdigest()
+        announce_candidate(uri, policy, url=site.airflow.address, token=token)
+    return uris
+
+
+@contextlib.contextmanager
+def configured(site: Site, **sections: Any) -> Iterator[None]:
+    """The site's configuration has other sections for as long as the block takes."""
+    path = site.folder / "announced.yaml"
+    before = path.read_text()
+    path.write_text(yaml.safe_dump({**yaml.safe_load(before), **sections}))
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+def channel(site: Site, name: str) -> list[Any]:
+    """A channel's log, newest first."""
+    config = ReleaseConfig.load(site.folder / "announced.yaml")
+    return list(history(config, name).to_dict()["entries"])
+
+
+def verdict(run_id: str) -> str:
+    """What the gate said of a run, from its workspace."""
+    return str(json.loads((Path(run_workspace_uri(DAG, run_id)) / "gate.json").read_text())["verdict"])
 
 
 def records(site: Site, uris: list[str]) -> dict[str, Candidate]:
@@ -86,15 +131,10 @@ def test_six_at_once_are_judged_in_a_run_each_and_a_repeat_starts_none(site: Sit
 
 
 def test_of_six_at_once_the_newest_is_judged_and_five_are_superseded(site: Site) -> None:
-    path = site.folder / "announced.yaml"
-    before = path.read_text()
-    path.write_text(yaml.safe_dump({**yaml.safe_load(before), "schedule": {"on_many": "newest"}}))
-    try:
+    with configured(site, schedule={"on_many": "newest"}):
         with scheduler_stopped(site):
             uris = announce(site, "newest", 6)
         found = received(site, uris)
-    finally:
-        path.write_text(before)
     assert [found[uri].outcome for uri in uris[:5]] == ["superseded"] * 5
     assert {found[uri].superseded_by for uri in uris[:5]} == {found[uris[5]].announcement.key}
     judge = found[uris[5]].run["run_id"]
@@ -104,3 +144,43 @@ def test_of_six_at_once_the_newest_is_judged_and_five_are_superseded(site: Site)
     assert [note for note in told if "newest-" in note.split(":")[0]] == [
         f"{uri}: superseded: {uris[5]} was announced later and is judged instead" for uri in uris[:5]
     ], "Airflow may deliver earlier announcements again with these; those have their runs"
+
+
+@LONG
+def test_six_at_once_have_a_real_verdict_each(site: Site) -> None:
+    """Each is evaluated; what is refused is on no channel, and of those that passed the newest is current."""
+    with configured(site, release={"channel": "six"}):
+        with scheduler_stopped(site):
+            uris = announce_policies(site, "six")
+        found = received(site, uris)
+        judges = [found[uri].run["run_id"] for uri in uris]
+        states = [site.wait_for_run(run_id) for run_id in judges]
+        assert len(set(judges)) == 6
+        assert [verdict(run_id) for run_id in judges] == ["pass", "pass", "fail", "pass", "pass", "pass"]
+        assert states == ["success", "success", "failed", "success", "success", "success"]
+        found = records(site, uris)
+        assert [found[uri].outcome for uri in uris] == ["promoted", "promoted", "refused", *["promoted"] * 3]
+        log = channel(site, "six")
+        assert log[0]["release"] == found[uris[5]].release
+        assert found[uris[2]].release is None
+        assert len({entry["release"] for entry in log}) == len(log), "no release has two entries"
+
+        everything = {"dry_run": False, "dag_run_id": judges[0], "only_failed": False, "reset_dag_runs": True}
+        site.api.call("POST", f"dags/{DAG}/clearTaskInstances", everything)
+        site.wait_for_run(judges[0])
+        assert channel(site, "six") == log, "delivered again, it adds no entry"
+
+
+@LONG
+def test_of_six_real_ones_the_newest_is_judged(site: Site) -> None:
+    with configured(site, release={"channel": "only"}, schedule={"on_many": "newest"}):
+        with scheduler_stopped(site):
+            uris = announce_policies(site, "only")
+        found = received(site, uris)
+        judge = found[uris[5]].run["run_id"]
+        assert site.wait_for_run(judge) == "success"
+        assert verdict(judge) == "pass"
+        found = records(site, uris)
+        assert [found[uri].outcome for uri in uris] == [*["superseded"] * 5, "promoted"]
+        (entry,) = channel(site, "only")
+        assert entry["release"] == found[uris[5]].release

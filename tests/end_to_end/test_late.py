@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
 
 from local_airflow.patience import wait_for
-from tests.support.receiver import Receiver, receiver
+from tests.support.receiver import Receiver
 from tests.support.site import DAG, Site
 
-__all__ = ["receiver"]
-APPRISE = "airflow.providers.apprise.notifications.apprise.AppriseNotifier"
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
 
 @contextlib.contextmanager
-def deadline(site: Site, minutes: float, port: int) -> Iterator[None]:
+def deadline(site: Site, minutes: float) -> Iterator[None]:
     """The site's file has a deadline, and the DAG has been parsed with it; afterwards it is as before.
 
-    The address is an argument here: Airflow 3.3.2 lets a deadline's process read no connection from its database.
+    The connection is in the environment: Airflow 3.3.2 lets a deadline's process read none from its database.
     """
     path = site.folder / "announced.yaml"
     before = path.read_text()
-    said = {"title": "{{ gate5.title }}", "body": "{{ gate5.text }}", "config": f"json://127.0.0.1:{port}/"}
-    notify = {"events": ["late"], "notifiers": [{"notifier": APPRISE, "arguments": said}]}
-    more = {"schedule": {"deadline_minutes": minutes}, "notify": notify}
+    more = {"schedule": {"deadline_minutes": minutes}, "notify": {"events": ["late"], "connection": "gate5_pager"}}
     path.write_text(yaml.safe_dump({**yaml.safe_load(before), **more}))
     try:
         parse_again(site)
@@ -51,13 +48,16 @@ def parse_again(site: Site) -> None:
         wait_for(f"{DAG} is not parsed again", parsed)
 
 
-def test_a_late_release_is_told_once(site: Site, receiver: Receiver) -> None:
+def test_a_late_release_is_told_once(site: Site, pager: Receiver) -> None:
+    def late() -> list[dict[str, Any]]:
+        return [each for each in pager.got if each["title"].endswith("takes too long")]
+
     minutes = 0.02
-    with deadline(site, minutes, receiver.port):
+    with deadline(site, minutes):
         site.start("late", checkpoint=str(site.folder / "nothing"), config=site.config("late"))
-    wait_for("nobody is told", lambda: bool(receiver.got) or None, lambda: site.states("late"))
+    wait_for("nobody is told", lambda: bool(late()) or None, lambda: site.states("late"))
     assert site.wait_for_run("late") == "failed"
-    (message,) = receiver.got
+    (message,) = late()
     assert message["title"] == "gate5: policy_release takes too long"
     sentence, run, url = message["message"].splitlines()
     assert sentence == f"It has not ended {minutes:g} minutes after it was queued."

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gate5.config.models import ReleaseConfig
+from gate5.errors import ConfigError
 from gate5.io.paths import resolve_path
 
 DEFAULT_CONFIG = "config/release.yaml"
@@ -29,9 +30,24 @@ def site_config() -> SiteConfig:
     return SiteConfig(path, ReleaseConfig.load(path) if path.exists() else ReleaseConfig())
 
 
-def is_bound(config: ReleaseConfig, path: Path, site: SiteConfig) -> bool:
-    """Whether a configuration is held to the site's demands: it is another file with the same store."""
-    return site.path.resolve() != path.resolve() and _address(site.config) == _address(config)
+def binding(config: ReleaseConfig, path: Path) -> ReleaseConfig | None:
+    """The site's configuration where another one is held to it: it is of another file and has the same store.
+
+    Args:
+        path: the other one's file.
+
+    Raises:
+        ConfigError: the site's file is wrong, or ``GATE5_CONFIG`` names one that is not there.
+    """
+    site = site_config()
+    if site.path.resolve() == path.resolve():
+        return None
+    if os.environ.get("GATE5_CONFIG") and not site.path.exists():
+        raise ConfigError(
+            f"GATE5_CONFIG names {site.path}, which is not there, so that nobody can say what it demands of the "
+            f"channel {config.release.channel}: put it back, or name another one."
+        )
+    return site.config if _address(site.config) == _address(config) else None
 
 
 def held_to_site(config: ReleaseConfig, path: Path) -> ReleaseConfig:
@@ -41,12 +57,11 @@ def held_to_site(config: ReleaseConfig, path: Path) -> ReleaseConfig:
         path: its file; the site's own is as it is.
 
     Raises:
-        ConfigError: nothing can meet both, or the site's file is wrong.
+        ConfigError: nothing can meet both, or the site's file is wrong or not there.
     """
-    site = site_config()
-    if is_bound(config, path, site):
-        for channel, demands in site.config.channels.items():
-            config = config.demanding(demands, channel)
+    site = binding(config, path)
+    for channel, demands in ({} if site is None else site.channels).items():
+        config = config.demanding(demands, channel)
     return config
 
 
