@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from local_cluster.cluster import Cluster
 
 WORKER, AHEAD_S = "gpu-worker", 60.0
-_CODE = f"""
+CODE = f"""
 from datetime import datetime, timedelta, timezone
 
 import time_machine
@@ -34,8 +34,8 @@ time_machine.travel(datetime.now(timezone.utc) + timedelta(seconds={AHEAD_S}), t
 def clock_ahead(cluster: Cluster) -> Iterator[None]:
     """The worker for the queue `gpu` started again with a clock that is ahead; and with the right one afterwards."""
     folder = cluster.boxes[WORKER].folder / "clock"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(_CODE)
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(CODE)
     before = cluster.boxes[WORKER].environment()["PYTHONPATH"]
     cluster.processes.started_again(WORKER, {"PYTHONPATH": f"{folder}{os.pathsep}{before}"})
     try:

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from benchmarks import results
 from local_cluster.boxes import MISSED_S
@@ -65,7 +67,7 @@ def write_page(found: Sequence[Met], ready: float, seconds: float) -> Path:
         for result in found
     ]
     document = {
-        "machine": results.description(("apache-airflow", "celery", "onnxruntime")),
+        "machine": _machine(),
         "ready_s": round(ready, 1),
         "seconds": round(seconds, 1),
         "cases": [dict(zip(("name", "faults", "seconds", "ended"), row, strict=True)) for row in rows],
@@ -84,6 +86,12 @@ def write_page(found: Sequence[Met], ready: float, seconds: float) -> Path:
     ]
     command = f"python -m local_cluster {' '.join(sys.argv[1:])}".strip()
     return results.write("cluster", "A cluster, and faults", command, document, text)
+
+
+@cache
+def _machine() -> dict[str, Any]:
+    """Asked once: the page itself, once it is written, would make the commit a dirty one."""
+    return results.description(("apache-airflow", "celery", "onnxruntime"))
 
 
 def _versions() -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import time
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from benchmarks import results
+from gate5.errors import OperationError
 from gate5.workspace import contents
+from local_cluster import clock, packages
 from local_cluster.__main__ import carried_out
 from local_cluster.cases import CASES, LONG, NAMES, READY_S, SHORT, groups
+from local_cluster.clock import check_ahead
 from local_cluster.cluster import AIRFLOW, Cluster
 from local_cluster.faults import Case, Fault, Group, Met, kill
 from local_cluster.many import COUNT, other_policy
@@ -109,3 +115,29 @@ def test_the_page_says_what_was_wrong(tmp_path: Path, monkeypatch: pytest.Monkey
     assert f"{row} right: promote (tries: gate 2) |" in page
     assert "| two | x in `gate` | 9 | WRONG: the run ended failed; no entry |" in page
     assert lines(good)[0].split() == ["one", "61", "s", "right:", "promote", "(tries:", "gate", "2)"]
+
+
+@pytest.mark.parametrize(("ahead_s", "right"), [(60, True), (30, True), (-1, False), (90, False)])
+def test_that_the_clock_is_ahead_is_seen_where_the_task_began(ahead_s: float, right: bool) -> None:
+    began = datetime.now(timezone.utc) + timedelta(seconds=ahead_s)
+
+    class Asked:
+        def tasks(self, run_id: str) -> list[dict[str, str]]:
+            return [{"task_id": "gate", "start_date": ""}, {"task_id": "build", "start_date": began.isoformat()}]
+
+    with contextlib.nullcontext() if right else pytest.raises(OperationError, match="it is not ahead"):
+        check_ahead(cast(Cluster, Asked()), "clock", "build")
+
+
+def test_a_process_of_such_a_worker_lives_a_minute_later(tmp_path: Path) -> None:
+    """With what the cluster's environment has for it; skipped where that was never made."""
+    python = packages.OVERLAY / "bin" / "python"
+    if not (packages.OVERLAY / "installed").is_file():
+        pytest.skip("no environment of the cluster here: make test-cluster")
+    (tmp_path / "sitecustomize.py").write_text(clock.CODE)
+    code = "import time; from datetime import datetime; print(time.time(), datetime.now().timestamp())"
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path)}
+    before = time.time()
+    said = subprocess.run([python, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+    for found in map(float, said.split()):
+        assert before + 60 <= found <= time.time() + 60

@@ -113,3 +113,18 @@ def test_all_end_with_their_owner(tmp_path: Path) -> None:
         found = pids(tmp_path)
         assert all(psutil.pid_exists(pid) for pid in found)
     gone(found)
+
+
+def test_one_that_is_started_again_has_the_new_variables_and_runs_once(quick: Processes, tmp_path: Path) -> None:
+    code = SERVICE.replace(
+        "f'{os.getpid()} {child.pid}'", "f'{os.getpid()} {child.pid} {os.environ.get(\"AHEAD\", 0)}'"
+    )
+    quick.start(service(tmp_path, code))
+    first = pids(tmp_path)
+    assert first[2] == 0
+    quick.started_again("one", {"AHEAD": "60"})
+    gone(first[:2])
+    second = pids(tmp_path, first)
+    assert second[2] == 60
+    quick.again("one")  # it runs: nothing is to be done
+    assert quick.pids() == [second[0]]
