@@ -57,7 +57,7 @@ def run(wanted: Sequence[Group], page: bool, logs: Path | None, minutes: float) 
         *(f"{', '.join(case.name for case in group.cases)} {group.seconds:g}" for group in wanted),
     ]
     total = READY_S + sum(group.seconds for group in wanted)
-    print(f"seconds on a quiet machine: {'; '.join(parts)}; in all {total / 60:.0f} minutes", flush=True)
+    print(f"estimated seconds on a quiet machine: {'; '.join(parts)}; in all {total / 60:.0f} minutes", flush=True)
     print("starting PostgreSQL, Redis, S3 and Airflow's six services ...", flush=True)
     with running_cluster(logs) as cluster:
         ready = time.monotonic() - began

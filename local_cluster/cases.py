@@ -16,7 +16,8 @@ PLAIN = Case("plain", ())
 SHORT: Group = Group(
     (PLAIN, Case("two-kills", (kill("gpu-worker", "evaluate"), kill("scheduler", "compare", *_GONE_PAST)))), 200
 )
-#: Groups one after the other, with the seconds that each takes on two processors that do nothing else.
+#: Groups one after the other, with the seconds that each is expected to take on two processors that do nothing else:
+#: from the number of tasks, 40 s and a retry's delay for each killed worker, 20 s for each outage.
 LONG: tuple[Group, ...] = (
     Group(
         (
@@ -94,7 +95,7 @@ LONG: tuple[Group, ...] = (
         260,
     ),
 )
-#: What everything takes to start [s].
+#: What everything is expected to take to start [s].
 READY_S = 70
 CASES = [case for group in LONG for case in group.cases]
 #: What may be asked for alone: a case, or one of its faults as CASE/TASK or CASE/SERVICE.

@@ -62,7 +62,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Group:
-    """Cases that go on side by side, and how long they take together on a quiet machine [s]."""
+    """Cases that go on side by side, and how long they are expected to take together on a quiet machine [s]."""
 
     cases: tuple[Case, ...]
     seconds: float
