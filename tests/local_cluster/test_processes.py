@@ -123,7 +123,7 @@ def test_one_that_is_started_again_has_the_new_variables_and_runs_once(quick: Pr
     first = pids(tmp_path)
     assert first[2] == 0
     quick.started_again("one", {"AHEAD": "60"})
-    gone(first[:2])
+    gone(first[:1])
     second = pids(tmp_path, first)
     assert second[2] == 60
     quick.again("one")  # it runs: nothing is to be done
