@@ -17,6 +17,7 @@ from gate5.plant.base import Scenario
 from gate5.plant.sco2 import SCO2Plant
 from gate5.train import TrainingSettings, train
 from gate5.train.gradient import GradientConfig
+from gate5.train.half import HalfConfig
 from gate5.train.imitation import ImitationConfig
 from gate5.train.polish import PolishConfig
 from gate5.train.run import Run
@@ -32,6 +33,7 @@ SETTINGS = TrainingSettings(
     gradient=GradientConfig(
         iterations=3, episodes=2, hardest=1, among=4, sets=1, window=40, learning_rate=2e-5, validate=1
     ),
+    half=HalfConfig(steps=0),
     polish=PolishConfig(generations=0),
     validation_episodes=2,
     report_episodes=2,

@@ -44,6 +44,44 @@ class Actor:
             values = values @ next(weights).T + next(weights) if hasattr(module, "weight") else module(values)
         return values.T
 
+    def rounding(self, seen: Float64) -> tuple[Any, Any]:
+        """What rounding the values between layers does to actions, for observations ``[N, n]``.
+
+        Returns:
+            ``[N, a]``, the root of the sum of squares over all rounded values (the normalised observation's among them)
+            of value times the action's slope in it; and the actions ``[N, a]`` before they are clipped.
+        """
+        torch = self._torch
+        values, weights = self._normalise(torch.from_numpy(seen)).requires_grad_(True), iter(self._weights())
+        rounded, slopes = [values], []
+        for module in self._body:
+            if hasattr(module, "weight"):
+                weight = next(weights)
+                values = values @ weight.T + next(weights)
+                slopes.append(weight)
+            else:
+                bent = module(values)
+                slopes.append(torch.autograd.grad(bent.sum(), values, create_graph=True)[0][:, None])
+                values = bent
+                rounded.append(values)
+        squares, gain = 0.0, torch.eye(values.shape[1], dtype=torch.float64)[None]
+        for slope in reversed(slopes):
+            if slope.dim() == 3:
+                gain = gain * slope
+            else:
+                gain = gain @ slope
+                squares = squares + ((gain * rounded.pop()[:, None]) ** 2).sum(-1)
+        return torch.sqrt(squares + 1e-12), values
+
+    def clipped(self, action: Any, beyond: float = 0.0) -> Any:
+        """Actions ``[N, a]`` clipped to their space and ``beyond``."""
+        low, high = (self._torch.from_numpy(bound.astype(np.float64)) for bound in (self._low, self._high))
+        return self._torch.minimum(self._torch.maximum(action, low - beyond), high + beyond)
+
+    def within(self, action: Any) -> Any:
+        """Which of the actions ``[N, a]`` are not clipped."""
+        return self.clipped(action) == action
+
     def reset(self, batch: int) -> None:
         """A feed-forward policy has no past."""
 

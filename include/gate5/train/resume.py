@@ -127,6 +127,7 @@ def _snapshot(run: Run, asked: str) -> bytes:
         "searching": run.searching,
         "ascending": run.ascending,
         "climbing": run.climbing,
+        "half": run.half,
         "obs_rms": _moments(venv.obs_rms),
         "ret_rms": _moments(venv.ret_rms),
         "training": venv.training,
@@ -162,6 +163,7 @@ def _restore(run: Run, facts: dict[str, Any], saved: Mapping[str, Any]) -> None:
     run.steps, run.log, run.imitation = facts["steps"], facts["log"], facts["imitation"]
     run.reference, run.searching, run.best = facts["reference"], facts["searching"], saved["best"]
     run.resumed_at = [*facts["resumed_at"], facts["steps"]]
+    run.half = facts["half"]
     run.ascending, run.climbing, run.moments = facts["ascending"], facts["climbing"], saved["moments"]
     run.curriculum._random.bit_generator.state = facts["curriculum"]["random"]
     run.curriculum._next = facts["curriculum"]["next"]

@@ -27,6 +27,7 @@ from gate5.seeds import seeds_of
 from gate5.train.ascent import AscentConfig, ascend
 from gate5.train.construct import ramps_of, write_into
 from gate5.train.gradient import GradientAscent, GradientConfig
+from gate5.train.half import HalfConfig, bear_half
 from gate5.train.imitation import Demonstrations, ImitationConfig, demonstrate, fit, scale_of
 from gate5.train.polish import PolishConfig, polish
 from gate5.train.resume import restore_search, search_state
@@ -34,6 +35,7 @@ from gate5.train.settings import BUFFERS, REPORT_SEED, VALIDATION_SEED, PPOConfi
 from gate5.train.vec_env import Curriculum, Shaping, mixed, plant_vec_env
 
 SAVE_EVERY = 5  # generations of the search
+HALF = "half precision"
 
 
 class Run:
@@ -66,6 +68,7 @@ class Run:
         self.ascent: dict[str, Any] | None = None
         self.ascending: list[float] = []  # the values of the ascent's iterations so far
         self.gradient: dict[str, Any] | None = None
+        self.half: dict[str, Any] | None = None
         self.climbing: list[float] = []  # the values of the gradient's iterations so far
         self.moments: dict[str, Any] | None = None  # Adam's, while the gradient is followed
         self.expert: PIDBaseline | None = None
@@ -261,6 +264,22 @@ class Run:
         self.restore(self.best or self.state())
         self.gradient = {**asdict(config), "values": self.climbing}
 
+    def bear_half(self, config: HalfConfig, bar: Callable[[str, float], None], save: Callable[[Run], None]) -> None:
+        """Weights of which half precision takes little; kept unless they break limits that the policy kept."""
+        if not config.steps or self.half is not None:
+            return
+        bar("weights that half precision hardly changes", 0.0)
+        before, state = self.validate(), self.state()
+        found = bear_half(self.disturbed, self.plant.observation_space, self.model.policy, self.venv, config)
+        after = self.validate()
+        kept = bool(after.violations.sum() <= before.violations.sum())
+        self._note(after, kept=kept, by=HALF)
+        self.half = {**asdict(config), **found}
+        if not kept:
+            self.restore(state)
+        self.best = self.state()
+        save(self)
+
     def _judging(self, by: str, *, going_on: bool) -> Callable[[], None]:
         """What validates the policy as it is, notes it, and keeps it if it is better than all before."""
         if going_on and self.best is not None:
@@ -333,6 +352,7 @@ class Run:
             "ppo": {**asdict(self.ppo), "hidden": list(self.ppo.hidden)},
             "imitation": self.imitation,
             "gradient": self.gradient,
+            "half": self.half,
             "ascent": self.ascent,
             "polish": self.polishing,
             "log": self.log,

@@ -9,6 +9,7 @@ from gate5.config.evaluation import BaselineConfig
 from gate5.seeds import seeds_of
 from gate5.train.ascent import AscentConfig
 from gate5.train.gradient import GradientConfig
+from gate5.train.half import HalfConfig
 from gate5.train.imitation import ImitationConfig
 from gate5.train.polish import PolishConfig
 
@@ -65,7 +66,7 @@ class TrainingSettings:
         device: torch's.
         baseline: what is imitated.
         ppo: PPO's numbers; ``None``: those for the start that ``imitation`` says.
-        imitate, gradient, ascent, polish: the numbers of the other steps; without imitation there is none of them.
+        imitate, gradient, half, ascent, polish: the numbers of the other steps; without imitation there are none.
         validation_episodes: of each scenario, after every chunk of PPO; they choose the policy.
         report_episodes: of each scenario, in the end; ``train.json`` tells them.
     """
@@ -78,6 +79,7 @@ class TrainingSettings:
     ppo: PPOConfig | None = None
     imitate: ImitationConfig = field(default_factory=ImitationConfig)
     gradient: GradientConfig = field(default_factory=GradientConfig)
+    half: HalfConfig = field(default_factory=HalfConfig)
     ascent: AscentConfig = field(default_factory=AscentConfig)
     polish: PolishConfig = field(default_factory=PolishConfig)
     validation_episodes: int = 16
@@ -101,5 +103,5 @@ class TrainingSettings:
             asked |= {"imitation": asdict(self.imitate), "ascent": ascent}
             asked |= {"polish": asdict(self.polish)}
             if self.gradient.iterations:  # its steps depend on how many there are to be
-                asked |= {"gradient": asdict(self.gradient)}
+                asked |= {"gradient": asdict(self.gradient), "half": asdict(self.half)}
         return asked

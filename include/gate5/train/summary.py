@@ -24,6 +24,7 @@ from gate5.io.files import write_atomically
 from gate5.plant.registry import open_plant
 from gate5.report.chart import Chart, Series
 from gate5.report.standalone import sheet
+from gate5.train.run import HALF
 from gate5.train.settings import REPORT_SEED
 
 
@@ -123,7 +124,7 @@ def curve_picture(record: dict[str, Any]) -> str:
     ):
         y = np.array(values, dtype=np.float64)
         series = []
-        for maker, colour in (("PPO", "rl"), ("gradient", "c4"), ("ascent", "c2"), ("search", "c3")):
+        for maker, colour in (("PPO", "rl"), ("gradient", "c4"), (HALF, "c5"), ("ascent", "c2"), ("search", "c3")):
             rows = np.array([m in (maker, "start") if maker == _first(makers) else m == maker for m in makers])
             if rows.any():
                 series.append(Series(_NAMES[maker], colour, at[rows], y[rows], dots=True))
@@ -135,6 +136,7 @@ def curve_picture(record: dict[str, Any]) -> str:
 _NAMES = {
     "PPO": "PPO",
     "gradient": "gradient through the plant",
+    HALF: "made to bear half precision",
     "ascent": "ascent on the output layer",
     "search": "search over the output layer",
 }
@@ -183,6 +185,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _search(record: dict[str, Any]) -> list[str]:
     made = ["`gradient`: all weights, by gradients through the plant."] if record.get("gradient") else []
+    if record.get("half"):
+        before, after = (
+            " / ".join(f"{2.0**-11 * v:.2g}" for v in record["half"][name]) for name in ("before", "after")
+        )
+        made.append(f"`{HALF}`: what rounding to it does to the actions at most, {before} before and {after} after.")
     if record["polish"] or record.get("ascent"):
         made.append("`ascent` and `search`: over the output layer, from the best policy kept before.")
     return [" ".join(made), ""] if made else []

@@ -35,8 +35,9 @@ def train(
     The plant's baseline is imitated first (DAgger); PPO then improves on it in small steps. After every chunk of PPO
     the policy drives validation episodes of every scenario; the best one so far is kept: fewest violations first, then
     the largest gain over the baseline. A chunk that violates is undone. Where they are asked for, gradients through the
-    plant then move all weights (``gate5.train.gradient``), and an ascent and an evolution strategy the output layer
-    (``gate5.train.ascent``, ``gate5.train.polish``). Without imitation there is PPO alone.
+    plant then move all weights (``gate5.train.gradient``), which are made to bear half precision
+    (``gate5.train.half``), and an ascent and an evolution strategy the output layer (``gate5.train.ascent``,
+    ``gate5.train.polish``). Without imitation there is PPO alone.
 
     Args:
         plant: what to train on; it must be able to mix scenarios in a batch.
@@ -81,6 +82,7 @@ def train(
         run.improve(settings.steps, bar, guarded=settings.imitation, save=saved.save)
         if settings.imitation and settings.gradient.iterations > 0:
             run.follow_gradient(settings.gradient, bar, saved.save)
+            run.bear_half(settings.half, bar, saved.save)
         if settings.imitation and settings.ascent.iterations > 0:
             run.ascend(settings.ascent, bar, saved.save)
         if settings.imitation and settings.polish.generations > 0:
