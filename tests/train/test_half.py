@@ -83,6 +83,8 @@ def test_it_becomes_small_and_the_policy_stays_the_same() -> None:
     assert np.abs(after.predict(seen.astype(np.float32))[0] - wanted).max() < 0.05
     error = np.abs(in_half(after, net, obs) - after.rounding(obs)[1].detach().numpy())
     assert error.max() < 0.7 * 2.0**-11 * max(found["before"])
+    for weight in net.mlp_extractor.policy_net.parameters():
+        assert torch.equal(weight, weight.half().float())
 
 
 def test_a_training_with_gradients_ends_with_it_and_says_so(tmp_path: Path) -> None:

@@ -93,14 +93,22 @@ class Actor:
 
     def take(self) -> None:
         """Put the steps into the policy's weights."""
-        torch = self._torch
-        with torch.no_grad():
-            self._known = self._weights()
-            for step in self.steps:
-                step.zero_()
-            targets = [p for layer in self._layers for p in (layer.weight, layer.bias)]
-            for target, value in zip(targets, self._known, strict=True):
-                target.copy_(value)
+        with self._torch.no_grad():
+            self._put(self._weights())
+
+    def round_to_half(self) -> None:
+        """Round the policy's weights to what half precision has."""
+        with self._torch.no_grad():
+            self._put([value.half().double() for value in self._weights()])
+
+    def _put(self, weights: list[Any]) -> None:
+        """Without gradients."""
+        self._known = weights
+        for step in self.steps:
+            step.zero_()
+        targets = [p for layer in self._layers for p in (layer.weight, layer.bias)]
+        for target, value in zip(targets, self._known, strict=True):
+            target.copy_(value)
 
     def _normalise(self, obs: Any) -> Any:
         return ((obs - self._mean) / self._scale).clamp(-self._most, self._most)

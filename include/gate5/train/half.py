@@ -4,7 +4,8 @@ An engine in FP16 rounds every value between two layers to 11 bits. Where large 
 more than its own last bit. Many weights make the same function, so that this can be trained away, as in
 quantisation-aware training (Jacob and others, Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference, CVPR 2018): the policy learns its own actions on what it sees in disturbed episodes,
-at a price of what rounding does to them all over the observation space.
+at a price of what rounding does to them all over the observation space. In the end the weights are rounded, so that the
+engine's are the policy's.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ def bear_half(plant: Any, space: Any, policy: Any, normaliser: Any, config: Half
             group["lr"] = config.learning_rate * (LAST + (1.0 - LAST) * share)
         optimiser.step()
         actor.take()
+    actor.round_to_half()
     return {"before": before, "after": worst(actor, held_out)}
 
 
