@@ -76,11 +76,11 @@ def test_it_becomes_small_and_the_policy_stays_the_same() -> None:
     before = Actor(net, normaliser())
     seen = PLANT.reset("steady_state", [1, 2, 3]).astype(np.float64)
     wanted = before.predict(seen.astype(np.float32))[0]
-    settings = HalfConfig(steps=300, episodes=2, batch=128, probes=64, bearable=2.0, learning_rate=0.02)
+    settings = HalfConfig(steps=600, episodes=2, batch=128, probes=64, bearable=4.0, learning_rate=0.01)
     found = bear_half(plant, SPACE, net, normaliser(), settings)
-    assert max(found["after"]) < 0.7 * max(found["before"])
+    assert max(found["after"]) < 0.75 * max(found["before"])
     after = Actor(net, normaliser())
-    assert np.abs(after.predict(seen.astype(np.float32))[0] - wanted).max() < 0.05
+    assert np.abs(after.predict(seen.astype(np.float32))[0] - wanted).max() < 0.03
     error = np.abs(in_half(after, net, obs) - after.rounding(obs)[1].detach().numpy())
     assert error.max() < 0.7 * 2.0**-11 * max(found["before"])
     for weight in net.mlp_extractor.policy_net.parameters():
