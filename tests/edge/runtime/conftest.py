@@ -25,7 +25,7 @@ GOOD = ROOT / "examples/checkpoints/good"
 CONFIG: dict[str, Any] = {
     "engine": {"backend": "onnxruntime"},
     "export": {"samples": 1000},
-    "evaluation": {"episodes": 5, "monte_carlo": 0},
+    "evaluation": {"episodes": 50, "monte_carlo": 0},
     "gate": {"rules": FEW_EPISODES},
 }
 
