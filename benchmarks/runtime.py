@@ -28,7 +28,8 @@ import yaml
 
 from benchmarks import results
 from benchmarks.plant_folder import publish
-from gate5.config.gate import default_rules
+from benchmarks.runtime_page import page
+from gate5.config.gate import OF_MANY_EPISODES, default_rules
 from gate5.config.models import ReleaseConfig
 from gate5.config.run import RunConfig
 from gate5.edge.runtime.decision import Decision, Reading
@@ -54,9 +55,7 @@ CONFIG = {
     "engine": {"backend": "onnxruntime"},
     "export": {"samples": 1000},
     "evaluation": {"episodes": 5, "monte_carlo": 0},
-    "gate": {
-        "rules": [rule.model_dump(mode="json") for rule in default_rules(["violation_bound", "no_term_worse_than_pid"])]
-    },
+    "gate": {"rules": [rule.model_dump(mode="json") for rule in default_rules(OF_MANY_EPISODES)]},
 }
 
 
@@ -360,45 +359,6 @@ def resident_kib() -> int:
     """VmRSS."""
     text = Path("/proc/self/status").read_text()
     return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS:")))
-
-
-def page(result: dict[str, Any]) -> list[str]:
-    """The page's lines."""
-    held, killed, swapped, kept = result["cadence"], result["kills"], result["swaps"], result["memory"]
-    over, wait = held["overhead_us"], held["waited_us"]
-    rows = [
-        ("supervisor's share of a period, p50 / p99 / p99.9",
-         f"{over['p50']:.0f} / {over['p99']:.0f} / {over['p99.9']:.0f} us"),
-        ("wait for the engine, p50 / p99", f"{wait['p50']:.0f} / {wait['p99']:.0f} us"),
-        (f"periods of 1 ms missed, of {held['periods']}", f"{held['missed']}"),
-        ("of them by what took most of the period", ", ".join(f"{n} {why.replace('_', ' ')}"
-         for why, n in sorted(held["missed_by"].items())) or "none"),
-        ("garbage collections in them", f"{held['collected']}"),
-        ("the same of a loop that does nothing", f"{held['missed_empty']}"),
-        ("periods that the policy drove", f"{held['policy']}"),
-        (f"engine killed {killed['kills']} times: PID's action in the same period", f"{killed['same_period']}"),
-        (f"releases swapped in at 1 kHz ({swapped.get('periods', 0)} periods)", f"{swapped['swaps']}"),
-        ("swaps with a missed period at them", f"{swapped.get('missed_at_a_swap', 0)}"),
-        ("periods missed in all of that / by a loop that does nothing",
-         f"{swapped.get('missed', 0)} / {swapped.get('missed_empty', 0)}"),
-        (f"memory after {kept['periods'] // 10} / {kept['periods']} periods",
-         f"{kept['kib_after_a_tenth']} / {kept['kib_at_the_end']} KiB"),
-    ]  # fmt: skip
-    if result["gaps"]["samples"]:
-        rows += [
-            (f"wait for the engine after {result['gaps']['gap_ms']:.0f} ms, {name}, p50 / p95",
-             f"{result['gaps'][name]['p50']:.0f} / {result['gaps'][name]['p95']:.0f} us")
-            for name in ("idle", "kept warm")
-        ]  # fmt: skip
-    return [
-        *results.table(("what", "measured"), rows),
-        "",
-        "The share is everything from the reading to the sleep but the wait for the engine's answer: reading, the",
-        "checks, the baseline, asking, writing, counting. The plant is a recorded episode: its own steps cost nothing.",
-        "A period is missed where it ends late; the empty loop is counted in the same way. The supervisor is awake",
-        "0.2 ms before a period and rehearses it then, as `realtime: true` does; that is no part of the share.",
-        "Supervisor, engine and the empty loop ask for real-time scheduling (SCHED_FIFO), as `realtime: true` does.",
-    ]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gate5.config.gate import default_rules
+from gate5.config.gate import OF_MANY_EPISODES, default_rules
 from gate5.errors import ConfigError, OperationError
 from gate5.io.airflow import Api, ApiError
 from local_airflow.patience import cpu_seconds, wait_for
@@ -38,9 +38,7 @@ QUICK: dict[str, Any] = {
     "stress": {"episodes": 1},
     "gate": {
         "sla_p99_ms": 1000.0,
-        "rules": [
-            rule.model_dump(mode="json") for rule in default_rules(["violation_bound", "no_term_worse_than_pid"])
-        ],
+        "rules": [rule.model_dump(mode="json") for rule in default_rules(OF_MANY_EPISODES)],
     },
 }
 

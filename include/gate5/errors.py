@@ -3,7 +3,7 @@
 ``Gate5Error`` is the root. An ``InputError`` is the caller's to put right (exit code 2): its text is one sentence that
 names the value and the way out. An ``OperationError`` is something that broke while gate5 worked (exit code 3):
 there is no verdict. A policy that fails Gate 5 is not an error but a verdict (exit code 1) and has no exception. A
-``RefusedError`` is a channel's no (exit code 1 too): the policy is held, or the channel is frozen.
+``RefusedError`` is a channel's no (exit code 1 too): the policy is held, the channel is frozen or takes no quick run.
 """
 
 from __future__ import annotations

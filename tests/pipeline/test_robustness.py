@@ -177,7 +177,8 @@ def test_a_quick_run_says_so_and_is_not_promoted(home: Path, capsys: pytest.Capt
     assert "This was a quick run, which proves less than the channel 'production' asks for" in out
     assert not (home / "var/store/channels/production").exists()
     assert "QUICK RUN" in (home / "q/report.html").read_text()
-    assert main(["promote", "--workspace", "q"]) == 2
+    assert main(["promote", "--workspace", "q"]) == 1
+    assert "accept quick runs there with channels.production.quick: true" in capsys.readouterr().err
     (home / "quick.yaml").write_text(yaml.safe_dump({**lax, "channels": {"production": {"quick": True}}}))
     assert main(["release", str(THIN), "--config", "quick.yaml", "--workspace", "q2", "--quick"]) == 0
 

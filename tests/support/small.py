@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gate5.config.gate import default_rules
+from gate5.config.gate import OF_MANY_EPISODES, default_rules
 
-#: What a handful of episodes cannot show.
-OF_MANY = ("violation_bound", "no_term_worse_than_pid")
-#: The default rules without a veto for that, as a YAML file has them.
-FEW_EPISODES: list[dict[str, Any]] = [rule.model_dump(mode="json") for rule in default_rules(OF_MANY)]
+#: The default rules without a veto for what a handful of episodes cannot show, as a YAML file has them.
+FEW_EPISODES: list[dict[str, Any]] = [rule.model_dump(mode="json") for rule in default_rules(OF_MANY_EPISODES)]

@@ -43,6 +43,10 @@ class RuleConfig(Section):
         return unattended if self.veto == "unattended" else bool(self.veto)
 
 
+#: Default rules that a handful of episodes cannot show; for benchmarks and tests with small budgets.
+OF_MANY_EPISODES = ("violation_bound", "no_term_worse_than_pid")
+
+
 def default_rules(advisory: Collection[str] = ()) -> tuple[RuleConfig, ...]:
     """The rules where a configuration has none of its own.
 

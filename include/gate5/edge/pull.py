@@ -136,16 +136,9 @@ def pull(
             state["keys"] = {"version": log.ring.version, "sha256": log.ring.sha256}
         check_time(root, state, entry)
         now = running(root)
-        held = state.get("held", {})
-        if held.get("manifest_sha256") == entry.manifest_sha256:
+        if state.get("held", {}).get("manifest_sha256") == entry.manifest_sha256:
             write_state(root, state, entry)
-            if now is None or not _intact(root / "current", now[0], ring):
-                raise IntegrityError(
-                    f"What runs in {root} was damaged on this machine's disk, and {entry.release}, which the channel "
-                    f"names, is held back here ({held['reason']}): promote another release."
-                )
-            sentence = f"{entry.release} is held back here ({held['reason']}); nothing was changed."
-            return _result("held", entry, root, now, sentence)
+            return _held_back(root, entry, now, str(state["held"]["reason"]), ring)
         demands = ring.demands(channel) if isinstance(ring, KeyRing) else {}
         asked = require_proof or allowed.require_proof or bool(demands.get("require_proof"))
         place = _Place(store, root, entry, ring, load_engine, allowed, asked)
@@ -163,6 +156,19 @@ def pull(
         shown = "; proved on such a device" if place.proof_shown else ""
         sentence = f"{entry.release} runs here now{instead}; {compared} golden inputs agree within {error:.3g}{shown}."
         return _result("installed", entry, root, now, sentence, compared, error)
+
+
+def _held_back(
+    root: Path, entry: ChannelEntry, now: tuple[str, str] | None, reason: str, keys: Sequence[PublicKey]
+) -> PullResult:
+    """The channel names what this machine holds back: what runs here runs on, if it is what it was."""
+    if now is None or not _intact(root / "current", now[0], keys):
+        raise IntegrityError(
+            f"What runs in {root} was damaged on this machine's disk, and {entry.release}, which the channel "
+            f"names, is held back here ({reason}): promote another release."
+        )
+    sentence = f"{entry.release} is held back here ({reason}); nothing was changed."
+    return _result("held", entry, root, now, sentence)
 
 
 def fall_back(dest: str | os.PathLike[str], reason: str) -> str:

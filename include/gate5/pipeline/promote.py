@@ -10,7 +10,7 @@ from gate5.config.channel import ChannelConfig, refused_person
 from gate5.config.models import ReleaseConfig
 from gate5.config.quick import refusal
 from gate5.edge import golden
-from gate5.errors import InputError, StoreInputError
+from gate5.errors import InputError, RefusedError, StoreInputError
 from gate5.gate.judge import judged_by
 from gate5.gate.report import GateReport
 from gate5.io import canonical
@@ -70,7 +70,7 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     Raises:
         InputError: the gate has not said pass, or not under this configuration, nobody approved who may, or the channel
             demands another backend.
-        RefusedError: the policy is held on the channel, the channel is frozen or demands hours in shadow, or it moved
+        RefusedError: the channel takes no quick run, holds the policy, is frozen or demands hours in shadow, or moved
             on meanwhile where a rule about its current release has a veto.
         OperationError: the store failed or is not safe.
     """
@@ -79,7 +79,7 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
     if config.release.approval == "required" and not approved_by:
         raise InputError("release.approval is `required`, but nobody has approved: give --approved-by NAME.")
     if config.evaluation.quick and not takes_quick(config):
-        raise InputError(refusal(config.release.channel))
+        raise RefusedError(refusal(config.release.channel))
     tracker = Tracker(workspace, config.sha256)
     verdict = _passed(tracker, config)
     current = current_release.read(tracker)

@@ -11,7 +11,6 @@ scenarios, less squared prices of thin margins and of terms that come near the m
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +22,7 @@ from gate5.plant.base import Controller
 from gate5.plant.perturbed import PerturbedPlant
 from gate5.seeds import seeds_of
 from gate5.train.actor import Actor
+from gate5.train.schedule import fall
 from gate5.train.vec_env import Shaping
 from gate5.train.windows import Differentiable, Loop, Windows, record
 from gate5.train.worth import Tally, worth
@@ -157,9 +157,7 @@ class GradientAscent:
         if not np.isfinite(norm):
             return
         self._torch.nn.utils.clip_grad_norm_(self._actor.steps, most)
-        share = 0.5 * (1.0 + math.cos(math.pi * iteration / max(config.iterations, 1)))
-        for group in self.optimiser.param_groups:
-            group["lr"] = config.learning_rate * (LAST + (1.0 - LAST) * share)
+        fall(self.optimiser, config.learning_rate, iteration / max(config.iterations, 1), LAST)
         self.optimiser.step()
         self._actor.take()
 

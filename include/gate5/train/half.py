@@ -10,16 +10,16 @@ engine's are the policy's.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gate5.control.closed_loop import pairs
-from gate5.plant.base import Float64, Plant
+from gate5.plant.base import Float64
 from gate5.seeds import seeds_of
 from gate5.train.actor import Actor
+from gate5.train.schedule import fall
 from gate5.train.windows import record
 
 LAST = 0.02  # of the learning rate, at the end
@@ -85,9 +85,7 @@ def bear_half(plant: Any, space: Any, policy: Any, normaliser: Any, config: Half
         cost = ((moved / SAME) ** 2).mean() + config.price * _price(actor, probes(space, config.probes, random), config)
         optimiser.zero_grad()
         torch.autograd.backward(cost, inputs=actor.steps)
-        share = 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * (LAST + (1.0 - LAST) * share)
+        fall(optimiser, config.learning_rate, step / config.steps, LAST)
         optimiser.step()
         actor.take()
     actor.round_to_half()
@@ -117,5 +115,4 @@ def _price(actor: Actor, obs: Float64, config: HalfConfig) -> Any:
 
 def _seen(plant: Any, actor: Actor, config: HalfConfig) -> Float64:
     """Observations of disturbed episodes, ``[n, N]``."""
-    inner: Plant = plant
-    return record(plant, actor, *pairs(inner, config.episodes, config.seed), config.stride).start[-1]
+    return record(plant, actor, *pairs(plant, config.episodes, config.seed), config.stride).start[-1]

@@ -1,4 +1,4 @@
-"""``Rehearsal``: the period to come, gone through in advance for nobody, so that a CPU that slept has its code at hand.
+"""``Rehearsal``: the period to come, gone through in advance, so that a CPU that slept has its code at hand.
 
 After a sleep of a millisecond most of what a period takes is fetching the interpreter's code and data into the caches
 again: the same decision takes 40 us without a pause and 120 us after one. A supervisor that is awake before its period
@@ -43,7 +43,7 @@ class Rehearsal:
 
 
 class _Echo:
-    """An ``EngineLink`` without a process: the answer is the middle of nothing in particular, and always there."""
+    """An ``EngineLink`` without a process: the answer is zero, and always there."""
 
     def __init__(self, obs_dim: int, act_dim: int) -> None:
         self._box = Mailbox.create(obs_dim, act_dim)
