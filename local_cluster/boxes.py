@@ -16,12 +16,17 @@ from pathlib import Path
 import yaml
 
 from local_airflow.components import free_port
+from local_airflow.patience import STILL_S
 from local_cluster.compose import Service
 from local_cluster.packages import OVERLAY, ROOT
 
 CODE = ("dags", "plugins", "config", "examples", "deploy")
 #: A killed worker is missed after this time, not after the compose file's 90 s: the test would only wait.
 MISSED_S = 40
+#: The longest delay between two tries of a task of the DAGs.
+RETRY_S = 300
+#: A message that was lost is sent again after this time, not after the compose file's 120 s: likewise.
+SENT_AGAIN_S = 60
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,7 @@ def own(box: Box) -> dict[str, str]:
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(MISSED_S),
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
+        "SCHEDULER__TASK_QUEUED_TIMEOUT": str(SENT_AGAIN_S),
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         # Two processors for all of it: slow is not broken.
         "CORE__DAGBAG_IMPORT_TIMEOUT": "600",
@@ -132,6 +138,19 @@ def own(box: Box) -> dict[str, str]:
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
     }
     return {f"AIRFLOW__{name}": value for name, value in settings.items()}
+
+
+def patience_s(environment: Mapping[str, str]) -> float:
+    """So long no task of a run may move before it is given up [s].
+
+    What Airflow waits for at most, one after the other, until it mends what a kill has left behind, and a retry's
+    longest delay; and as long again as nothing moves while a busy machine starts what was killed.
+    """
+    waits = (
+        "TASK_INSTANCE_HEARTBEAT_TIMEOUT", "ORPHANED_TASKS_CHECK_INTERVAL", "TASK_QUEUED_TIMEOUT",
+        "TASK_QUEUED_TIMEOUT_CHECK_INTERVAL",
+    )  # fmt: skip
+    return sum(float(environment[f"AIRFLOW__SCHEDULER__{name}"]) for name in waits) + RETRY_S + STILL_S
 
 
 def share(mounts: Mapping[str, Path], boxes: Mapping[str, Box]) -> None:

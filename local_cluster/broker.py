@@ -1,8 +1,10 @@
-"""A task's message in Redis, as it lies there, delivered once more."""
+"""Tasks' messages in Redis: taken by a worker that is killed before it begins, sent again, delivered more than once."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import subprocess
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -14,31 +16,61 @@ from local_cluster.backing import needed
 if TYPE_CHECKING:
     from local_cluster.cluster import Cluster
 
-QUEUE, WORKER = "gpu", "gpu-worker"
+#: Each worker, with the queue that it takes.
+QUEUES = {"cpu-worker": "default", "gpu-worker": "gpu"}
 
 
 @contextlib.contextmanager
-def worker_away(cluster: Cluster) -> Iterator[None]:
-    """Without the worker for the queue `gpu`, so that a message lies in the broker until ``deliver_twice``."""
-    cluster.processes.stop(WORKER)
+def workers_that_begin_nothing(cluster: Cluster) -> Iterator[None]:
+    """Workers take messages and begin nothing: their pools are stopped (STOP). A worker that is started anew begins."""
+    for worker in QUEUES:
+        wait_for(f"{worker} takes no messages", lambda worker=worker: _listens(cluster, worker))  # type: ignore[misc]
+        cluster.processes.freeze_children(worker)
     try:
         yield
     finally:
-        cluster.processes.again(WORKER)
+        for worker in QUEUES:
+            cluster.processes.again(worker)
+            cluster.processes.thaw(worker)
 
 
-def deliver_twice(cluster: Cluster) -> None:
-    """Put the message that waits for the GPU worker into the queue a second time, and start the worker."""
+def kill_before_it_begins(cluster: Cluster, run_id: str, task_id: str, *services: str) -> None:
+    """kill -9 of services once a worker has taken the task's message, and before it has begun the task.
 
-    password, port = cluster.variables["REDIS_PASSWORD"], cluster.ports.redis
+    Raises:
+        OperationError: the task had begun.
+    """
+    _taken_message(cluster, run_id, task_id)
+    for service in services:
+        cluster.processes.kill(service)
 
-    def waiting() -> bytes | None:
-        return redis(port, password, "LINDEX", QUEUE, "0").strip() or None
 
-    message = wait_for("no task waits for the GPU worker", waiting)
-    if int(redis(port, password, "-x", "RPUSH", QUEUE, data=message).strip() or 0) < 2:
-        raise OperationError("The message did not get into the queue a second time.")
-    cluster.processes.again(WORKER)
+def deliver_late_and_twice(cluster: Cluster, run_id: str, task_id: str, worker: str) -> None:
+    """As above; then the worker stays away until Airflow has sent the task again, and gets old and new, the new twice.
+
+    Raises:
+        OperationError: the task had begun.
+    """
+    old = _taken_message(cluster, run_id, task_id)
+    cluster.processes.kill(worker, stays=False)
+    queue = QUEUES[worker]
+
+    def sent_again() -> bytes | None:
+        waiting = _lines(cluster, b"{", "LRANGE", queue, "0", "-1")
+        return next((message for message in waiting if about(message) == (run_id, task_id)), None)
+
+    new = wait_for(f"{task_id} is not sent again", sent_again, still_s=cluster.patience_s)
+    for message in (new, old):  # the last is the first that is taken
+        if int(_ask(cluster, "-x", "RPUSH", queue, data=message) or 0) < 2:
+            raise OperationError("The message did not get into the queue once more.")
+    cluster.processes.again(worker)
+
+
+def about(message: bytes) -> tuple[str, str]:
+    """Run and task that a message of Airflow's Celery executor asks for."""
+    arguments = json.loads(base64.b64decode(json.loads(message)["body"]))[0]
+    task = json.loads(arguments[0])["ti"]
+    return task["run_id"], task["task_id"]
 
 
 def redis(port: int, password: str, *words: str, data: bytes | None = None) -> bytes:
@@ -46,3 +78,32 @@ def redis(port: int, password: str, *words: str, data: bytes | None = None) -> b
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", **({"REDISCLI_AUTH": password} if password else {})}
     command = [needed("redis-cli"), "-h", "127.0.0.1", "-p", str(port), *words]
     return subprocess.run(command, env=environment, input=data, capture_output=True, check=False).stdout
+
+
+def _taken_message(cluster: Cluster, run_id: str, task_id: str) -> bytes:
+    """The task's message, once a worker has taken it; the task has to be `queued` still."""
+
+    def taken() -> bytes | None:
+        entries = (json.loads(line) for line in _lines(cluster, b"[", "HVALS", "unacked"))
+        messages = [json.dumps(entry[0]).encode() for entry in entries]
+        return next((message for message in messages if about(message) == (run_id, task_id)), None)
+
+    message = wait_for(f"no worker takes the message of {task_id}", taken)
+    (state,) = {str(task["state"]) for task in cluster.tasks(run_id) if task["task_id"] == task_id}
+    if state != "queued":
+        raise OperationError(f"{task_id} is {state} already: the worker that took its message had begun it.")
+    return message
+
+
+def _listens(cluster: Cluster, worker: str) -> bool | None:
+    """A worker binds its mailbox once its pool is there."""
+    return f"celery@{worker}.".encode() in _ask(cluster, "SMEMBERS", "_kombu.binding.celery.pidbox") or None
+
+
+def _lines(cluster: Cluster, begin: bytes, *words: str) -> list[bytes]:
+    """The lines of an answer; none where Redis says that it is gone or not ready."""
+    return [line for line in _ask(cluster, *words).splitlines() if line.startswith(begin)]
+
+
+def _ask(cluster: Cluster, *words: str, data: bytes | None = None) -> bytes:
+    return redis(cluster.ports.redis, cluster.variables["REDIS_PASSWORD"], *words, data=data).strip()

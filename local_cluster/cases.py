@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from local_cluster.broker import deliver_twice, worker_away
+from local_cluster.broker import deliver_late_and_twice, kill_before_it_begins, workers_that_begin_nothing
 from local_cluster.clock import AHEAD_S, WORKER, check_ahead, clock_ahead
 from local_cluster.faults import Case, Fault, Group, kill, outage
 from local_cluster.many import MANY
 
 _GONE_PAST = ("scheduled", "queued", "running")
-PLAIN = Case("plain", ())
+PLAIN, TAKEN = Case("plain", ()), "taken"
 #: Side by side: a kill may meet the other release, too.
 SHORT: Group = Group(
     (PLAIN, Case("two-kills", (kill("gpu-worker", "evaluate"), kill("scheduler", "compare", *_GONE_PAST)))), 200
 )
 #: Groups one after the other, with the seconds that each is expected to take on two processors that do nothing else:
-#: from the number of tasks, 40 s and a retry's delay for each killed worker, 20 s for each outage.
+#: from the number of tasks, 40 s and a retry's delay for each killed worker, 60 s for each lost message, 20 s for each
+#: outage.
 LONG: tuple[Group, ...] = (
     Group(
         (
             PLAIN,
             Case("cpu-first", tuple(kill("cpu-worker", task) for task in ("receive", "resolve", "export"))),
-            Case("cpu-then", tuple(kill("cpu-worker", task) for task in ("compare", "gate"))),
-            Case("cpu-last", tuple(kill("cpu-worker", task) for task in ("report", "promote"))),
+            Case("cpu-last", tuple(kill("cpu-worker", task) for task in ("compare", "gate", "report", "promote"))),
             Case("gpu-first", tuple(kill("gpu-worker", task) for task in ("look_up", "build", "verify"))),
             Case("gpu-last", tuple(kill("gpu-worker", task) for task in ("benchmark", "evaluate", "stress"))),
         ),
-        460,
+        350,
     ),
     Group(
         (
@@ -69,12 +69,28 @@ LONG: tuple[Group, ...] = (
     Group(
         (
             Case(
-                "twice",
-                (Fault("its message is delivered twice", "look_up", deliver_twice, ("queued",)),),
-                setting=worker_away,
+                TAKEN,
+                (
+                    Fault(
+                        "kill -9 cpu-worker with scheduler and redis, its message taken and not begun",
+                        "receive",
+                        lambda cluster: kill_before_it_begins(
+                            cluster, TAKEN, "receive", "cpu-worker", "scheduler", "redis"
+                        ),
+                        ("queued",),
+                    ),
+                    Fault(
+                        "kill -9 gpu-worker with its message taken and not begun; back when it was sent again, and "
+                        "given the old one and, twice, the new one",
+                        "look_up",
+                        lambda cluster: deliver_late_and_twice(cluster, TAKEN, "look_up", "gpu-worker"),
+                        ("queued",),
+                    ),
+                ),
+                setting=workers_that_begin_nothing,
             ),
         ),
-        90,
+        230,
     ),
     Group(
         (
@@ -96,7 +112,7 @@ LONG: tuple[Group, ...] = (
     ),
 )
 #: What everything is expected to take to start [s].
-READY_S = 70
+READY_S = 40
 CASES = [case for group in LONG for case in group.cases]
 #: What may be asked for alone: a case, or one of its faults as CASE/TASK or CASE/SERVICE.
 NAMES = [

@@ -17,7 +17,7 @@ from gate5.errors import ConfigError, OperationError
 from gate5.io.airflow import Api, ApiError
 from local_airflow.patience import cpu_seconds, wait_for
 from local_cluster.backing import run, start_postgres, start_redis, start_test_s3
-from local_cluster.boxes import Box, Ports, share, write_config
+from local_cluster.boxes import Box, Ports, patience_s, share, write_config
 from local_cluster.compose import read_env, read_services
 from local_cluster.packages import ROOT
 from local_cluster.processes import Processes, Running
@@ -51,6 +51,7 @@ class Cluster:
         boxes: by service.
         processes: all of them.
         api: Airflow's, as ``admin``.
+        patience_s: how long nothing may move on a run [s].
     """
 
     def __init__(self, folder: Path, processes: Processes) -> None:
@@ -60,6 +61,7 @@ class Cluster:
         self.variables = read_env(env) | {"GATE5_CONFIG": f"config/{CONFIG}"}
         services = read_services(ROOT / "docker-compose.yaml", self.variables)
         self.boxes = {name: Box(service, folder / name, self.ports) for name, service in services.items()}
+        self.patience_s = patience_s(self.boxes["scheduler"].environment())
         address = f"http://127.0.0.1:{self.ports.api}"
         self.api = Api(address, "admin", self.variables["GATE5_ADMIN_PASSWORD"], timeout_s=120.0)
 
@@ -147,7 +149,8 @@ class Cluster:
             wanted = (*states, "success", "failed", "upstream_failed", "skipped")
             return next((state for state in found if state in wanted), None)
 
-        return wait_for(f"{run_id}: {task_id} is not {states}", reached, lambda: self.signs(run_id), every_s=0.3)
+        what = f"{run_id}: {task_id} is not {states}"
+        return wait_for(what, reached, lambda: self.signs(run_id), every_s=0.3, still_s=self.patience_s)
 
     def wait_for_run(self, run_id: str) -> str:
         """Wait until a run has ended; returns its state."""
@@ -157,7 +160,8 @@ class Cluster:
             state = str(self.patiently(lambda: self.api.get(self.api.run_path(DAG, run_id)))["state"])
             return state if state in ("success", "failed") else None
 
-        return wait_for(f"{run_id} has not ended", ended, lambda: self.signs(run_id), every_s=1.0, still_s=600)
+        what = f"{run_id} has not ended"
+        return wait_for(what, ended, lambda: self.signs(run_id), every_s=1.0, still_s=self.patience_s)
 
     def signs(self, run_id: str) -> object:
         """What moves while a run goes on."""

@@ -75,9 +75,14 @@ class Processes:
             self._all[running.name] = running
             self._launch(running)
 
-    def kill(self, name: str) -> int:
-        """kill -9 a service and all that it started, as when a container is killed; returns how many processes."""
+    def kill(self, name: str, stays: bool = True) -> int:
+        """kill -9 a service and all that it started, as when a container is killed; returns how many processes.
+
+        Args:
+            stays: whether it is started again at once; otherwise ``again`` does it.
+        """
         with self._lock:
+            self._all[name].wanted &= stays
             return self._signal(self._all[name], signal.SIGKILL)
 
     def stop(self, name: str, patience_s: float = 60.0) -> None:
@@ -96,6 +101,13 @@ class Processes:
         """Stop a service's processes where they are (STOP)."""
         with self._lock:
             self._signal(self._all[name], signal.SIGSTOP)
+
+    def freeze_children(self, name: str) -> None:
+        """Stop what a service has started where it is, and not the service itself."""
+        process = self._all[name].process
+        with self._lock, contextlib.suppress(psutil.Error):
+            for child in psutil.Process(process.pid if process else 0).children(recursive=True):
+                child.send_signal(signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
         """Let them go on."""

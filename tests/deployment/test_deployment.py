@@ -156,6 +156,18 @@ class TestCompose:
         assert 60 <= int(environment["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"]) <= 120
         assert int(environment["AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL"]) <= 60
 
+    def test_a_lost_message_is_sent_again_soon_and_however_long_a_worker_is_away(self, compose: dict[str, Any]) -> None:
+        environment = compose["services"]["scheduler"]["environment"]
+        after = int(environment["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT"])
+        # The token in the message is good for so long and [api_auth] jwt_leeway (10 s): no message outlives it.
+        assert int(environment["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL"]) <= 10
+        assert after <= 120
+        assert after * int(environment["AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES"]) > 6 * 24 * 3600
+        said = json.loads(environment["AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"])
+        dropped = said["task_annotations"]["execute_workload"]["expires"]
+        # Celery's workers remember for three hours what was revoked, and S3 takes clocks that are 15 minutes off.
+        assert 15 * 60 + after < dropped < 3 * 3600
+
     def test_only_this_machine_can_reach_the_published_port(self, compose: dict[str, Any]) -> None:
         published = [port for service in compose["services"].values() for port in service.get("ports", ())]
         assert published == ["127.0.0.1:${GATE5_PORT:-8080}:8080"]

@@ -9,7 +9,7 @@ import pytest
 
 from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError
-from local_cluster.boxes import Box, Ports, own, share
+from local_cluster.boxes import RETRY_S, Box, Ports, own, patience_s, share
 from local_cluster.cluster import AIRFLOW, QUICK
 from local_cluster.compose import Service, filled, read_env, read_services
 
@@ -19,6 +19,7 @@ PORTS = Ports(20001, 20002, 20003, 20004)
 SHORTER = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT",
 }
 
 
@@ -61,6 +62,15 @@ def test_the_command_is_the_compose_files(boxes: dict[str, Box], name: str) -> N
     assert here[: len(words)] == words
     assert here[len(words) :] in ([], ["--celery-hostname", f"celery@{name}"])
     assert here[0] in ("airflow", "python", "sh")
+
+
+def test_a_run_is_given_up_later_than_airflow_mends_it(boxes: dict[str, Box]) -> None:
+    for environment in (boxes["scheduler"].service.environment, boxes["scheduler"].environment()):
+        sent_again = float(environment["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT"])
+        missed = float(environment["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"])
+        assert patience_s(environment) > sent_again + missed + RETRY_S + 120
+        slower = {**environment, "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": str(sent_again + 600)}
+        assert patience_s(slower) == patience_s(environment) + 600
 
 
 def test_the_workers_take_their_own_queues(boxes: dict[str, Box]) -> None:

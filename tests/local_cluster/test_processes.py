@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +83,32 @@ def test_what_is_stopped_stays_so_until_it_is_wanted(quick: Processes, tmp_path:
     gone(first[:1])
     quick.again("one")
     pids(tmp_path, first)
+
+
+def test_one_that_was_killed_may_stay_away(quick: Processes, tmp_path: Path) -> None:
+    quick.start(service(tmp_path))
+    first = pids(tmp_path)
+    quick.kill("one", stays=False)
+    gone(first)
+    quick.kill("one")  # by another case: it does not bring back what is to stay away
+    time.sleep(5 * module.RESTART_S)
+    assert quick.pids() == []
+    quick.again("one")
+    pids(tmp_path, first)
+
+
+def test_what_a_service_started_stops_and_the_service_goes_on(quick: Processes, tmp_path: Path) -> None:
+    quick.start(service(tmp_path))
+    top, child = pids(tmp_path)
+    quick.freeze_children("one")
+
+    def stopped() -> bool | None:
+        return psutil.Process(child).status() == psutil.STATUS_STOPPED or None
+
+    wait_for("it goes on", stopped, every_s=0.02)
+    assert psutil.Process(top).status() != psutil.STATUS_STOPPED
+    quick.thaw("one")
+    wait_for("it stays stopped", lambda: stopped() is None or None, every_s=0.02)
 
 
 def test_a_service_that_cannot_run_is_told_with_its_last_words(quick: Processes, tmp_path: Path) -> None:
