@@ -10,6 +10,7 @@ from airflow.sdk import Asset, AssetAlias, AssetOrTimeSchedule, CronTriggerTimet
 
 from gate5.config.site import DEFAULT_CONFIG, site_config
 from gate5.errors import ConfigError
+from gate5_dag.pods import gpu_executor
 
 #: A new candidate: the event's extra has ``uri`` and ``sha256`` (and ``vecnormalize_sha256``);
 #: `gate5 candidate` makes one.
@@ -31,7 +32,7 @@ GPU_SLOTS = int(os.environ.get("GATE5_GPU_SLOTS", "4"))
 DEFAULT_CHECKPOINT = "examples/checkpoints/good"
 
 #: A task that needs the accelerator: on the worker that has it, and not beside the benchmark.
-GPU: dict[str, Any] = {"pool": GPU_POOL, "queue": GPU_QUEUE}
+GPU: dict[str, Any] = {"pool": GPU_POOL, "queue": GPU_QUEUE, **gpu_executor()}
 #: The benchmark: alone on the accelerator.
 GPU_ALONE: dict[str, Any] = {**GPU, "pool_slots": GPU_SLOTS}
 
