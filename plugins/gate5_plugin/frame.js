@@ -34,3 +34,12 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   leave(link.href);
 });
+// The page's own address, for where Airflow's panel is too narrow; only shown inside of it.
+{
+  const full = document.getElementById("full");
+  if (full && inside) {
+    full.hidden = false;
+    full.href = location.pathname + location.search;
+    full.dataset.outer = "";
+  }
+}

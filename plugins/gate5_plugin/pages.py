@@ -44,8 +44,8 @@ def status_json(status: RunStatus, base: str = "/gate5") -> dict[str, object]:
         "colour": found.colour if found else "warn" if status.waits else "",
         "shown": _links(status, base),
         "key": f"{status.state}:{done}",
-        # A finished run whose report is there is the report, what became of it, and the stages on demand.
-        "whole": status.final and status.has_report,
+        # Where all is measured and the report is there, the stages are there on demand.
+        "whole": (status.final or status.waits) and status.has_report,
     }
 
 
@@ -72,6 +72,8 @@ def _links(status: RunStatus, base: str) -> list[dict[str, str]]:
     if found is not None and found.release and found.channel:
         page = f"gate5/releases/{quote(found.channel, safe='')}/{quote(found.release, safe='')}"
         links.append({"name": "Release", "href": f"{root}/plugin/releases/{page}", "kind": ""})
+    if "run" in status.links:
+        links.append({"name": "Run", "href": f"{root}/{status.links['run']}", "kind": ""})
     return links
 
 

@@ -1,12 +1,16 @@
 // All text reaches the page as text nodes; the report's frame has an origin of its own and cannot reach this one.
 const at = JSON.parse(document.getElementById("at").textContent);
 const element = (id) => document.getElementById(id);
-let shown = "";
+let shown = "", folded = false;
 function anchor(text, address, kind) {
   const link = document.createElement("a");
   link.textContent = text; link.href = address; link.className = kind || "";
   link.dataset.outer = "";
   return link;
+}
+// Whether a link leads to another page than the one around this.
+function elsewhere(link) {
+  return !inside || !inside.location.pathname.startsWith(new URL(link.href, location.href).pathname);
 }
 function item(stage) {
   const line = document.createElement("li"), name = document.createElement("b"), text = document.createElement("span");
@@ -20,9 +24,9 @@ function draw(status) {
   const word = element("word");
   word.textContent = status.word; word.className = status.colour;
   element("sentence").textContent = status.headline;
-  element("links").replaceChildren(...status.shown.map((link) => anchor(link.name, link.href, link.kind)));
+  element("links").replaceChildren(...status.shown.filter(elsewhere).map((link) => anchor(link.name, link.href, link.kind)));
   element("stages").replaceChildren(...status.stages.map(item));
-  if (status.whole) element("progress").open = false;
+  if (status.whole && !folded) { element("progress").open = false; folded = true; }
   const key = status.has_report ? status.key : "";
   if (!key || key === shown) return;
   if (shown && document.activeElement && document.activeElement.tagName === "IFRAME") {

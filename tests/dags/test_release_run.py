@@ -14,6 +14,7 @@ import yaml
 
 from gate5.config.models import ReleaseConfig
 from gate5.store import history, keygen, open_store
+from tests.support.browser import CHROMIUM, chromium
 from tests.support.s3_server import S3Server
 from tests.support.scenarios import SCENARIOS
 from tests.support.small import FEW_EPISODES
@@ -123,6 +124,18 @@ def test_a_good_policy_is_promoted(outcomes: dict[str, dict[str, Any]], folder: 
 def test_every_scenario_has_a_task_with_its_name(outcomes: dict[str, dict[str, Any]]) -> None:
     tasks = outcomes["promoted"]["tasks"]
     assert {name for name in tasks if name.startswith("evaluate")} == {f"evaluate[{name}]" for name in SCENARIOS}
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH: apt-get install chromium")
+def test_its_report_of_seven_scenarios_is_short_on_a_small_screen(outcomes: dict[str, dict[str, Any]]) -> None:
+    workspace = Path(outcomes["promoted"]["xcom"]["gate"]["workspace"])
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 400, "height": 900})
+        page.goto((workspace / "report.html").as_uri())
+        assert page.locator("details.scenario").count() == len(SCENARIOS)
+        assert page.evaluate("document.documentElement.scrollHeight") < 4000
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
 def test_the_form_is_frozen_into_the_run(outcomes: dict[str, dict[str, Any]]) -> None:

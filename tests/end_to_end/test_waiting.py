@@ -67,7 +67,7 @@ def test_the_tab_follows_the_run_in_a_browser(
     tab = page.frame_locator("iframe[title='Gate 5']")
     tab.locator("#headline").wait_for()
     assert re.search("waits for a person", tab.locator("#headline").inner_text())
-    assert "waits for a person" in tab.locator("li[data-state=awaiting_input]").inner_text()
+    assert "waits for a person" in str(tab.locator("li[data-state=awaiting_input]").text_content())
     tab.frame_locator("iframe[title='Report of this release']").locator("h1").first.wait_for()
     page.screenshot(path=screenshots / "airflow-tab-waiting.png")
     tab.get_by_role("link", name="Answer").click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from gate5.cli.main import main
+from gate5.pipeline import robustness
 from tests.support.small import FEW_EPISODES
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +44,10 @@ def release(home: Path, config: dict[str, Any], checkpoint: Path = GOOD) -> int:
 
 
 def test_a_limit_tightened_until_the_policy_breaks_it(
-    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The set-point of the turbine inlet is 700 C: whatever the checkpoint, 690 C is broken."""
     config = {
@@ -65,11 +70,16 @@ def test_a_limit_tightened_until_the_policy_breaks_it(
     # The same stage where there is no onnx, as on a GPU worker: ONNX Runtime is the reference, and it says so.
     monkeypatch.setitem(sys.modules, "onnx", None)
     (home / "w/records/evaluate-emergency_trip.json").unlink()
+    monkeypatch.setattr(robustness.told, "__defaults__", (0.0,))  # said at each step, and not once in some seconds
+    caplog.set_level("INFO")
     assert main(["evaluate", "--workspace", "w", "--scenario", "emergency_trip"]) == 0
     again = json.loads((home / "w/evaluation/emergency_trip.json").read_text())
     assert again["reference"]["reference"].startswith("ONNX graph, ONNX Runtime ")
     assert again["reference"]["return_abs_max"] == 0.0
     assert again["rl"] == row["rl"]
+    done = [int(share) for share in re.findall(r"evaluate emergency_trip: (\d+) % after", caplog.text)]
+    assert min(done) < 10
+    assert max(done) == 100
 
 
 def test_an_fmu_that_fails_in_mid_episode_is_a_verdict(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

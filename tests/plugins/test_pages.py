@@ -45,13 +45,19 @@ def test_a_task_that_will_not_run_is_not_still_to_come() -> None:
 
 def test_a_run_that_waits_says_so_and_links_to_the_answer() -> None:
     stages = (Stage("gate", "gate", "success"), Stage("approval", "approval", "awaiting_input"))
-    links = {"answer": "dags/policy_release/runs/r/tasks/approval/required_actions"}
+    links = {
+        "run": "dags/policy_release/runs/r",
+        "answer": "dags/policy_release/runs/r/tasks/approval/required_actions",
+    }
     run = RunStatus("running", True, stages, True, links=links, started_by="ada")
     shown = status_json(run, "/sub/gate5")
     assert shown["word"] == "WAITS FOR AN ANSWER"
     assert "waits for a person" in str(shown["headline"])
     assert "Started by ada." in str(shown["headline"])
-    assert shown["shown"] == [{"name": "Answer", "href": f"/sub/{links['answer']}", "kind": "answer"}]
+    assert shown["shown"] == [
+        {"name": "Answer", "href": f"/sub/{links['answer']}", "kind": "answer"},
+        {"name": "Run", "href": f"/sub/{links['run']}", "kind": ""},
+    ]
 
 
 def test_a_release_links_to_its_page() -> None:
@@ -84,6 +90,8 @@ def test_a_whole_report_folds_its_stages() -> None:
     assert status_json(status("success", True))["whole"] is True
     assert status_json(status("running", True))["whole"] is False
     assert status_json(status("failed", False))["whole"] is False
+    waits = RunStatus("running", True, (Stage("approval", "approval", "awaiting_input"),), True)
+    assert status_json(waits)["whole"] is True, "all that there is to measure is in the report"
 
 
 def test_a_message_is_escaped() -> None:

@@ -176,7 +176,7 @@ def whole(run: Run) -> Run:
     return Run(artifacts)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A real Chromium."""
     with chromium() as running:

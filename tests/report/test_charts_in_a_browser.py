@@ -240,6 +240,9 @@ def many_charts() -> list[Chart]:
         Chart("flat", "", [Series("a", "c1", x, np.full(721, 700.0))], "time, min", least=0.1),
         Chart("logarithms", "", [Series("a", "c1", 10 ** (x / 20 - 2), 10 ** (x / 10))], "ms", log_x=True, log_y=True),
         Chart("dots", "", [Series("a", "c1", np.arange(1.0, 9.0), np.arange(8.0) ** 2, dots=True)], "entry"),
+        Chart(
+            "counted", "", [Series("a", "c1", np.arange(1.0, 4.0), np.arange(10.0, 40.0, 10.0))], "entry", whole_x=True
+        ),
     ]
 
 
@@ -253,6 +256,7 @@ def test_the_screen_and_the_file_agree_about_the_ticks(browser: Browser, tmp_pat
     with_script, without = (each.locator("figure svg").evaluate_all(read) for each in (page, still))
     assert page.locator("figure svg").first.evaluate("svg => svg.viewBox.baseVal.width") == 600
     assert with_script == without
+    assert with_script[-1][:4] == ["1", "2", "3", "10"], "there is no entry 1.5"
     assert trouble == []
     still.close()
     page.close()

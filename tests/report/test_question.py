@@ -33,6 +33,21 @@ def test_where_nobody_started_it_and_nothing_is_in_charge_it_says_so(run: Run, t
     assert "started by a schedule or an announcement" in text
 
 
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"state": "first", "release": ""}, "In charge now: nothing;"),
+        ({"state": "unusable", "release": "furnace-0123456789ab"}, "In charge now: furnace-0123456789ab;"),
+        ({"state": "off", "release": ""}, "In charge now: no release that was compared with;"),
+    ],
+)
+def test_what_is_in_charge_is_what_the_run_found_in_its_channel(
+    run: Run, tmp_path: Path, found: dict[str, Any], said: str
+) -> None:
+    space = run.at(tmp_path, changes={"current.json": canonical.dumps(found)})
+    assert said in subject(space, "production")
+
+
 def test_the_body_has_what_speaks_against_it_before_all_checks(run: Run, tmp_path: Path) -> None:
     text = body(run.at(tmp_path), 24.0, "https://airflow.example/dags/policy_release/runs/r/plugin/gate5")
     assert text.startswith("[The report](https://airflow.example/dags/policy_release/runs/r/plugin/gate5).")

@@ -39,3 +39,8 @@ def visible(text: str) -> str:
         else char
         for char in text
     )
+
+
+def counted(number: int | None, name: str) -> str:
+    """``1 episode``, ``2 episodes``; ``no known number of episodes`` for ``None``."""
+    return f"{'no known number of' if number is None else f'{number:,}'} {name}{'' if number == 1 else 's'}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gate5.io.excerpt import counted
 from gate5.io.plain import from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -140,17 +141,17 @@ class EvaluateResult(StageResult):
 
     def line(self) -> str:
         text = (
-            f"{self.scenario}: {self.violations} violations in {self.episodes} episodes, "
+            f"{self.scenario}: {counted(self.violations, 'violation')} in {counted(self.episodes, 'episode')}, "
             f"return {_number(self.return_mean)}"
         )
         if self.chance_episodes:
             text = f"{text}; {self.chance_episodes:,} more bound the chance at {_number(self.chance_upper)}"
         if self.baseline_return_mean is None:
             return text
-        return (
-            f"{text}; {self.baseline} {_number(self.baseline_return_mean)}; difference "
-            f"[{_number(self.difference_low)}, {_number(self.difference_high)}]"
-        )
+        text = f"{text}; {self.baseline} {_number(self.baseline_return_mean)}"
+        if self.difference_low is None and self.difference_high is None:  # one episode has no interval
+            return text
+        return f"{text}; difference [{_number(self.difference_low)}, {_number(self.difference_high)}]"
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,8 @@ class CompareResult(StageResult):
     baseline: str = "PID"
 
     def line(self) -> str:
-        text = f"{len(self.scenarios)} scenarios, {self.episodes} episodes, {self.violations} violations; "
+        numbers = ((len(self.scenarios), "scenario"), (self.episodes, "episode"), (self.violations, "violation"))
+        text = f"{', '.join(counted(*each) for each in numbers)}; "
         if not self.baseline:
             return text + "no baseline to compare with"
         worse = f" ({', '.join(self.worse)})" if self.worse else ""

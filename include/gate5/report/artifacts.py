@@ -49,6 +49,7 @@ class Artifacts:
         self.latency = self._parsed("latency.json", LatencyReport.from_dict)
         self.samples = self._arrays("latency.npz")
         self.awaiting: dict[str, Any] | None = self._parsed("awaiting.json", dict)
+        self.current: dict[str, Any] | None = self._parsed("current.json", dict)
         self.gate = self._parsed("gate.json", GateReport.from_dict)
         self.release: dict[str, Any] | None = self._parsed("release.json", dict)
         self.rejection: dict[str, Any] | None = self._parsed("rejection.json", dict)

@@ -72,7 +72,8 @@
     const { grid, y, x } = chart, name = grid.querySelector(".axis"), parts = [];
     const step = (all) => all.slice(1).map((value, index) => value - all[index]).sort((a, b) => a - b)[0] || 1;
     let last = -Infinity;
-    const across = ticks(now, Math.max(2, Math.min(6, Math.floor((now.end - now.start) / 60))));
+    const whole = (value) => !chart.svg.dataset.whole || Number.isInteger(value);
+    const across = ticks(now, Math.max(2, Math.min(6, Math.floor((now.end - now.start) / 60)))).filter(whole);
     for (const value of across) {
       const at = now.place(value);
       parts.push(made("line", { x1: at, x2: at, y1: y.end, y2: y.start }));

@@ -63,6 +63,7 @@ class Chart:
         x_name: what is drawn to the right, with its unit.
         limits, marks: horizontal limits and vertical lines.
         log_x, log_y: logarithmic axes (values must then be positive).
+        whole_x: what is drawn to the right is counted: it has whole numbers alone.
         group: charts of one group show their pointers, and the part of the axis that is looked at, together.
         summary: what the chart shows, in words, for a reader who does not see it.
         least: least height of the y axis in data units.
@@ -76,6 +77,7 @@ class Chart:
     marks: Sequence[Mark] = ()
     log_x: bool = False
     log_y: bool = False
+    whole_x: bool = False
     group: str = ""
     summary: str = ""
     least: float = 0.0
@@ -108,6 +110,7 @@ def drawing(chart: Chart, **attributes: object) -> Markup:
         data_group=chart.group or None,
         data_unit=chart.unit,
         data_x_name=chart.x_name,
+        data_whole="yes" if chart.whole_x else None,
         data_x=_meta(x_axis),
         data_y=_meta(y_axis),
         **attributes,
@@ -153,7 +156,8 @@ def _log_span(values: Floats) -> tuple[float, float]:
 
 def _grid(chart: Chart, x_axis: Axis, y_axis: Axis) -> Markup:
     parts = []
-    for axis, values in ((x_axis, x_axis.ticks(6)), (y_axis, y_axis.ticks(4))):
+    across = [value for value in x_axis.ticks(6) if not chart.whole_x or value == round(value)]
+    for axis, values in ((x_axis, across), (y_axis, y_axis.ticks(4))):
         step = min((b - a for a, b in pairwise(values)), default=1.0)
         for value in values:
             at = float(axis.place(value))

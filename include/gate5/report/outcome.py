@@ -106,21 +106,21 @@ def with_standing(found: Outcome, standing: Standing | None) -> Outcome:
     if found.kind != "promoted" or standing is None:
         return found
     if standing.current:
-        since = _day((standing.since or standing.now).at)
+        since = day((standing.since or standing.now).at)
         return _changed(found, "promoted", f"{found.release} is the current release of {found.channel} since {since}.")
     entry = standing.ended or standing.now
     why = f": {entry.reason}" if entry.reason and entry.kind == "rollback" else ""
     did = "rolled back to" if entry.kind == "rollback" else "released"
     sentence = (
         f"{found.release} is no longer the current release of {found.channel}: {entry.by} {did} {entry.release} on "
-        f"{_day(entry.at)} (entry {entry.sequence}){why}."
+        f"{day(entry.at)} (entry {entry.sequence}){why}."
     )
     if standing.now.release != entry.release:
         sentence += f" Now current: {standing.now.release}."
     return _changed(found, "rolled_back" if standing.rolled_back else "superseded", sentence)
 
 
-def _day(at: str) -> str:
+def day(at: str) -> str:
     """ISO 8601 in UTC, as a reader takes it in."""
     return f"{at[:16].replace('T', ' ')} UTC" if at[10:11] == "T" else at
 

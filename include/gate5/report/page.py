@@ -21,8 +21,8 @@ from gate5.report.sections import (
 from gate5.workspace.artifacts import Workspace
 
 _CONTENTS = (
-    ("assessment", "Assessment"),
     ("verdict", "Verdict"),
+    ("assessment", "Assessment"),
     ("rules", "Rules"),
     ("candidate", "Candidate"),
     ("engine", "Engine"),
@@ -51,7 +51,8 @@ def render(workspace: Workspace) -> str:
         provenance.section(artifacts),
     ]
     # Last, so that it can name every artifact that a section found unreadable.
-    body = [assessment.section(artifacts), verdict.banner(artifacts), *sections]
+    front = assessment.section(artifacts)
+    body = [verdict.banner(artifacts), front, *sections]
     links = tag("nav", tag("div", [tag("a", text, href=f"#{name}") for name, text in _CONTENTS]), aria_label="Contents")
     policy = str((artifacts.checkpoint or {}).get("policy_sha256") or "")[:12]
     title = " · ".join(part for part in ("Gate 5", verdict.verdict_title(artifacts.gate), policy) if part)

@@ -17,11 +17,12 @@ def subject(workspace: Workspace, channel: str) -> str:
     about, begun = artifacts.checkpoint or {}, artifacts.origin
     source = str(about.get("source") or about.get("uri") or "the candidate").rstrip("/")
     name = "/".join(source.split("/")[-2:]) if source.endswith(".zip") else source.rsplit("/", 1)[-1]
-    now = _current(artifacts.scenarios)
+    now = (artifacts.current or {}).get("release") or _current(artifacts.scenarios)
+    first = (artifacts.current or {}).get("state") == "first"
     by = begun.started_by if begun and begun.started_by else "a schedule or an announcement"
     return (
         f"Promote {name} ({str(about.get('policy_sha256'))[:12]}) to {channel}? "
-        f"In charge now: {now or 'no release that was compared with'}; started by {by}"
+        f"In charge now: {now or ('nothing' if first else 'no release that was compared with')}; started by {by}"
     )
 
 

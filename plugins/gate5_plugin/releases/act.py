@@ -25,7 +25,7 @@ def form(
     Args:
         offered: releases to choose from, with what is said of each.
     """
-    dag_id, name = ACTS[verb]
+    dag_id, name = ACTS[verb][0], ACTS[verb][1].removesuffix(" to …")
     title = _TITLES[verb].format(channel=channel or "a channel", release=release or "a release")
     known = {
         "channel": channel, "release_id": release, "release": release, "source": channel, "from_channel": channel,
@@ -40,11 +40,11 @@ def form(
         tag("p", f"This starts the DAG {dag_id}; the log keeps your name and the reason.", class_="soft"),
         tag("form", tag("p", "The form is being read …", class_="soft", role="status", id="said"),
             tag("div", id="fields"),
-            tag("p", tag("button", name.rstrip(" …"), type="submit", class_="button", id="send", disabled=""),
+            tag("p", tag("button", name, type="submit", class_="button", id="send", disabled=""),
                 class_="acts"), id="act"),
         tag("script", raw(data), type="application/json", id="about", nonce=nonce),
     ]  # fmt: skip
     trail = [("Releases", site.releases())]
     if channel:
         trail.append((channel, site.releases(channel)))
-    return page(site, title, [*trail, (name.rstrip(" …"), None)], [tag("section", parts)], nonce)
+    return page(site, title, [*trail, (name, None)], [tag("section", parts)], nonce)

@@ -49,6 +49,10 @@ class Site:
         """The address of a run in Airflow."""
         return f"{self.root}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
 
+    def tab(self, dag_id: str, run_id: str) -> str:
+        """The address of a run's page here, which is the tab "Gate 5" in Airflow."""
+        return f"{self.base}/run/{quote(dag_id, safe='')}/{quote(run_id, safe='')}"
+
 
 def page(site: Site, title: str, trail: Sequence[tuple[str, str | None]], body: Sequence[object], nonce: str) -> str:
     """A whole page.
@@ -91,6 +95,38 @@ def day(at: str | None) -> object:
     return tag("time", f"{found.group(1)} {found.group(2)} UTC" if found else at, datetime=at)
 
 
+def listing(
+    name: str, header: Sequence[str], rows: Sequence[Sequence[object]], *, now: int | None = None, numbers: bool = False
+) -> Markup:
+    """A table whose rows become blocks of named lines where the page is narrow.
+
+    Args:
+        name: of the table, for a screen reader.
+        now: the row to be marked.
+        numbers: whether all columns but the first hold numbers.
+    """
+
+    def cell(index: int, value: object) -> Markup:
+        kind = "empty" if value == "–" else "n" if numbers and index else None
+        return tag("td", tag("div", value), data_name=header[index], class_=kind)
+
+    head = [tag("th", each, scope="col", class_="n" if numbers and i else None) for i, each in enumerate(header)]
+    body = [
+        tag("tr", [cell(column, value) for column, value in enumerate(row)], class_="now" if index == now else None)
+        for index, row in enumerate(rows)
+    ]
+    inner = tag("table", tag("thead", tag("tr", head)), tag("tbody", body), aria_label=name, class_="listing")
+    return tag("div", inner, class_="scroll", tabindex=0, role="region", aria_label=name)
+
+
+def short(address: str | None) -> object:
+    """A path or URI by its last two names; the whole of it where a pointer rests on it."""
+    if not address:
+        return "–"
+    parts = address.rsplit("/", 2)
+    return address if len(parts) < 3 else tag("span", "…/", "/".join(parts[1:]), title=address)
+
+
 def outer(name: object, to: str) -> Markup:
     """A link to a page of Airflow around this one."""
     return tag("a", name, href=to, data_outer="")
@@ -106,11 +142,17 @@ def run_link(site: Site, entry: ChannelEntry) -> object:
     return outer(run_id, site.run(dag_id, run_id))
 
 
+def reason(entry: ChannelEntry) -> str | None:
+    """The reason of an entry, without the name of the run that a page shows beside it anyway."""
+    run_id = entry.details.get("run_id")
+    return entry.reason.removesuffix(f" in {run_id}") if entry.reason and run_id else entry.reason
+
+
 def why(entry: ChannelEntry) -> list[object]:
     """The reason of an entry, and what the person who approved it wrote."""
     approval = entry.details.get("approval")
     comment = approval.get("comment") if isinstance(approval, Mapping) else None
-    said = (("Reason", entry.reason), ("Comment", comment))
+    said = (("Reason", reason(entry)), ("Comment", comment))
     return [part for name, text in said if text for part in (f" {name}: ", tag("b", text), ".")]
 
 

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gate5.report.html import Markup, code, table, tag
+from gate5.report.html import Markup, code, tag
 from gate5.store.entry import ChannelEntry
 from gate5_plugin.releases.candidates import Candidate
 from gate5_plugin.releases.channels import History, Line, moves
 from gate5_plugin.releases.facts import Facts
-from gate5_plugin.releases.layout import Site, buttons, day, outer, page, problem, release_link, run_link, tiles, why
+from gate5_plugin.releases.layout import (
+    Site,
+    buttons,
+    day,
+    listing,
+    outer,
+    page,
+    problem,
+    reason,
+    release_link,
+    run_link,
+    short,
+    tiles,
+    why,
+)
 from gate5_plugin.releases.trends import charts
 
 #: What an entry's kind is called.
@@ -90,7 +104,9 @@ def _what(site: Site, line: Line, known: Mapping[str, Facts]) -> list[object]:
 def _history(site: Site, name: str, found: History) -> Markup:
     header = ("entry", "when", "what", "release", "by", "reason", "run")
     since = found.line.newest.since if found.line.newest else 0
-    return _table(header, [(_entry(site, name, entry), entry.sequence == since) for entry in found.entries])
+    numbers = [entry.sequence for entry in found.entries]
+    rows = [_entry(site, name, entry) for entry in found.entries]
+    return listing("History", header, rows, now=numbers.index(since) if since in numbers else None)
 
 
 def _entry(site: Site, name: str, entry: ChannelEntry) -> list[object]:
@@ -101,17 +117,9 @@ def _entry(site: Site, name: str, entry: ChannelEntry) -> list[object]:
         kind,
         release_link(site, name, entry.release),
         entry.by,
-        entry.reason or "–",
+        reason(entry) or "–",
         run_link(site, entry),
     ]
-
-
-def _table(header: Sequence[str], rows: Sequence[tuple[Sequence[object], bool]]) -> Markup:
-    """A table whose marked row is what is in charge now."""
-    head = tag("tr", [tag("th", cell, scope="col") for cell in header])
-    body = [tag("tr", [tag("td", cell) for cell in row], class_="now" if now else None) for row, now in rows]
-    inner = tag("table", tag("thead", head), tag("tbody", body))
-    return tag("div", inner, class_="scroll", tabindex=0, role="region", aria_label="History")
 
 
 def _held(site: Site, name: str, found: History) -> Markup | None:
@@ -123,7 +131,8 @@ def _held(site: Site, name: str, found: History) -> Markup | None:
          day(hold.at), hold.reason]
         for hold in found.holds
     ]  # fmt: skip
-    return tag("section", tag("h2", "Held back"), table(("policy", "by a", "who", "when", "why"), rows), id="held")
+    header = ("policy", "by a", "who", "when", "why")
+    return tag("section", tag("h2", "Held back"), listing("Held back", header, rows), id="held")
 
 
 def _pager(site: Site, name: str, found: History) -> Markup | None:
@@ -143,14 +152,15 @@ def _candidates(site: Site, candidates: Sequence[Candidate]) -> Markup:
             [
                 outer(one.run_id, site.run(one.dag_id, one.run_id)),
                 day(one.at),
-                one.candidate or "–",
+                short(one.candidate),
                 one.by or "–",
-                tag("span", one.word, class_=f"tag {one.colour}"),
+                tag("a", one.word, href=site.tab(one.dag_id, one.run_id), class_=f"tag {one.colour}"),
                 one.reason or "–",
             ]
             for one in candidates
         ]
-        inner = table(("run", "started", "candidate", "started by", "what became of it", "first reason"), rows)
+        header = ("run", "started", "candidate", "started by", "outcome", "reason")
+        inner = listing("Last candidates", header, rows)
     return tag("section", tag("h2", "Last candidates"), inner, id="candidates")
 
 

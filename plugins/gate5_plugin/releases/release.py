@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gate5.report.html import Markup, code, facts, figure, table, tag, unit
+from gate5.report.html import Markup, code, facts, figure, tag, unit
 from gate5.report.outcome import Outcome, with_standing
 from gate5.store.entry import ChannelEntry
 from gate5.store.evidence import Record
@@ -12,7 +12,7 @@ from gate5.store.held import Hold
 from gate5.store.standing import Standing
 from gate5_plugin.releases import plants
 from gate5_plugin.releases.facts import Facts
-from gate5_plugin.releases.layout import Site, buttons, day, page, release_link, run_link, tiles, why
+from gate5_plugin.releases.layout import Site, buttons, day, listing, page, release_link, run_link, tiles, why
 
 _SOURCES = ("uri", "policy_sha256", "vecnormalize_sha256")
 
@@ -41,7 +41,7 @@ def release(
     verbs = ("rollback", "promote", "hold" if hold is None else "lift")
     body: list[object] = [
         tag("section", _standing(channel, shown.id, standing), _why(site, put),
-            tag("p", f"Held: {hold.sentence()}.", class_="note") if hold else None, tiles(shown),
+            tag("p", "Held: ", _held(hold), class_="note") if hold else None, tiles(shown),
             buttons(site, channel, shown.id, verbs, current=current), class_=f"banner {_colour(standing)}",
             id="standing"),
         _notes("Advisory checks not met", shown.advice),
@@ -52,6 +52,11 @@ def release(
     ]  # fmt: skip
     trail = [("Releases", site.releases()), (channel, site.releases(channel)), (shown.id, None)]
     return page(site, shown.id, trail, body, nonce)
+
+
+def _held(hold: Hold) -> list[object]:
+    verb = {"rollback": "rolled back", "reject": "rejected"}.get(hold.kind, "held")
+    return [f"{verb} by ", tag("b", hold.by), " on ", day(hold.at), f": {hold.reason}"]
 
 
 def _outcome(channel: str, release_id: str, standing: Standing | None) -> Outcome | None:
@@ -107,7 +112,7 @@ def _difference(site: Site, channel: str, shown: Facts, before: Facts | None) ->
         heading,
         tag("p", "Before: ", release_link(site, channel, before.id), ". Files that differ: ",
             ", ".join(changed) or "none", "."),
-        table(("", "before", "this release", "change"), rows, numeric=(1, 2, 3)),
+        listing("Difference to the one before", ("", "before", "this release", "change"), rows, numbers=True),
         id="difference",
     )  # fmt: skip
 
@@ -144,4 +149,4 @@ def _evidence(site: Site, channel: str, shown: Facts) -> Markup | None:
                      data_report=f"{here}/report", id="report")  # fmt: skip
     manifest = tag("p", tag("a", "manifest.json", href=f"{here}/manifest", download=""), ", signed, names them all.")
     return tag("section", tag("h2", "Evidence"), about, report, tag("h3", "Files"), manifest,
-               table(("file", "SHA-256"), rows), id="evidence")  # fmt: skip
+               listing("Files", ("file", "SHA-256"), rows), id="evidence")  # fmt: skip

@@ -1,11 +1,5 @@
-// The pages' own address, for where Airflow's panel is too narrow; only shown inside of it.
+// A release's report is read when the reader opens it.
 (() => {
-  const full = document.getElementById("full");
-  if (full && inside) {
-    full.hidden = false;
-    full.href = location.pathname + location.search;
-    full.dataset.outer = "";
-  }
   for (const box of document.querySelectorAll("details[data-report]")) {
     box.addEventListener("toggle", () => {
       if (!box.open || box.querySelector("iframe")) return;
@@ -79,9 +73,9 @@
   };
   ask(dag + "/details").then((found) => {
     const params = Object.entries(found.params || {}).map(([name, param]) => control(name, param));
-    params.sort((a, b) => (a.querySelector("[required]") ? 0 : 1) - (b.querySelector("[required]") ? 0 : 1));
+    const place = (label) => label.querySelector("[name=config]") ? 2 : label.querySelector("[required]") ? 0 : 1;
+    params.sort((a, b) => place(a) - place(b));
     fields.replaceChildren(...params);
-    for (const label of params) fields.append(label);
     say("Nothing happens before you send this.");
     send.disabled = false;
     const first = fields.querySelector("textarea, input:not([value])");

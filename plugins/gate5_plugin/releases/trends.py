@@ -68,4 +68,6 @@ def _several(
         f"{values(last).get(name, float('nan')):.3g}"
         for name in names
     )
-    return Chart(title, unit_, series, X, group="trends", summary=summary, height=220.0, least=0.02 * largest)
+    return Chart(
+        title, unit_, series, X, whole_x=True, group="trends", summary=summary, height=220.0, least=0.02 * largest
+    )

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from gate5.config.verdicts import RELEASED
 from gate5.gate.report import FINE, RuleResult
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, figure, fold, table, tag
 
+_GOAL = {"supported": "✓ Supported:", "partly": "✗ Not supported:", "open": "? Not judged:"}
 _STATE = {"supported": "✓ supported", "partly": "✗ not supported everywhere", "open": "? not judged"}
 
 
@@ -33,23 +35,25 @@ def section(artifacts: Artifacts) -> Markup:
     claims = [_row(claim, artifacts) for claim in CLAIMS]
     checkpoint, engine = artifacts.checkpoint or {}, artifacts.engine or {}
     goal = (
-        f"G0. The policy {str(checkpoint.get('policy_sha256') or 'of this run')[:12]}, as the engine of this release, "
+        f"The policy {str(checkpoint.get('policy_sha256') or 'of this run')[:12]}, as the engine of this release, "
         f"may drive the plant {artifacts.plant_name() or 'of this run'} in place of its baseline."
     )
     context = (
-        f"C0. {len(artifacts.scenarios)} scenarios; engine: {engine.get('backend', 'not built')} "
+        f"C0. Scenarios: {len(artifacts.scenarios)}; engine: {engine.get('backend', 'not built')} "
         f"{engine.get('precision', '')} on {engine.get('device', 'no device')}; channel "
         f"{artifacts.config.release.channel if artifacts.config else 'unknown'}."
     )
+    state = "open" if gate is None or gate.verdict not in ("fail", *RELEASED) else "partly"
+    state = "supported" if gate is not None and gate.verdict in RELEASED else state
     verdict = "Gate 5 has not judged yet." if gate is None else f"Gate 5's verdict: {gate.verdict.upper()}."
     return tag(
         "section",
         tag("h2", "Assessment"),
-        tag("p", tag("b", goal), " ", verdict),
-        tag("p", context, class_="soft"),
-        tag("p", "S0. Argument over the function (G1), its time (G2), the declared scenarios (G3), their worst case "
-            "(G4), the disturbed plant (G5) and the baseline (G6).", class_="soft"),
+        tag("p", tag("span", _GOAL[state], class_=f"state {state}"), " G0. ", goal, " ", verdict),
         fold("Claims, evidence, limits and assumptions: the page for the signature",
+             tag("p", context, class_="soft"),
+             tag("p", "S0. Argument over the function (G1), its time (G2), the declared scenarios (G3), their worst "
+                 "case (G4), the disturbed plant (G5) and the baseline (G6).", class_="soft"),
              table(("", "claim", "state", "evidence"), claims),
              tag("div", _list("Limits of the evidence", limits(artifacts)),
                  _list("Assumptions", assumptions(artifacts)), _list("Not tested", untested(artifacts)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gate5.evaluation import ConstraintResult, ControllerResult, ScenarioComparison, TrackingResult
+from gate5.io.excerpt import counted
 from gate5.report.artifacts import Artifacts
 from gate5.report.forest import Row, forest
 from gate5.report.html import Markup, figure, fold, table, tag, title, unit
@@ -43,10 +44,12 @@ def _introduction(row: ScenarioComparison) -> Markup:
     driver = f"the built engine ({row.rl.driver})" if row.rl.driver else "the policy (not a built engine)"
     if row.rl.driver and not row.rl.engine_episodes:
         driver = f"{row.rl.driver} (not the built engine, which cannot run here)"
+    last = row.seed + row.episodes - 1
+    seeds = f"seed ({row.seed})" if last == row.seed else f"seeds ({row.seed} to {last})"
     return tag(
         "p",
-        f"Plant {row.plant}; {driver} and the baseline each drive {row.episodes} episodes per scenario on the same "
-        f"seeds ({row.seed} to {row.seed + row.episodes - 1}), so that differences are paired. "
+        f"Plant {row.plant}; {driver} and the baseline each drive {counted(row.episodes, 'episode')} per scenario on "
+        f"the same {seeds}, so that differences are paired. "
         f"Intervals and bounds are at {row.confidence:.0%} confidence.",
         class_="soft",
     )

@@ -8,14 +8,17 @@ from typing import Any
 
 from gate5.config.verdicts import AWAITING
 from gate5.gate.report import FINE, GateReport, RuleResult, shown
+from gate5.io.excerpt import counted
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, allowed, code, figure, fold, table, tag
-from gate5.report.outcome import Outcome, outcome
+from gate5.report.outcome import Outcome, day, outcome
 from gate5.report.question import close
 from gate5.report.sections.evaluation import worse_tracking
 from gate5.workspace import contents
 
 _NOT_YET = "whether it is released is not decided yet."
+#: So many reasons, of which a refusal can have one for each check, are shown before one opens anything.
+_REASONS = 4
 #: So many checks are shown before one opens anything.
 _FRONT = 8
 _NUMERIC = ("measured", "margin")
@@ -31,7 +34,7 @@ def banner(artifacts: Artifacts) -> Markup:
     parts: list[object] = [tag("h1", tag("span", word, class_="verdict"), text)]
     reasons = _reasons(gate, artifacts.rejection)
     if gate:
-        parts.append(tag("ul", [tag("li", reason) for reason in reasons], class_="reasons") if reasons else None)
+        parts += _listed(reasons)
         parts.append(_advice(gate))
     else:
         parts.append(progress(artifacts))
@@ -70,6 +73,18 @@ def _reasons(gate: GateReport | None, rejection: Mapping[str, Any] | None) -> li
     return list(dict.fromkeys([*theirs, *(gate.reasons if gate else ())]))
 
 
+def _listed(reasons: Sequence[str]) -> list[Markup]:
+    """The first reasons, and the others when the reader asks for them."""
+    first, rest = reasons[:_REASONS], reasons[_REASONS:]
+    if len(rest) == 1:
+        first, rest = reasons, rest[:0]
+    shown_ = [tag("ul", [tag("li", reason) for reason in first], class_="reasons")] if first else []
+    if rest:
+        more = tag("ul", [tag("li", reason) for reason in rest], class_="reasons")
+        shown_.append(tag("details", tag("summary", f"{len(rest)} more reasons"), more))
+    return shown_
+
+
 def _advice(gate: GateReport) -> Markup | None:
     """The advisory rules that did not pass: they had no say, and somebody has to have read them."""
     if not gate.advice:
@@ -91,7 +106,8 @@ def _origin(artifacts: Artifacts) -> Markup | None:
     name = f"{begun.dag_id} / {begun.run_id}"
     page = tag("a", name, href=begun.url, target="_blank", rel="noopener") if _is_page(begun.url) else code(name)
     by = ["Started by ", tag("b", begun.started_by)] if begun.started_by else "Started by a schedule or an event"
-    return tag("p", by, f" on {begun.started_on or 'an unknown day'}, run ", page, ".", class_="soft origin")
+    when = day(begun.started_on) if begun.started_on else "an unknown day"
+    return tag("p", by, f" on {when}, run ", page, ".", class_="soft origin")
 
 
 def _is_page(url: str | None) -> bool:
@@ -182,7 +198,7 @@ def _tiles(artifacts: Artifacts) -> Markup:
 def _evaluation_tiles(artifacts: Artifacts) -> list[tuple[str, str, str]]:
     rows = artifacts.scenarios
     violations = sum(row.rl.violations for row in rows)
-    episodes = sum(row.rl.episodes for row in rows)
+    driven = f"{counted(sum(row.rl.episodes for row in rows), 'episode')} of {counted(len(rows), 'scenario')}"
     intervals = [row.difference for row in rows if row.difference is not None]
     better = sum(d.low is not None and d.low > 0 for d in intervals)
     worse = sum(d.high is not None and d.high < 0 for d in intervals)
@@ -190,7 +206,11 @@ def _evaluation_tiles(artifacts: Artifacts) -> list[tuple[str, str, str]]:
     tracked = sum(len(row.rl.tracking) for row in rows if row.baseline is not None)
     other = next((row.baseline_name for row in rows if row.baseline is not None), "PID")
     return [
-        ("violations", str(violations), f"steps, in {episodes} episodes of {len(rows)} scenarios"),
+        (
+            "violations",
+            str(violations),
+            f"steps, in {driven}",
+        ),
         (
             f"mean return per episode, against the {other}",
             f"{better} better, {worse} worse",
