@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from gate5.config.models import ReleaseConfig
-from gate5.errors import Gate5Error, StoreInputError
+from gate5.errors import Gate5Error, StoreError, StoreInputError
 from gate5.io import canonical
 from gate5.io.paths import resolve_path
 from gate5.store.artifact_store import ArtifactStore, open_store
 from gate5.store.channel import Log
 from gate5.workspace.artifacts import Workspace
+
+#: How long a store that failed is left alone [s].
+REST_S = 5.0
+_FAILED: dict[str, tuple[float, StoreError | None]] = {}
 
 
 def default_path() -> str:
@@ -46,14 +51,27 @@ def opened(config: ReleaseConfig) -> ArtifactStore:
 
     Raises:
         StoreInputError: its address or connection cannot be used.
+        StoreError: it failed a moment ago, for this page or another one: it is not asked again so soon.
     """
     store = config.store
-    if store.connection is None or "://" not in store.uri:
+    where = f"{store.endpoint} {store.uri}"
+    failed, error = _FAILED.get(where, (0.0, None))
+    if error is not None and time.monotonic() - failed < REST_S:
+        raise error
+    if "://" not in store.uri:
         return open_store(store)
     from gate5.io.s3 import make_client
 
-    access, secret = _keys(store.connection)
-    return open_store(store, client=make_client(store.endpoint, store.region, access_key=access, secret_key=secret))
+    access, secret = (None, None) if store.connection is None else _keys(store.connection)
+    client = make_client(store.endpoint, store.region, access_key=access, secret_key=secret, hurry=True)
+    return open_store(store, client=client)
+
+
+def rest(config: ReleaseConfig, error: Gate5Error) -> None:
+    """Ask a store that failed nothing for some seconds: one that hangs would hold up every line of a page."""
+    if isinstance(error, StoreError):
+        _FAILED.clear()  # one store in use, as a rule: this never grows
+        _FAILED[f"{config.store.endpoint} {config.store.uri}"] = (time.monotonic(), error)
 
 
 def log_of(store: ArtifactStore, channel: str) -> Log:

@@ -24,7 +24,7 @@ from gate5.workspace.artifacts import Workspace
 from gate5.workspace.contents import STAGES
 from gate5_plugin.releases.layout import ACTS
 from gate5_plugin.run import ENDED, NOT_TO_RUN, RunStatus, Stage
-from gate5_plugin.sources import log_of, opened, run_config
+from gate5_plugin.sources import log_of, opened, rest, run_config
 
 #: The tasks of a run in the order in which they come: the stages, and what Airflow has beside them.
 _BEFORE = {"evaluate": "scenarios", "promote": "approval"}
@@ -134,10 +134,12 @@ def run_outcome(found: Found, stages: tuple[Stage, ...], *, stands: bool = True)
         return broken(None)
     if not stands or said.kind != "promoted" or not said.channel or not said.release:
         return said
+    config = run_config(found.workspace, found.run.conf or {})
     try:
-        store = opened(run_config(found.workspace, found.run.conf or {}))
-        return with_standing(said, standing(log_of(store, said.channel), said.release, said.sequence or 1))
+        log = log_of(opened(config), said.channel)
+        return with_standing(said, standing(log, said.release, said.sequence or 1))
     except Gate5Error as error:
+        rest(config, error)
         return Outcome(said.kind, f"{said.sentence} Whether it still is the current one cannot be read: {error}",
                        said.by, said.release, said.channel, said.sequence)  # fmt: skip
 
@@ -161,12 +163,14 @@ def report_in_store(found: Found, *, probe: bool = False) -> bytes | None:
     promoted = found.value("promote")
     if not isinstance(promoted, Mapping) or not promoted.get("release_id"):
         return None
+    config = run_config(None, found.run.conf or {})
     try:
-        store = opened(run_config(None, found.run.conf or {}))
+        store = opened(config)
         release = find_release(store, str(promoted["release_id"]), store.trusted_keys or None)
         digest = release.files.get("report.html") if release else None
         return None if digest is None else b"yes" if probe else store.blob(digest)
-    except Gate5Error:
+    except Gate5Error as error:
+        rest(config, error)
         if probe:
             return None
         raise

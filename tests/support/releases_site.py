@@ -96,7 +96,6 @@ def application(
     from gate5_plugin import app as plugin
     from gate5_plugin import security
     from gate5_plugin.releases import routes
-    from gate5_plugin.sources import opened
 
     app = plugin.app
     answers: dict[Any, Any] = {
@@ -104,7 +103,7 @@ def application(
         security.may_see_releases: lambda: None,
         security.acts: lambda: dict(may or {}),
         routes.recent: lambda: list(candidates),
-        routes.source: lambda: routes.Source(settings, opened(settings)),
+        routes.source: lambda: routes.source_of(settings),
     }
     app.dependency_overrides.clear()
     app.dependency_overrides.update(answers)

@@ -41,6 +41,23 @@ def visible(text: str) -> str:
     )
 
 
+_TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+_UPRIGHT = {
+    code: chr(code).encode("unicode_escape").decode()
+    for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x2000, 0x2070))
+    if chr(code) not in "\t\n\r"
+    and (unicodedata.category(chr(code)) == "Cc" or unicodedata.bidirectional(chr(code)) in _TURNS)
+}
+
+
+def upright(text: str) -> str:
+    """Text for a page: what would make the text after it read in another direction, or is no text, is written out.
+
+    What a language needs (joiners, letters that are written from the right) stays.
+    """
+    return text.translate(_UPRIGHT)
+
+
 def counted(number: int | None, name: str) -> str:
     """``1 episode``, ``2 episodes``; ``no known number of episodes`` for ``None``."""
     return f"{'no known number of' if number is None else f'{number:,}'} {name}{'' if number == 1 else 's'}"

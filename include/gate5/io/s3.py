@@ -16,6 +16,7 @@ from gate5.errors import Gate5Error, StoreError, StoreInputError
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 20
+HURRIED_READ_SECONDS = 4
 ATTEMPTS = 2
 TRIES = 10
 BUDGET_SECONDS = 45.0
@@ -41,6 +42,7 @@ def make_client(
     *,
     access_key: str | None = None,
     secret_key: str | None = None,
+    hurry: bool = False,
 ) -> Any:
     """A boto3 S3 client with short time-outs and few attempts.
 
@@ -48,6 +50,7 @@ def make_client(
         endpoint: the server's URL; ``None``: ``$AWS_ENDPOINT_URL_S3``, ``$AWS_ENDPOINT_URL``, else AWS.
         region: ``None``: as boto3 finds it (``$AWS_DEFAULT_REGION``).
         access_key, secret_key: ``None``: as boto3 finds them (``$AWS_ACCESS_KEY_ID``, ``~/.aws``, the machine's role).
+        hurry: for a person who waits for a page: a server that does not answer is given up within ten seconds.
 
     Raises:
         StoreInputError: boto3 is not installed, or the endpoint is not a URL.
@@ -61,8 +64,8 @@ def make_client(
     elsewhere = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     config = Config(
         connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+        read_timeout=HURRIED_READ_SECONDS if hurry else READ_SECONDS,
+        retries={"total_max_attempts": 1 if hurry else ATTEMPTS, "mode": "standard"},
         # A server that is not AWS rarely has a DNS name for each bucket.
         s3={"addressing_style": "path" if elsewhere else "auto"},
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
+from gate5.io.excerpt import upright
+
 
 class Markup(str):
     """Text that is HTML already."""
@@ -25,7 +27,7 @@ def escape(value: object) -> Markup:
         return Markup("")
     if isinstance(value, (list, tuple)):
         return Markup("".join(escape(item) for item in value))
-    return Markup(html.escape(str(value), quote=True))
+    return Markup(html.escape(upright(str(value)), quote=True))
 
 
 def tag(name: str, /, *children: object, **attributes: object) -> Markup:

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.models.dagrun import DagRun
 from sqlalchemy import select
 
-from gate5.errors import Gate5Error
+from gate5.errors import Gate5Error, StoreError
 from gate5_plugin.pages import headline
 from gate5_plugin.run import RunStatus
 from gate5_plugin.status import find_run, run_status
@@ -35,24 +35,32 @@ class Candidate:
 def candidates(session: Any, limit: int = LAST) -> list[Candidate]:
     """The last runs, newest first; one that cannot be read says so."""
     asked = select(DagRun).where(DagRun.dag_id == DAG).order_by(DagRun.run_after.desc(), DagRun.id.desc()).limit(limit)
-    return [_candidate(session, run) for run in session.scalars(asked).all()]
+    found: list[Candidate] = []
+    down: Gate5Error | None = None
+    for run in session.scalars(asked).all():
+        one, down = _candidate(session, run, down)
+        found.append(one)
+    return found
 
 
-def _candidate(session: Any, run: Any) -> Candidate:
+def _candidate(session: Any, run: Any, down: Gate5Error | None) -> tuple[Candidate, Gate5Error | None]:
+    """A run; ``down``: where the workspaces of others did not answer, this one's is not asked either."""
     at = run.start_date.strftime("%Y-%m-%dT%H:%M:%SZ") if run.start_date else None
     source, problem = (run.conf or {}).get("checkpoint"), None
     status: RunStatus | None = None
+    found = find_run(session, DAG, run.run_id, files=False)
+    resolved = found.value("resolve") if found else None
+    if isinstance(resolved, Mapping):
+        source = f"{resolved.get('source')} ({str(resolved.get('policy_sha256'))[:12]})"
     try:
-        found = find_run(session, DAG, run.run_id)
-        resolved = found.value("resolve") if found else None
-        if isinstance(resolved, Mapping):
-            source = f"{resolved.get('source')} ({str(resolved.get('policy_sha256'))[:12]})"
+        if down is not None:
+            raise down
         status = run_status(session, DAG, run.run_id)
     except Gate5Error as error:
-        problem = str(error)
+        down, problem = error if isinstance(error, StoreError) else None, str(error)
     word, colour, reason = _became(status, str(run.state))
     text = None if source is None else str(source)
-    return Candidate(DAG, run.run_id, at, text, run.triggering_user_name, word, colour, problem or reason)
+    return Candidate(DAG, run.run_id, at, text, run.triggering_user_name, word, colour, problem or reason), down
 
 
 def _became(status: RunStatus | None, state: str) -> tuple[str, str, str | None]:

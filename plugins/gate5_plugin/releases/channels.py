@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gate5.config.models import ReleaseConfig
-from gate5.errors import Gate5Error
+from gate5.errors import Gate5Error, StoreError
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.candidate import candidates_of
 from gate5.store.channel import MOVES, Log
@@ -15,6 +16,8 @@ from gate5.store.held import Hold, state_of
 from gate5.store.manifest import Release
 from gate5_plugin.sources import log_of
 
+#: A store that took so long to fail [s] is not asked for the other channels.
+HUNG_S = 1.0
 #: Entries on one page of a channel's history.
 PAGE = 25
 
@@ -53,17 +56,21 @@ def names(store: ArtifactStore, config: ReleaseConfig) -> list[str]:
 
 
 def lines(store: ArtifactStore, config: ReleaseConfig) -> list[Line]:
-    """All channels; one whose log cannot be read or trusted says so, and the others stand."""
-    return [line(store, name) for name in names(store, config)]
+    """All channels; one whose log cannot be read or trusted says so, and the others stand.
 
-
-def line(store: ArtifactStore, name: str) -> Line:
-    """One channel."""
-    try:
-        log = log_of(store, name)
-        return _line(log, name)
-    except Gate5Error as error:
-        return Line(name, problem=str(error))
+    Raises:
+        StoreError: the store hangs: the next channel would wait for it as long.
+    """
+    found = []
+    for name in names(store, config):
+        begun = time.monotonic()
+        try:
+            found.append(_line(log_of(store, name), name))
+        except Gate5Error as error:
+            if isinstance(error, StoreError) and time.monotonic() - begun > HUNG_S:
+                raise
+            found.append(Line(name, problem=str(error)))
+    return found
 
 
 def _line(log: Log, name: str) -> Line:

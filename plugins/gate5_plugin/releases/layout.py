@@ -119,12 +119,17 @@ def listing(
     return tag("div", inner, class_="scroll", tabindex=0, role="region", aria_label=name)
 
 
+def brief(text: str | None, most: int = 300) -> str:
+    """The head of a text for a table; whole, it stands on the page of its release or run."""
+    return "–" if not text else text if len(text) <= most else f"{text[:most]} …"
+
+
 def short(address: str | None) -> object:
     """A path or URI by its last two names; the whole of it where a pointer rests on it."""
     if not address:
         return "–"
     parts = address.rsplit("/", 2)
-    return address if len(parts) < 3 else tag("span", "…/", "/".join(parts[1:]), title=address)
+    return brief(address) if len(parts) < 3 else tag("span", brief(f"…/{'/'.join(parts[1:])}"), title=address)
 
 
 def outer(name: object, to: str) -> Markup:
@@ -148,12 +153,12 @@ def reason(entry: ChannelEntry) -> str | None:
     return entry.reason.removesuffix(f" in {run_id}") if entry.reason and run_id else entry.reason
 
 
-def why(entry: ChannelEntry) -> list[object]:
-    """The reason of an entry, and what the person who approved it wrote."""
+def why(entry: ChannelEntry, most: int = 300) -> list[object]:
+    """The reason of an entry, and what the person who approved it wrote; ``most``: letters of each."""
     approval = entry.details.get("approval")
     comment = approval.get("comment") if isinstance(approval, Mapping) else None
     said = (("Reason", reason(entry)), ("Comment", comment))
-    return [part for name, text in said if text for part in (f" {name}: ", tag("b", text), ".")]
+    return [part for name, text in said if text for part in (f" {name}: ", tag("b", brief(str(text), most)), ".")]
 
 
 def release_link(site: Site, channel: str, release: str) -> object:

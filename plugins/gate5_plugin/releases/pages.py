@@ -11,6 +11,7 @@ from gate5_plugin.releases.channels import History, Line, moves
 from gate5_plugin.releases.facts import Facts
 from gate5_plugin.releases.layout import (
     Site,
+    brief,
     buttons,
     day,
     listing,
@@ -93,9 +94,10 @@ def _what(site: Site, line: Line, known: Mapping[str, Facts]) -> list[object]:
         return [tag("p", "Nothing was released here yet.", class_="soft")]
     entry = line.since or line.newest
     run = run_link(site, entry)
+    by, ran = tag("b", brief(entry.by)), [" Run: ", run, "."] if run != "–" else ""
     return [
         tag("p", release_link(site, line.name, line.newest.release), ", ", _PUT.get(entry.kind, f"{entry.kind} by "),
-            tag("b", entry.by), " on ", day(entry.at), ".", why(entry), [" Run: ", run, "."] if run != "–" else ""),
+            by, " on ", day(entry.at), ".", why(entry), ran),
         tiles(known.get(line.newest.release)),
         None if line.verified else tag("p", _UNVERIFIED, class_="note"),
     ]  # fmt: skip
@@ -116,8 +118,8 @@ def _entry(site: Site, name: str, entry: ChannelEntry) -> list[object]:
         day(entry.at),
         kind,
         release_link(site, name, entry.release),
-        entry.by,
-        reason(entry) or "–",
+        brief(entry.by),
+        brief(reason(entry)),
         run_link(site, entry),
     ]
 
@@ -127,8 +129,8 @@ def _held(site: Site, name: str, found: History) -> Markup | None:
     if not found.holds:
         return None
     rows = [
-        [release_link(site, name, hold.release) if hold.release else code(hold.name), hold.kind, hold.by,
-         day(hold.at), hold.reason]
+        [release_link(site, name, hold.release) if hold.release else code(hold.name), hold.kind,
+         brief(hold.by), day(hold.at), brief(hold.reason)]
         for hold in found.holds
     ]  # fmt: skip
     header = ("policy", "by a", "who", "when", "why")
@@ -153,9 +155,9 @@ def _candidates(site: Site, candidates: Sequence[Candidate]) -> Markup:
                 outer(one.run_id, site.run(one.dag_id, one.run_id)),
                 day(one.at),
                 short(one.candidate),
-                one.by or "–",
+                brief(one.by),
                 tag("a", one.word, href=site.tab(one.dag_id, one.run_id), class_=f"tag {one.colour}"),
-                one.reason or "–",
+                brief(one.reason),
             ]
             for one in candidates
         ]

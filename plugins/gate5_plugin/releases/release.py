@@ -14,6 +14,8 @@ from gate5_plugin.releases import plants
 from gate5_plugin.releases.facts import Facts
 from gate5_plugin.releases.layout import Site, buttons, day, listing, page, release_link, run_link, tiles, why
 
+#: Letters of a reason that are shown here, which the other pages cut.
+_WHOLE = 100_000
 _SOURCES = ("uri", "policy_sha256", "vecnormalize_sha256")
 
 
@@ -81,7 +83,7 @@ def _standing(channel: str, release_id: str, standing: Standing | None) -> Marku
 def _why(site: Site, put: ChannelEntry | None) -> Markup | None:
     if put is None:
         return None
-    return tag("p", f"Entry {put.sequence}, by ", tag("b", put.by), " on ", day(put.at), ".", why(put),
+    return tag("p", f"Entry {put.sequence}, by ", tag("b", put.by), " on ", day(put.at), ".", why(put, _WHOLE),
                " Run: ", run_link(site, put), ".")  # fmt: skip
 
 
@@ -124,6 +126,10 @@ def _row(name: str, before: float | None, now: float | None) -> list[object]:
     return [name, figure(before, 4), figure(now, 4), ("+" if change > 0 else "") + figure(change, 3)]
 
 
+def _joined(*parts: object) -> str:
+    return ", ".join(str(part) for part in parts if part)
+
+
 def _evidence(site: Site, channel: str, shown: Facts) -> Markup | None:
     if shown.release is None:
         return None
@@ -135,10 +141,10 @@ def _evidence(site: Site, channel: str, shown: Facts) -> Markup | None:
         [
             ("candidate", code(checkpoint.get("uri"))),
             ("policy, SHA-256", code(checkpoint.get("policy_sha256"))),
-            ("engine", f"{engine.get('backend')} {engine.get('precision') or ''}, {engine.get('device') or ''}"),
+            ("engine", _joined(engine.get("backend"), engine.get("precision"), engine.get("device"))),
             ("approved by", shown.release.provenance.get("approved_by")),
             ("started by", origin.get("started_by")),
-            ("gate5", f"{built.get('gate5')} ({built.get('commit') or 'no commit known'})"),
+            ("gate5", _joined(built.get("gate5"), built.get("commit"))),
             ("manifest, SHA-256", code(shown.release.manifest_sha256)),
             ("signed by key", ", ".join(key[:16] for key in shown.release.signed_by) or "nobody"),
         ]

@@ -24,7 +24,7 @@ from gate5_plugin.releases.candidates import Candidate, candidates
 from gate5_plugin.releases.facts import Facts, facts, many
 from gate5_plugin.releases.layout import ACTS, Site, page, problem
 from gate5_plugin.security import HEADERS, REPORT_POLICY, acts, may_see_releases, page_policy
-from gate5_plugin.sources import default_config, default_path, log_of, opened
+from gate5_plugin.sources import default_config, default_path, log_of, opened, rest
 
 router = APIRouter(dependencies=[Depends(may_see_releases)])
 
@@ -41,9 +41,13 @@ class Source:
 def source() -> Source:
     """The store of the default configuration, opened; nothing is asked of it yet."""
     try:
-        config = default_config()
+        return source_of(default_config())
     except Gate5Error as error:
         return Source(ReleaseConfig(), None, (str(error),))
+
+
+def source_of(config: ReleaseConfig) -> Source:
+    """The same of a configuration."""
     try:
         return Source(config, opened(config))
     except Gate5Error as error:
@@ -75,6 +79,7 @@ def index(site: Here, found: From, last: Annotated[Sequence[Candidate], Depends(
             lines = channels.lines(found.store, found.config)
             known = many(found.store, [line.newest.release for line in lines if line.newest])
         except Gate5Error as error:
+            rest(found.config, error)
             trouble.append(str(error))
     where = found.store.uri if found.store else ""
     return _page(lambda nonce: pages.index(site, where, lines, known, last, trouble, nonce))
@@ -91,6 +96,7 @@ def channel(site: Here, found: From, channel: str, before: Annotated[int | None,
         current = [shown.line.newest.release] if shown.line.newest else []
         known = many(store, [*current, *(entry.release for entry in channels.moves(shown.entries))])
     except Gate5Error as error:
+        rest(found.config, error)
         return _trouble(site, channel, error)
     return _page(lambda nonce: pages.channel(site, channel, shown, known, nonce))
 
@@ -100,6 +106,7 @@ def one(site: Here, found: From, channel: str, release_id: str) -> HTMLResponse:
     """A release of a channel."""
     try:
         store = _store(found)
+        manifest_name(release_id)  # whether it can be one's name
         shown = facts(store, release_id)
         if shown.release is None and shown.problem == "the store has no such release":
             return _missing(site, release_id, f"The store has no release {release_id}.")
@@ -110,6 +117,7 @@ def one(site: Here, found: From, channel: str, release_id: str) -> HTMLResponse:
         hold = channels.hold_on(store, channel, shown.release) if shown.release else None
         said = plants.reported(store, channel, release_id)
     except Gate5Error as error:
+        rest(found.config, error)
         return _trouble(site, release_id, error)
     return _page(lambda nonce: release.release(site, channel, shown, stands, put, old, hold, said, nonce))
 
