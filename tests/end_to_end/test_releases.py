@@ -1,10 +1,18 @@
-"""Releases in Airflow's navigation: who sees them and who may act."""
+"""Releases in Airflow's navigation: two clicks from the first page, a rollback from the page, who sees and who may."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
 
+from tests.end_to_end.test_rollback import released_twice
 from tests.support.site import DAG, Site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -30,3 +38,33 @@ def test_a_viewer_sees_all_and_may_start_nothing(site: Site, promoted: str) -> N
     assert "needs the permission to start policy_rollback" in channel
     assert "/act/rollback" not in channel
     assert "/act/rollback" in site.page("releases/announced", "ada").text
+
+
+@pytest.mark.browser
+def test_what_runs_in_production_and_why_is_two_clicks_away_and_rolled_back_from_the_page(
+    site: Site, promoted: str, browser_page: Callable[[str], Page], screenshots: Path
+) -> None:
+    released_twice(site, "fromthepage")
+    before = site.channel("fromthepage")
+    page = browser_page("ada")
+    page.goto(site.airflow.address)
+    page.get_by_role("link", name="Releases", exact=True).click()
+    frame = page.frame_locator("iframe[title='Releases']")
+    frame.get_by_role("link", name="fromthepage", exact=True).click()
+    frame.get_by_text("In charge now").wait_for()
+    assert before[0]["release"] in frame.locator("#current").inner_text()
+    page.wait_for_url("**/plugin/releases/gate5/releases/fromthepage")
+    page.screenshot(path=screenshots / "airflow-releases.png")
+    frame.get_by_role("link", name="Roll back").click()
+    frame.locator("#send:not([disabled])").wait_for()
+    frame.locator("[name=reason]").fill("oscillates at part load")
+    frame.locator("#send").click()
+    page.wait_for_url("**/dags/policy_rollback/runs/*")
+    run_id = page.url.rpartition("/runs/")[2].partition("/")[0].replace("%3A", ":").replace("%2B", "+")
+    assert site.wait_for_run(run_id, "policy_rollback") == "success"
+    newest = site.channel("fromthepage")[0]
+    assert (newest["kind"], newest["by"], newest["reason"]) == ("rollback", "ada", "oscillates at part load")
+    assert newest["release"] == before[1]["release"]
+    page.goto(f"{site.airflow.address}/plugin/releases/gate5/releases/fromthepage")
+    frame.locator("#current").get_by_role("link", name=run_id).wait_for()
+    page.screenshot(path=screenshots / "airflow-releases-rolled-back.png")

@@ -196,6 +196,23 @@ def test_a_refusal_names_its_reasons_first(run: Run, tmp_path: Path, verdict: st
     assert f'class="banner {verdict}"' in page
 
 
+def test_of_many_reasons_four_are_shown_and_the_others_are_folded(run: Run, tmp_path: Path) -> None:
+    reasons = [f"reason-{number}." for number in range(21)]
+    gate = json.loads(run.artifacts["gate.json"]) | {"verdict": "fail", "reasons": reasons}
+    page = render(run.at(tmp_path, changes={"gate.json": json.dumps(gate).encode()}))
+    shown, _, folded = page.partition('id="assessment"')[0].partition("17 more reasons")
+    assert ["reason-3." in shown, "reason-4." in shown] == [True, False]
+    assert all(reason in folded for reason in reasons[4:])
+
+
+def test_the_verdict_comes_first_and_a_refused_claim_says_so(run: Run, tmp_path: Path) -> None:
+    gate = json.loads(run.artifacts["gate.json"]) | {"verdict": "fail", "reasons": ["too slow"]}
+    page = render(run.at(tmp_path, changes={"gate.json": json.dumps(gate).encode()}))
+    assert page.index('id="verdict"') < page.index('id="assessment"')
+    text = " ".join(Page(page).sections["assessment"].split())
+    assert text.index("✗ Not supported:") < text.index("may drive the plant")
+
+
 def test_every_chart_has_words_and_every_curve_a_table(run: Run, tmp_path: Path) -> None:
     page = Page(render(run.at(tmp_path)))
     charts = [element for element, key, value in page.attributes if (key, value) == ("role", "img")]

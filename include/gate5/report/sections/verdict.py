@@ -81,7 +81,7 @@ def _listed(reasons: Sequence[str]) -> list[Markup]:
     shown_ = [tag("ul", [tag("li", reason) for reason in first], class_="reasons")] if first else []
     if rest:
         more = tag("ul", [tag("li", reason) for reason in rest], class_="reasons")
-        shown_.append(tag("details", tag("summary", f"{len(rest)} more reasons"), more))
+        shown_.append(fold(f"{len(rest)} more reasons", more, kind="paper"))
     return shown_
 
 
@@ -89,8 +89,8 @@ def _advice(gate: GateReport) -> Markup | None:
     """The advisory rules that did not pass: they had no say, and somebody has to have read them."""
     if not gate.advice:
         return None
-    return tag("details", tag("summary", f"{_count(gate)[0].upper()}{_count(gate)[1:]}"),
-               tag("ul", [tag("li", text) for text in gate.advice], class_="reasons"), class_="advice")  # fmt: skip
+    listed = tag("ul", [tag("li", text) for text in gate.advice], class_="reasons")
+    return fold(f"{_count(gate)[0].upper()}{_count(gate)[1:]}", listed, kind="advice paper")
 
 
 def _count(gate: GateReport) -> str:
