@@ -24,8 +24,12 @@ def hold() -> dict[str, Any]:
     from gate5_dag.by_hand import change
 
     return change(
-        lambda opened, channel, params, person: store.hold(
-            opened, channel, params["release_id"], by=person, reason=params["reason"]
+        lambda config, params, person: store.hold(
+            store.open_store(config.store),
+            config.release.channel,
+            params["release_id"],
+            by=person,
+            reason=params["reason"],
         )
     )
 

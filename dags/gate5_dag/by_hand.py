@@ -12,7 +12,7 @@ from gate5_dag.credentials import store_credentials
 from gate5_dag.tasks import load_config, log, stage_errors
 
 if TYPE_CHECKING:
-    from gate5.store import ArtifactStore
+    from gate5.config.models import ReleaseConfig
 
 
 def person() -> str:
@@ -29,15 +29,13 @@ def person() -> str:
     return str(run.triggering_user_name)
 
 
-def change(what: Callable[[ArtifactStore, str, Mapping[str, Any], str], Any]) -> dict[str, Any]:
-    """Change the channel of the form; ``what`` gets the store, the channel, the form and the person."""
-    from gate5 import store
-
+def change(what: Callable[[ReleaseConfig, Mapping[str, Any], str], Any]) -> dict[str, Any]:
+    """Change the channel of the form; ``what`` gets the configuration for it, the form and the person."""
     params = dict(get_current_context()["params"])
     by = person()
     with stage_errors():
         config = load_config(params)
         with store_credentials(config):
-            done = what(store.open_store(config.store), config.release.channel, params, by)
+            done = what(config, params, by)
     log.info("%s", done.sentence)
     return dict(done.to_dict())

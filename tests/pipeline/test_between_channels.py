@@ -10,13 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
+from gate5 import store
 from gate5.cli.main import main
+from gate5.config.channel import ChannelConfig
 from gate5.config.models import ReleaseConfig
 from gate5.edge.release_files import in_store
-from gate5.errors import RefusedError
+from gate5.errors import RefusedError, StoreInputError
 from gate5.io import canonical
+from gate5.pipeline.admitted import admitted
+from gate5.pipeline.between_channels import promote_between
 from gate5.pipeline.shadowed import check_shadow
 from gate5.store import evidence, keygen, load_signer, open_store, publish
+from gate5.store.candidate import candidates_of
 from tests.pipeline.test_to_the_plant import CONFIG
 
 GOOD = Path(__file__).parents[2] / "examples/checkpoints/good"
@@ -233,6 +238,64 @@ def test_what_is_held_on_its_own_channel_goes_nowhere(home: Path, move: Move) ->
     assert move("held-there")[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "release", "error"),
+    [
+        ("staging", "staging", None, StoreInputError),
+        ("nowhere", "production", None, StoreInputError),
+        ("staging", "production", "sco2-000000000000", StoreInputError),
+        ("staging", "gpu", None, StoreInputError),
+        ("staging", "frozen", None, RefusedError),
+        ("staging", "fast", None, RefusedError),
+        ("staging", "shadowed-more", None, RefusedError),
+        ("staging", "not-there", None, RefusedError),
+        ("held-at-its-source", "production", None, RefusedError),
+    ],
+)
+def test_nobody_is_asked_for_what_would_be_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch, source: str, target: str, release: str | None, error: type[Exception]
+) -> None:
+    """The form says no with the sentence that the promotion would have said after a person's yes."""
+    monkeypatch.setenv("GATE5_HOME", str(home))
+    config = ReleaseConfig.load(home / "release.yaml")
+    config = config.demanding(ChannelConfig(shadow_hours=1e6), "shadowed-more")
+    opened = open_store(config.store)
+    policy = candidates_of(in_store(opened, released(home), [opened.signer.public_key]).release)[0]
+    if source == "held-at-its-source" and store.current(opened, source) is None:
+        store.promote(opened, source, released(home), approved_by="gate5")
+        said = {"plant": "x", "engine": {"backend": "onnxruntime"}, "gate": {"verdict": "pass"}}
+        other = publish(opened, {"policy.onnx": b"another"}, said)
+        store.promote(opened, source, other, approved_by="gate5")
+        store.hold(opened, source, policy, by="ada", reason="no")
+        release = released(home)
+    if target == "not-there":
+        store.hold(opened, target, policy, by="ada", reason="no")
+    with pytest.raises(error) as asked:
+        admitted(config, source, target, release)
+    with pytest.raises(error) as done:
+        promote_between(config, source, target, release, approved_by="bob")
+    assert str(asked.value) == str(done.value)
+
+
+def test_whether_a_person_is_asked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATE5_HOME", str(home))
+    config = ReleaseConfig.load(home / "release.yaml")
+    assert admitted(config, "staging", "people", None) == (released(home), True)
+    assert admitted(config, "staging", "unheard-of", None) == (released(home), False)
+
+
+def test_a_channels_approvers_alone_lift_a_hold(home: Path, move: Move) -> None:
+    said = ["--reason", "as I say"]
+    identity = "ab" * 32
+    assert move("people", identity, *said, "--by", "eve", command="hold")[0] == 0, "anybody may say no"
+    for who in ("eve", "gate5", "ADA"):
+        code, text = move("people", identity[:12], *said, "--by", who, command="release-hold")
+        assert (code, f"lifted by ada or bob, and '{who}' is none of them" in text) == (2, True), text
+    assert move("people", identity[:12], *said, "--by", "bob", command="release-hold")[0] == 0
+    (lift, held) = json.loads(move("people", "--json", command="history")[1])["entries"][:2]
+    assert [(lift["kind"], lift["by"]), (held["kind"], held["by"])] == [("lift", "bob"), ("hold", "eve")]
+
+
 def test_show_says_what_it_is_and_where_it_stands(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -285,3 +348,6 @@ def test_diff_of_two_releases(home: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert "gate.sla_p99_ms: 1000 -> 999" in found["text"]
     assert main(["diff", released(home), released(home), *config]) == 0
     assert capsys.readouterr().out.count("the same") == 5
+    for pair in ((released(home), "sco2-000000000000"), ("../x", released(home))):
+        assert main(["diff", *pair, *config]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gate5.errors import StoreError, StoreInputError
+from gate5.errors import IntegrityError, StoreError, StoreInputError
 from gate5.store import (
     ArtifactStore,
     cleanup,
@@ -184,3 +184,41 @@ def test_racing_promotions(store: ArtifactStore, long_log: list[str], files: Fil
         stop.set()
         sweeper.join()
     assert trouble == []
+
+
+def test_what_two_channels_share_stays_for_the_one_whose_window_names_it(
+    store: ArtifactStore, long_log: list[str], files: Files, provenance: Provenance
+) -> None:
+    """The release itself, and the files of another release that has the same ones."""
+    promote(store, "staging", long_log[0], approved_by="me")
+    shared = {**files(1), "policy.onnx": b"another policy with the report of the second one"}
+    twin = publish(store, shared, provenance())
+    promote(store, "trial", twin, approved_by="me")
+    age(store)
+    gone = clean(store, keep=1, delete=True).releases
+    assert set(gone) == set(long_log[1:4]), "the current one of production and the one before stay"
+    store._remembered.clear()
+    for release in list_releases(store):
+        verify_release(store, release, store.trusted_keys)
+    assert {long_log[0], twin.id} <= set(list_releases(store))
+
+
+@pytest.mark.parametrize("entry", [1, 3, 5, 6])
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"format": 2}'])
+def test_with_a_damaged_log_nothing_goes_on_any_channel(
+    store: ArtifactStore, long_log: list[str], entry: int, damage: bytes
+) -> None:
+    """What a log that cannot be read names is not known, and another channel's clean-up could take it."""
+    assert isinstance(store.backend, DirectoryBackend)
+    age(store)
+    (store.backend.path / f"channels/production/{10**12 - entry:012}.json").write_bytes(damage)
+    store._remembered.clear()
+    before = [name for name in store.backend.list("") if not name.startswith("cleanups/")]
+    with pytest.raises(IntegrityError):
+        clean(store, keep=20, delete=True)
+    assert [name for name in store.backend.list("") if not name.startswith("cleanups/")] == before
+    assert publish(store, {"policy.onnx": b"new"}, find(store, long_log[5]).provenance), "and the clean-up is over"
+
+
+def find(store: ArtifactStore, release: str) -> Any:
+    return verify_release(store, release, store.trusted_keys)

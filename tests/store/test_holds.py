@@ -146,6 +146,28 @@ def test_a_rollback_passes_what_is_held(opened: ArtifactStore, build: Build) -> 
     assert [each.release for each in holds(opened, "production")] == [b.id, c.id]
 
 
+@pytest.mark.parametrize("damage", [b"", b"{", None])
+def test_what_is_taken_out_is_held_though_its_manifest_is_gone(
+    opened: ArtifactStore, build: Build, damage: bytes | None
+) -> None:
+    """Known by the signed entry that made it current; another entry may have come since."""
+    if not isinstance(opened.backend, DirectoryBackend):
+        pytest.skip("damage is done in the folder")
+    a, b = build("A"), build("B")
+    put(opened, a)
+    put(opened, b)
+    hold(opened, "production", "a" * 64, **SAID)
+    manifest = opened.backend.path / f"releases/{b.id}/manifest.json"
+    manifest.write_bytes(damage) if damage is not None else manifest.unlink()
+    opened._remembered.clear()
+    done = rollback(opened, "production", **SAID)
+    assert (done.release, f"{b.id} is held until a person lifts that" in done.sentence) == (a.id, True)
+    with pytest.raises(RefusedError, match=r"rolled back by A\. Person"):
+        put(opened, build("B", engine=2))
+    assert lift(opened, "production", b.id, **SAID).holds[0].identities == identities(b)
+    assert put(opened, build("B", engine=2)) == "promoted"
+
+
 def test_of_two_builds_of_one_policy_neither_is_held_and_none_is_put_back_by_itself(
     opened: ArtifactStore, build: Build
 ) -> None:

@@ -21,8 +21,10 @@ def hold(config: ReleaseConfig, arguments: argparse.Namespace) -> store.HoldChan
 
 def release_hold(config: ReleaseConfig, arguments: argparse.Namespace) -> store.HoldChange:
     """Let a held policy in again."""
-    opened, channel = store.open_store(config.store), arguments.channel or config.release.channel
-    return store.lift(opened, channel, arguments.name, by=arguments.by, reason=arguments.reason)
+    from gate5.pipeline.lift import lift
+
+    channel = arguments.channel or config.release.channel
+    return lift(config, channel, arguments.name, by=arguments.by, reason=arguments.reason)
 
 
 def add_who_and_why(parser: argparse.ArgumentParser, required: bool = True) -> None:

@@ -13,6 +13,7 @@ from gate5.errors import InputError, WorkspaceError
 from gate5.io import canonical
 from gate5.io.files import sha256
 from gate5.provenance import now
+from gate5.workspace import origin
 from gate5.workspace.artifacts import Workspace
 
 FILE = "approval.json"
@@ -45,7 +46,8 @@ def record(workspace: Workspace, *, approved_by: str, started_by: str | None, co
     """Write down that a person approved the verdict that is in the workspace now.
 
     Args:
-        started_by: who started the run by hand; ``None``: nobody did.
+        started_by: who started the run by hand; ``None``: nobody did. Where the run itself noted who did
+            (``run.json``), that counts: whoever promotes at a prompt what Airflow ran has not started it.
 
     Raises:
         InputError: no name is given.
@@ -53,7 +55,9 @@ def record(workspace: Workspace, *, approved_by: str, started_by: str | None, co
     """
     if not approved_by.strip():
         raise InputError("An approval needs a name: give --approved-by NAME.")
-    said = Approval(approved_by.strip(), now(), _verdict(workspace), started_by, comment or None)
+    begun = origin.read(workspace)
+    starter = started_by if begun is None else begun.started_by
+    said = Approval(approved_by.strip(), now(), _verdict(workspace), starter, comment or None)
     workspace.write_json(FILE, said.to_dict())
     return said
 

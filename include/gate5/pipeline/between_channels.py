@@ -21,7 +21,7 @@ from gate5.provenance import now
 from gate5.store import claims
 from gate5.store.candidate import identities
 from gate5.store.channel import Log
-from gate5.store.demanded import check_backend
+from gate5.store.demanded import check_backend, refuse_frozen
 from gate5.store.entry import ChannelEntry
 from gate5.store.held import refuse_held, state_of
 
@@ -52,25 +52,13 @@ def promote_between(
         IntegrityError: the release or a log is damaged or not signed by a trusted key.
         StoreError: the store failed.
     """
-    if source == target:
-        raise StoreInputError(f"A release cannot be promoted from {source} to itself: give another --to.")
     opened = store.open_store(config.store)
-    log = Log(opened, source, [opened.signer.public_key, *opened.trusted_keys])
-    entry = _on_channel(log, release)
-    found = in_store(opened, entry.release, log.keyring)
-    if found.release.manifest_sha256 != entry.manifest_sha256:
-        raise StoreInputError(f"The manifest of {entry.release} is not the one that was promoted on {source}.")
-    refuse_held(source, state_of(opened, log.newest()), identities(found.release))
+    entry, found = check(config, opened, source, target, release)
     said = None
     if approved_by is not None:
         gate = found.release.files.get("gate.json", "")
         said = Approval(approved_by, now(), gate, started_by, comment).to_dict()
     check_channel(config, target, approved_by, said)
-    signed = store.demands(opened, target)
-    for demands in (*config.demands(target), *([ChannelConfig.model_validate(signed)] if signed else [])):
-        check_backend(found.release, demands.require_backend)
-        check_evidence(found, target, demands)
-    check_shadow(opened, config, found.release.id, target, source)
     return store.promote(
         opened,
         target,
@@ -82,6 +70,37 @@ def promote_between(
         approval=said,
         details={"from": {"channel": source, "sequence": entry.sequence}},
     )
+
+
+def check(
+    config: ReleaseConfig, opened: store.ArtifactStore, source: str, target: str, release: str | None
+) -> tuple[ChannelEntry, ReleaseFiles]:
+    """All that ``promote_between`` asks but people: the entry of ``source`` that names the release, and its files.
+
+    Raises:
+        StoreInputError, RefusedError, IntegrityError, StoreError: as ``promote_between``.
+    """
+    if source == target:
+        raise StoreInputError(f"A release cannot be promoted from {source} to itself: give another --to.")
+    here, there = (Log(opened, name, [opened.signer.public_key, *opened.trusted_keys]) for name in (source, target))
+    entry = _on_channel(here, release)
+    found = in_store(opened, entry.release, here.keyring)
+    if found.release.manifest_sha256 != entry.manifest_sha256:
+        raise StoreInputError(f"The manifest of {entry.release} is not the one that was promoted on {source}.")
+    for log in (here, there):
+        refuse_held(log.channel, state_of(opened, log.newest()), identities(found.release))
+    for demands in demands_on(config, opened, target):
+        refuse_frozen(target, demands.model_dump(mode="json")["freeze"])
+        check_backend(found.release, demands.require_backend)
+        check_evidence(found, target, demands)
+    check_shadow(opened, config, found.release.id, target, source)
+    return entry, found
+
+
+def demands_on(config: ReleaseConfig, opened: store.ArtifactStore, channel: str) -> tuple[ChannelConfig, ...]:
+    """What the configuration and what is signed in the store demand of a channel."""
+    signed = store.demands(opened, channel)
+    return (*config.demands(channel), *([ChannelConfig.model_validate(signed)] if signed else []))
 
 
 def check_evidence(files: ReleaseFiles, channel: str, demands: ChannelConfig) -> None:

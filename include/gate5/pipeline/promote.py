@@ -37,16 +37,18 @@ AWAITED = "It is awaiting proof and runs nowhere before `gate5 prove` has passed
 
 
 def check_store(config: ReleaseConfig) -> None:
-    """Find out before the long work whether there is a store and a key to release with.
+    """Find out before the long work whether there is a store and a key to release with, and what is signed there.
 
     Raises:
         StoreInputError: the address or the key cannot be used; the text says how to put it right.
+        InputError: the run asks for less than the store's signed demands on its channel.
         StoreError: the store cannot be reached or is not safe to use.
     """
     opened = store.open_store(config.store)
     opened.signer  # noqa: B018 - reading the property loads the key
     opened.ensure_safe()
     store.current(opened, config.release.channel)
+    _check_demands(opened, config)
 
 
 def takes_quick(config: ReleaseConfig) -> bool:
@@ -183,7 +185,7 @@ def _check_demands(opened: store.ArtifactStore, config: ReleaseConfig) -> None:
     if lacking or (asked.gate, asked.evaluation) != (config.gate, config.evaluation):
         raise InputError(
             f"The channel {config.release.channel} demands stricter rules, SLA, scenarios or episodes than this run "
-            "was judged by (`gate5 keys list` shows them): put them into the section `channels` and release again."
+            "is judged by (`gate5 keys list` shows them): put them into the section `channels` and release again."
         )
 
 

@@ -121,11 +121,11 @@ def resolve(
         ConfigError: the baseline cannot be opened.
         PlantError: the plant or a scenario does not exist.
     """
+    scenarios(config)  # before a large checkpoint is fetched
     files = fetch(source, vecnormalize=config.checkpoint.vecnormalize)
     checkpoint = controllers.read_candidate(files, config)
     plant = open_plant(config.plant)
     check_fits(checkpoint, plant)
-    scenarios(config)
     other = controllers.fetch_baseline(config, plant)
     found = current_release.find(config, unattended=unattended)
 

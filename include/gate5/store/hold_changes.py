@@ -103,7 +103,7 @@ def hold(
         if there is not None:
             sentence = f"{there.name} is held on {channel} already: {there.sentence()}."
             return HoldChange("already_held", channel, (there,), newest.sequence if newest else 0, sentence)
-        if newest and newest.release and set(names) & {each.identity for each in known_as(log, newest)}:
+        if newest and newest.release and set(names) & set(known_as(log, newest).names):
             raise StoreInputError(
                 f"{newest.release} is the current release of {channel} and is of this policy: `gate5 rollback` takes "
                 "it out and holds it."

@@ -11,7 +11,7 @@ from gate5.errors import IntegrityError, StoreError, StoreInputError
 from gate5.provenance import now
 from gate5.store import claims, intents
 from gate5.store.artifact_store import ArtifactStore
-from gate5.store.candidate import Candidate, candidates_of
+from gate5.store.candidate import candidates_of
 from gate5.store.channel import Log, checked_channel, next_entry
 from gate5.store.entry import ChannelEntry
 from gate5.store.held import Hold, State, kept, refuse_held, state_of
@@ -123,7 +123,7 @@ class _Wish:
             request=self.token if self.request is None else self.request,
             made=target.made,
             back=backs_of(log, target),
-            details={"identities": _names(back), **({} if put is None else {"hold": put.to_dict()})},
+            details={"identities": list(back.names), **({} if put is None else {"hold": put.to_dict()})},
             state=newest.state if put is None else kept(log.store, state.adding(put)),
         )
 
@@ -136,10 +136,10 @@ class _Wish:
             self.after = claims.claim(log, f"request {request}", newest.sequence)
         return claims.find(log, self.after, newest.sequence, lambda entry: entry.request == request)
 
-    def _check(self, target: ChannelEntry, back: Sequence[Candidate], state: State) -> None:
+    def _check(self, target: ChannelEntry, back: Known, state: State) -> None:
         """The target is not held, the key may sign here, and the release is whole."""
         log = self.log
-        refuse_held(log.channel, state, _names(back))
+        refuse_held(log.channel, state, back.names)
         signer_may(log.keyring, self.signer, log.channel, now())
         wanted = find_release(log.store, target.release, log.keyring) if self.to is not None else None
         if wanted is not None:  # a rollback of one step is never in a clean-up's way
@@ -147,27 +147,33 @@ class _Wish:
         _check_promoted(log.store, target, log.keyring)
 
 
-def known_as(log: Log, entry: ChannelEntry) -> tuple[Candidate, ...]:
-    """What the release that an entry names is known by; nothing where its manifest is gone or damaged, because a
-    rollback must work then, too."""
+@dataclass(frozen=True)
+class Known:
+    """What a release is known by: its identities, its own first, and what they are made of, where that can be read."""
+
+    names: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def known_as(log: Log, entry: ChannelEntry) -> Known:
+    """What the release that an entry names is known by. Where its manifest is gone or damaged, what the signed entry
+    that made it current says: a rollback must work and hold then, too."""
     try:
         release = find_release(log.store, entry.release, log.keyring)
     except IntegrityError:
-        return ()
-    return () if release is None else candidates_of(release)
+        release = None
+    if release is not None:
+        found = candidates_of(release)
+        return Known(tuple(candidate.identity for candidate in found), found[0].to_dict())
+    made = entry if entry.since in (0, entry.sequence) else log.at(entry.since)
+    return Known(tuple(str(name) for name in made.details.get("identities") or ()))
 
 
-def _names(known: Sequence[Candidate]) -> list[str]:
-    return [candidate.identity for candidate in known]
-
-
-def _hold_on(
-    newest: ChannelEntry, out: Sequence[Candidate], back: Sequence[Candidate], state: State, by: str, reason: str
-) -> Hold | None:
+def _hold_on(newest: ChannelEntry, out: Known, back: Known, state: State, by: str, reason: str) -> Hold | None:
     """The hold on what is taken out; none where the same policy is what is put back, or it is held already."""
-    if not out or set(_names(out)) & set(_names(back)) or state.on(_names(out)) is not None:
+    if not out.names or set(out.names) & set(back.names) or state.on(out.names) is not None:
         return None
-    return Hold(tuple(_names(out)), newest.release, "rollback", by, reason, now(), out[0].to_dict())
+    return Hold(out.names, newest.release, "rollback", by, reason, now(), out.facts)
 
 
 def _rolled_back(entry: ChannelEntry, before: ChannelEntry) -> Promotion:
@@ -195,13 +201,13 @@ def _named(log: Log, newest: ChannelEntry, to: str) -> ChannelEntry:
     return found
 
 
-def _one_before(log: Log, newest: ChannelEntry, state: State, out: Sequence[Candidate]) -> ChannelEntry:
+def _one_before(log: Log, newest: ChannelEntry, state: State, out: Known) -> ChannelEntry:
     """The entry that a rollback without a target goes back to."""
     now_there, passed = log.at(newest.since), 0
-    back, taken = backs_of(log, now_there), set(_names(out))
+    back, taken = backs_of(log, now_there), set(out.names)
     while back is not None:
         entry = log.at(back)
-        names = set(_names(known_as(log, entry)))
+        names = set(known_as(log, entry).names)
         if state.on(names) is None and not names & taken:
             return entry
         back, passed = backs_of(log, entry), passed + 1
