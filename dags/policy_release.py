@@ -227,10 +227,12 @@ def promote() -> dict[str, Any]:
     """Publish the release and move the channel to it. Doing it again finds the release that is there.
 
     It reads what was measured, the verdict and the approval from the run's workspace. A task that was marked as done by
-    hand has left nothing there, and then nothing is promoted.
+    hand has left nothing there, and then nothing is promoted. Where nobody started the run and the channel has another
+    release by now than the one that the candidate was compared with, a further run judges it again.
     """
     from gate5.errors import InputError
     from gate5.pipeline import approval, promote, stages
+    from gate5_dag.again import or_again, start_again
     from gate5_dag.credentials import at_the_store
     from gate5_dag.judged import tell_end
     from gate5_dag.moved import tell_moved
@@ -242,9 +244,13 @@ def promote() -> dict[str, Any]:
         if config.release.approval == "required" and approval.read(workspace) is None:
             raise InputError("The release needs an approval and nobody gave one: clear the task `approval`.")
         check_freeze(config)
-    result = perform(at_the_store(promote.promote))
+    result = perform(at_the_store(or_again(promote.promote)))
     refresh_report()
-    tell_end("promoted", result["sentence"], release=result["release_id"])
+    if "reasons" in result:
+        tell_end("judged_again", result["reasons"][0])
+        start_again(result["reasons"])
+    outcome = "superseded" if result["outcome"] == "superseded" else "promoted"
+    tell_end(outcome, result["sentence"], release=result["release_id"])
     tell_moved(result, config, verdict=verdict_of_run())
     return result
 

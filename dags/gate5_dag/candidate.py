@@ -18,6 +18,8 @@ DAG = "policy_release"
 #: Runs that another run has started for one announcement have names that start so.
 PREFIX = "candidate__"
 ACTIVE = ("queued", "running")
+#: In the conf of a run that judges a candidate again: the runs that judged it before, oldest first.
+AFTER = "after"
 #: The XCom of `receive` that says what it received.
 RECEIVED = "received"
 
@@ -80,6 +82,12 @@ def unattended(context: Mapping[str, Any]) -> bool:
     return run_type(context) != "manual"
 
 
+def earlier_runs(context: Mapping[str, Any]) -> list[str]:
+    """The runs that judged this run's candidate before it, oldest first; none where a person started the run."""
+    said = (context["dag_run"].conf or {}).get(AFTER) if run_type(context) == "operator_triggered" else None
+    return [str(each) for each in said] if isinstance(said, list) else []
+
+
 def receive_form(context: Mapping[str, Any]) -> Received:
     """The form's checkpoint."""
     return Received(_address(str(context["params"]["checkpoint"])))
@@ -107,6 +115,8 @@ def receive(
     """
     kind = run_type(context)
     handed = (context["dag_run"].conf or {}).get("announcement") if kind == "operator_triggered" else None
+    if handed is not None and earlier_runs(context):
+        return _again(_handed(handed), context, store, state_of)
     if handed is not None:
         return _take([_handed(handed)], context, store)
     if kind == "scheduled":
@@ -243,6 +253,20 @@ def _scheduled(
     if known.run and known.run != _run(context) and state_of(known.run["run_id"]) in ACTIVE:
         return Received(None, None, [], [f"{newest.uri}: the run {known.run['run_id']} has it in hand"])
     return Received(newest.uri, newest)
+
+
+def _again(
+    each: Announcement, context: Mapping[str, Any], store: ArtifactStore, state_of: Callable[[str], str | None]
+) -> Received:
+    """What runs before this one have judged, unless another run has it in hand."""
+    from gate5.store import announced
+
+    before = earlier_runs(context)
+    known = announced.take_again(store, each, _run(context), before)
+    run = known.run.get("run_id", "")
+    if known.run != _run(context) and run not in before and state_of(run) in ACTIVE:
+        return Received(None, None, [], [f"{each.uri}: the run {run} has it in hand"])
+    return Received(each.uri, each)
 
 
 def _run(context: Mapping[str, Any]) -> dict[str, str]:

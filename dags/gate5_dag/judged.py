@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from gate5_dag.candidate import ACTIVE, RECEIVED, run_type
+from gate5_dag.candidate import ACTIVE, RECEIVED, earlier_runs, run_type
 from gate5_dag.credentials import store_credentials
 from gate5_dag.receiving import state_of
 from gate5_dag.tasks import log, note, run_workspace, verdict_of_run
@@ -40,7 +40,9 @@ def look_up_judgement() -> dict[str, Any]:
         before = judgements.begin(opened, asked, run)
     if found is not None and found.run != run:
         _end_as(found)
-    busy = next((other["run_id"] for other in before if state_of(other.get("run_id", "")) in ACTIVE), None)
+    others = [str(other["run_id"]) for other in before if other.get("run_id")]
+    handed = earlier_runs(context)  # by runs that have said all that they had to say
+    busy = next((other for other in others if other not in handed and state_of(other) in ACTIVE), None)
     if busy is not None and not by_hand:
         sentence = f"not judged: the run {busy} judges the same policy by the same rules just now"
         tell_end("already_judged", sentence)

@@ -27,6 +27,10 @@ class RefusedError(Gate5Error):
     exit_code = 1
 
 
+class MovedOnError(RefusedError):
+    """A candidate was judged against a release that is not its channel's current one any more."""
+
+
 class ConfigError(InputError):
     """The configuration is wrong: an unknown key, a value out of range, a name that does not exist."""
 

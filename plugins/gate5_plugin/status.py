@@ -113,7 +113,7 @@ def run_outcome(found: Found, stages: tuple[Stage, ...], *, stands: bool = True)
     gate, release, rejection = _files(found)
     state = {task.task_id: str(task.state) for task in found.tasks}
     if state.get("promote") == "success":
-        rejection = None
+        rejection = rejection if (rejection or {}).get("cause") == "again" else None
     else:
         release = None  # of a try before this one
     failed = [stage for stage in stages if stage.state == "failed" and stage.task != "reject"]
@@ -187,6 +187,8 @@ def _files(found: Found) -> tuple[GateReport | None, Mapping[str, Any] | None, M
         gate = {"verdict": judged.get("verdict"), "rules": [], "reasons": list(judged.get("reasons") or ())}
     promoted = found.value("promote")
     rejection = None if reasons is None else {"reasons": reasons, "verdict": (gate or {}).get("verdict")}
+    if isinstance(promoted, Mapping) and promoted.get("outcome") == "judged_again":
+        rejection = {"reasons": promoted.get("reasons"), "verdict": (gate or {}).get("verdict"), "cause": "again"}
     return _gate(gate), promoted if isinstance(promoted, Mapping) else None, rejection
 
 

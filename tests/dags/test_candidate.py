@@ -212,6 +212,54 @@ def test_a_scheduled_run_leaves_a_candidate_to_the_run_that_has_it(store: Artifa
     assert receive(store, Context("scheduled"), [last]).source == "/last", "Airflow has forgotten the first run"
 
 
+def again(context: Context, received: Any) -> Context:
+    """The run that `promote` starts where the channel has moved on."""
+    from gate5_dag.again import next_run  # type: ignore[import-not-found,unused-ignore]
+    from gate5_dag.candidate import earlier_runs
+
+    said = {"announcement": received.announcement.to_dict()} if received.announcement else {}
+    before = [*earlier_runs(context.mapping()), context.run_id]
+    name = next_run(context.mapping())
+    assert name is not None
+    return Context("operator_triggered", run_id=name, conf={**said, "checkpoint": received.source, "after": before})
+
+
+@pytest.mark.parametrize("kind", ["asset_triggered", "scheduled"])
+def test_a_candidate_whose_channel_moved_on_is_judged_again_by_a_run_of_its_own(
+    store: ArtifactStore, kind: str
+) -> None:
+    last = Event({"uri": "/last", "sha256": GOOD})
+    first = Context(kind, events=[last], run_id="first")
+    second = again(first, receive(store, first, [last]))
+    third = again(second, receive(store, second))
+    assert len({"first", second.run_id, third.run_id}) == 3
+    assert (second.run_id[-3:], third.run_id[-3:], second.run_id[:-1] == third.run_id[:-1]) == ("__2", "__3", True)
+    found = receive(store, third)
+    assert (found.source, found.announcement.at) == ("/last", NOW.isoformat(timespec="microseconds"))
+    assert receive(store, third).source == "/last", "tried again"
+    assert announced.recent(store)[0].run["run_id"] == third.run_id, "who has it now"
+
+
+def test_it_is_not_judged_again_where_another_run_has_it_in_hand(store: ArtifactStore) -> None:
+    last = Event({"uri": "/last", "sha256": GOOD})
+    nightly = Context("scheduled", run_id="nightly")
+    found = receive(store, nightly, [last])
+    receive(store, Context("asset_triggered", events=[last], run_id="other"))  # it is the nightly run's
+    other = Context(
+        "operator_triggered", run_id="c", conf={"announcement": found.announcement.to_dict(), "after": ["z"]}
+    )
+    assert receive(store, other, states={"nightly": "running"}).notes == ["/last: the run nightly has it in hand"]
+    assert receive(store, other, states={"nightly": "success"}).source == "/last"
+
+
+def test_a_candidate_is_not_judged_again_for_ever() -> None:
+    from gate5_dag.again import MOST, next_run
+
+    before = [f"run {number}" for number in range(MOST - 2)]
+    assert next_run(Context("operator_triggered", conf={"after": before}).mapping()) is not None
+    assert next_run(Context("operator_triggered", conf={"after": [*before, "last"]}).mapping()) is None
+
+
 def test_another_policy_or_normaliser_than_the_announced_one_is_refused(store: ArtifactStore) -> None:
     from gate5_dag.candidate import candidate_of
 

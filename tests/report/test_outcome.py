@@ -46,6 +46,7 @@ RELEASED = {"release_id": "sco2-0123456789ab", "channel": "production", "outcome
          "NOBODY ANSWERED"),
         (PASS, None, {"reasons": ["nobody answered Promote in time"]}, "unanswered", "NOBODY ANSWERED"),
         (PASS, None, {"reasons": ["the channel takes no quick run"], "cause": "channel"}, "not_taken", "NOT TAKEN"),
+        (PASS, None, {"reasons": ["the run b judges it again"], "cause": "again"}, "judged_again", "JUDGED AGAIN"),
         (GateReport("error", (), ()), None, {"verdict": "error", "reasons": []}, "undecided", "NO VERDICT"),
     ],
 )  # fmt: skip

@@ -41,6 +41,21 @@ def test_of_many_runs_at_once_one_takes_a_candidate(store: ArtifactStore) -> Non
     assert len(set(found)) == 1
 
 
+def test_who_judges_it_again_takes_it_from_the_run_before(store: ArtifactStore) -> None:
+    """And from no other; delivered twice, it is taken once."""
+    announced.take(store, at(), A)
+    assert announced.take_again(store, at(), B, ["c"]).run == A
+    assert announced.take_again(store, at(), B, ["a"]).run == B
+    assert announced.take_again(store, at(), B, ["a"]).run == B
+    last = {**A, "run_id": "last"}
+    for number in range(9):
+        announced.take_again(store, at(), {**A, "run_id": str(number)}, ["a", "b", *map(str, range(number))])
+    assert announced.take_again(store, at(), last, ["8"]).run == last
+    (found,) = announced.recent(store)
+    assert (found.run, found.outcome) == (last, "judging")
+    assert announced.take_again(store, at(5), B, ["a"]).run == B, "nobody had it"
+
+
 def test_the_newest_comes_first(store: ArtifactStore) -> None:
     for second in (3, 1, 2):
         announced.take(store, at(second), A)

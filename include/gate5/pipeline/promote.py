@@ -205,7 +205,7 @@ def reject(
         workspace: of a run whose gate has spoken.
         config: of the run.
         reasons: further ones, such as a person's refusal.
-        cause: what refused a candidate that passed: ``person``, ``silence`` or ``channel``.
+        cause: what refused a candidate that passed: ``person``, ``silence``, ``channel`` or ``again``.
         by: the person who answered no; ``None``: nobody did.
         comment: what they said.
 

@@ -257,8 +257,9 @@ class RejectResult(StageResult):
     """Why the candidate is not released.
 
     Attributes:
-        cause: ``gate`` (the verdict), ``person`` (who answered no: ``by``), ``silence`` (nobody answered in time), or
-            ``channel`` (it takes no such candidate); empty in what an older version wrote.
+        cause: ``gate`` (the verdict), ``person`` (who answered no: ``by``), ``silence`` (nobody answered in time),
+            ``channel`` (it takes no such candidate), or ``again`` (the channel moved on, and a further run judges it);
+            empty in what an older version wrote.
     """
 
     verdict: str

@@ -21,6 +21,7 @@ WORDS: Mapping[str, str] = {
     "rejected": "REJECTED",
     "unanswered": "NOBODY ANSWERED",
     "not_taken": "NOT TAKEN",
+    "judged_again": "JUDGED AGAIN",
     "not_judged": "NOT JUDGED",
     "bad_input": "BAD INPUT",
     "broken": "BROKEN",
@@ -36,6 +37,7 @@ COLOURS: Mapping[str, str] = {
     "rejected": "fail",
     "unanswered": "fail",
     "not_taken": "fail",
+    "judged_again": "wait",
     "not_judged": "wait",
     "bad_input": "error",
     "broken": "error",
@@ -157,6 +159,8 @@ def _rejected(gate: GateReport | None, rejection: Mapping[str, Any]) -> Outcome:
         by = first.removesuffix(_ANSWERED) if cause == "person" else None
     if cause == "person":
         return Outcome("rejected", f"Gate 5 passed, and {by or 'a person'} rejected it. Nothing is released.", by)
+    if cause == "again":
+        return Outcome("judged_again", f"Gate 5 passed, and nothing is released: {first}.")
     if cause == "silence":
         return Outcome("unanswered", "Gate 5 passed, and nobody answered in time. Nothing is released.")
     return Outcome("not_taken", f"Gate 5 passed, and it is not released: {first or 'no reason was recorded'}.")

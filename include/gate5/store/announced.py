@@ -6,7 +6,7 @@ takes it. They are for people and for the order of work; nothing is promoted bec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -78,7 +78,7 @@ class Candidate:
         run: who took it (``dag_id``, ``run_id``); empty where nobody judges it.
         superseded_by: the key of the newer announcement that is judged instead.
         outcome: ``judging`` while the run has told no end, ``superseded``, or what the run ended with: ``promoted``,
-            ``refused``, ``already_judged``.
+            ``refused``, ``already_judged``, ``judged_again`` (in a further run, because the channel had moved on).
         sentence: the same for a reader.
         release: of one that was promoted.
     """
@@ -105,6 +105,18 @@ def take(store: ArtifactStore, announcement: Announcement, run: Mapping[str, str
         StoreError: the store cannot be used.
     """
     _create(store, f"{announcement.folder}taken.json", {"announcement": announcement.to_dict(), "run": dict(run)})
+    return _required(store, announcement)
+
+
+def take_again(
+    store: ArtifactStore, announcement: Announcement, run: Mapping[str, str], before: Sequence[str]
+) -> Candidate:
+    """Let a run judge again what one of the runs ``before`` it has judged; what comes back says whether it does."""
+    there = _required(store, announcement)
+    if there.run.get("run_id") not in before:
+        return there if there.run else take(store, announcement, run)
+    said = {"announcement": announcement.to_dict(), "run": dict(run)}
+    _create(store, f"{announcement.folder}taken-{len(_turns(store, announcement.folder)) + 1:02}.json", said)
     return _required(store, announcement)
 
 
@@ -151,7 +163,8 @@ def _required(store: ArtifactStore, announcement: Announcement) -> Candidate:
 
 
 def _read(store: ArtifactStore, folder: str) -> Candidate | None:
-    taken = _document(store, f"{folder}taken.json")
+    turns = _turns(store, folder)
+    taken = _document(store, turns[-1]) if turns else {}
     try:
         announcement = Announcement.from_dict(taken["announcement"])
     except (KeyError, TypeError, ValueError):
@@ -169,6 +182,12 @@ def _read(store: ArtifactStore, folder: str) -> Candidate | None:
     release = last.get("release")
     said = {"outcome": last["outcome"], "sentence": str(last.get("sentence") or "")}
     return replace(candidate, **said, release=str(release) if release else None)
+
+
+def _turns(store: ArtifactStore, folder: str) -> list[str]:
+    """The records of the runs that took a candidate, oldest first."""
+    names = [name for name in store.backend.list(f"{folder}taken") if name.endswith(".json")]
+    return sorted(names, key=lambda name: (len(name), name))
 
 
 def _document(store: ArtifactStore, name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from gate5.errors import IntegrityError, RefusedError, StoreError, StoreInputError
+from gate5.errors import IntegrityError, MovedOnError, StoreError, StoreInputError
 from gate5.io.together import together
 from gate5.store import claims, intents
 from gate5.store.artifact_store import ArtifactStore
@@ -103,8 +103,8 @@ def promote(
     Raises:
         StoreInputError: there is no such release, it or the approval is not what the channel demands, the key may not
             sign there, or the channel's name is none.
-        RefusedError: the policy is held on the channel, the channel is frozen, or it has another release than the one
-            that the candidate was judged against.
+        RefusedError: the policy is held on the channel, or the channel is frozen; ``MovedOnError``: it has another
+            release than the one that the candidate was judged against.
         IntegrityError: the release or the channel's log is damaged or not signed by a trusted key.
         StoreError: the store failed or is not safe to use.
     """
@@ -198,7 +198,7 @@ def _refuse_moved(newest: ChannelEntry | None, release: str, channel: str, again
     """Refuse a candidate that was judged against another release than the one that it would replace."""
     now = newest.release if newest else ""
     if against is not None and now != against:
-        raise RefusedError(
+        raise MovedOnError(
             f"{release} was judged against {against or 'no release'}, and {now or 'none'} is in {channel} by now: "
             "release the candidate again, so that it is judged against that one."
         )
