@@ -7,6 +7,8 @@ ARG CUDA_VERSION=13.0.2
 
 FROM ${AIRFLOW_IMAGE} AS airflow
 ARG GATE5_COMMIT=""
+# torch for the CPU alone; a site with an index of its own gives that as a build argument.
+ARG PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 USER 0
 # A named volume takes the owner of the folder that it is mounted on, so each of these has to be there.
 RUN mkdir -p /opt/gate5 /srv/gate5/var/keys /srv/gate5/var/trust /opt/airflow/logs /opt/airflow/login \
@@ -18,8 +20,7 @@ ENV PATH=/opt/gate5/bin:$PATH GATE5_HOME=/srv/gate5 GATE5_COMMIT=${GATE5_COMMIT}
 ENV PIP_USER=false PYTHONNOUSERSITE=1
 COPY --chown=airflow:0 requirements.txt requirements-cluster.txt ./
 RUN python3.11 -m venv /opt/gate5 \
-    && /opt/gate5/bin/pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \
-       -r requirements.txt -r requirements-cluster.txt \
+    && /opt/gate5/bin/pip install --no-cache-dir -r requirements.txt -r requirements-cluster.txt \
     && /opt/gate5/bin/pip check
 COPY --chown=airflow:0 pyproject.toml README.md ./
 COPY --chown=airflow:0 include include
@@ -32,6 +33,7 @@ COPY --chown=airflow:0 deploy deploy
 
 # pycuda is compiled here, with the toolkit; the runtime image has none.
 FROM nvidia/cuda:${CUDA_VERSION}-devel-ubuntu24.04 AS gpu-build
+ARG PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 ENV DEBIAN_FRONTEND=noninteractive
 RUN apt-get update && apt-get install -y --no-install-recommends software-properties-common g++ \
     && add-apt-repository -y ppa:deadsnakes/ppa \
@@ -40,8 +42,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends software-proper
 WORKDIR /srv/gate5
 COPY requirements.txt requirements-cluster.txt requirements-gpu.txt ./
 RUN python3.11 -m venv /opt/gate5 \
-    && /opt/gate5/bin/pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \
-       -r requirements.txt -r requirements-cluster.txt -r requirements-gpu.txt \
+    && /opt/gate5/bin/pip install --no-cache-dir -r requirements.txt -r requirements-cluster.txt -r requirements-gpu.txt \
     && /opt/gate5/bin/pip check
 COPY pyproject.toml README.md ./
 COPY include include

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from local_cluster.broker import deliver_late_and_twice, kill_before_it_begins, workers_that_begin_nothing
 from local_cluster.clock import AHEAD_S, WORKER, check_ahead, clock_ahead
+from local_cluster.edge import WORKER as EDGE_WORKER
+from local_cluster.edge import check_edge, edge_worker
 from local_cluster.faults import Case, Fault, Group, kill, outage
 from local_cluster.many import MANY
 
 _GONE_PAST = ("scheduled", "queued", "running")
-PLAIN, TAKEN = Case("plain", ()), "taken"
+PLAIN, TAKEN, EDGE = Case("plain", ()), "taken", "edge"
 #: Side by side: a kill may meet the other release, too.
 SHORT: Group = Group(
     (PLAIN, Case("two-kills", (kill("gpu-worker", "evaluate"), kill("scheduler", "compare", *_GONE_PAST)))), 200
@@ -28,7 +30,7 @@ LONG: tuple[Group, ...] = (
             Case("gpu-first", tuple(kill("gpu-worker", task) for task in ("look_up", "build", "verify"))),
             Case("gpu-last", tuple(kill("gpu-worker", task) for task in ("benchmark", "evaluate", "stress"))),
         ),
-        350,
+        300,
     ),
     Group(
         (
@@ -64,7 +66,7 @@ LONG: tuple[Group, ...] = (
                 ),
             ),
         ),
-        320,
+        280,
     ),
     Group(
         (
@@ -90,7 +92,24 @@ LONG: tuple[Group, ...] = (
                 setting=workers_that_begin_nothing,
             ),
         ),
-        230,
+        210,
+    ),
+    Group(
+        (
+            Case(
+                EDGE,
+                tuple(
+                    Fault(
+                        f"an {EDGE_WORKER} in place of gpu-worker",
+                        task,
+                        lambda cluster, task=task: check_edge(cluster, EDGE, task),  # type: ignore[misc]
+                    )
+                    for task in ("build", "evaluate")
+                ),
+                setting=edge_worker,
+            ),
+        ),
+        130,
     ),
     Group(
         (
@@ -108,7 +127,7 @@ LONG: tuple[Group, ...] = (
             ),
             MANY,
         ),
-        260,
+        240,
     ),
 )
 #: What everything is expected to take to start [s].

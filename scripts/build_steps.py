@@ -6,7 +6,8 @@ Reads the Dockerfile itself. COPY copies what .dockerignore admits; RUN runs in 
 nothing of this session's but pip's settings; the image's folders (/opt/gate5, /srv/gate5, ...) are folders below
 ``--folder``. What needs root, Debian's packages or another image's files is not done, and said at the end. Afterwards
 the image's commands are tried: the packages fit each other, and its Airflow reads its DAGs without an error.
-``--plan`` prints the steps only. Where download.pytorch.org cannot be reached, set PIP_RETRIES=0.
+``--plan`` prints the steps only. Where download.pytorch.org cannot be reached, PIP_EXTRA_INDEX_URL names another index,
+as the build argument of that name does.
 
 Exit codes: 0 all steps went through, 1 one failed, 2 there is no such target.
 """
@@ -82,7 +83,7 @@ class Stage:
         self.root.mkdir(parents=True)
         self.work = self.root
         kept = {key: value for key, value in os.environ.items() if key.startswith("PIP_") or key.endswith("_proxy")}
-        self.environment = {**kept, "HOME": str(self.root / "home"), "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"}
+        self.environment = {**kept, "HOME": str(self.root / "home"), "LANG": "C.UTF-8"}
         (self.root / "home").mkdir()
         self.left_out = self.root / "left-out.txt"
         self.left_out.write_text("")
@@ -92,6 +93,9 @@ class Stage:
             script = self.tools / tool
             script.write_text(f'#!/bin/sh\necho "{tool} $*" >> {self.left_out}\n')
             script.chmod(0o755)
+        # Before the machine's own: this Python, as the base image has one of Airflow's.
+        (self.tools / "python3.11").symlink_to(os.path.realpath(sys.executable))
+        self.environment["PATH"] = f"{self.tools}:/usr/bin:/bin"
 
     def placed(self, text: str) -> str:
         """``text`` with the image's folders as folders of this stage."""
@@ -149,14 +153,7 @@ class Stage:
         Raises:
             RuntimeError: it failed.
         """
-        tools = f"{self.tools}:{self.environment['PATH']}"
-        python = f"{self.root / 'python'}"
-        Path(python).mkdir(exist_ok=True)
-        link = Path(python) / "python3.11"
-        if not link.exists():  # this Python's own, wherever it lies: the base image has one on its PATH
-            link.symlink_to(os.path.realpath(sys.executable))
-        environment = {**self.environment, "PATH": f"{tools}:{python}"}
-        done = subprocess.run(["sh", "-euc", command], cwd=self.work, env=environment, check=False)
+        done = subprocess.run(["sh", "-euc", command], cwd=self.work, env=self.environment, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"`{command}` ended with exit code {done.returncode}")
 

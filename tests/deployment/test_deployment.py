@@ -58,14 +58,15 @@ def script(path: str) -> ModuleType:
 
 
 class TestCompose:
-    def test_it_fits_the_compose_schema(self) -> None:
+    @pytest.mark.parametrize("path", ["docker-compose.yaml", "deploy/edge/docker-compose.yaml"])
+    def test_it_fits_the_compose_schema(self, path: str) -> None:
         tool = [
             sys.executable,
             "-m",
             "check_jsonschema",
             "--builtin-schema",
             "vendor.compose-spec",
-            "docker-compose.yaml",
+            path,
         ]
         outcome = subprocess.run(tool, cwd=ROOT, capture_output=True, text=True, check=False)
         assert outcome.returncode == 0, outcome.stdout + outcome.stderr
