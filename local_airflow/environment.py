@@ -154,7 +154,7 @@ def make_default_key() -> Path | None:
     key = ROOT / StoreConfig().signing_key
     if key.exists():
         return None
-    keygen(key)
+    keygen(key, exist_ok=True)  # another start may be making it at this moment
     return key
 
 

@@ -37,9 +37,9 @@ def main() -> int:
     arguments = parser.parse_args()
     os.environ.setdefault("GATE5_HOME", str(ROOT))
     exit_on_signals()
-    make_default_key()
     print("Starting Airflow (about 20 seconds) ...", flush=True)
     try:
+        make_default_key()
         with LocalAirflow(Path(arguments.home), "make ui", users=USERS, port=arguments.port) as airflow:
             airflow.wait_until_ready("policy_release")
             print(welcome(airflow.address, airflow.home.passwords(USERS), arguments.port), flush=True)

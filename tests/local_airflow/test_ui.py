@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
+from gate5.store.signing import load_signer
+from local_airflow import environment
 from local_airflow.components import LocalAirflow, free_port
 from local_airflow.environment import AirflowHome
 from local_airflow.ui import PORT, USERS, welcome
@@ -44,3 +50,17 @@ def test_it_is_said_who_can_log_in_and_where() -> None:
     assert "taken" not in text
     assert "viewer    two" in text
     assert "port 8080 is taken" in welcome("http://127.0.0.1:41234", {"admin": "one", "viewer": "two"}, PORT)
+
+
+def test_many_started_at_once_in_a_new_folder_make_one_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    together = threading.Barrier(8)
+
+    def start(_: int) -> Path | None:
+        together.wait()
+        return environment.make_default_key()
+
+    with ThreadPoolExecutor(8) as pool:
+        made = {path for path in pool.map(start, range(8)) if path is not None}
+    assert len(made) == 1
+    assert load_signer(made.pop())
