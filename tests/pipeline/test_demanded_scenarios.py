@@ -11,6 +11,7 @@ import yaml
 from gate5.cli.main import main
 from gate5.config.models import ReleaseConfig
 from gate5.errors import ConfigError, PlantError
+from gate5.pipeline.promote import check_store
 from gate5.pipeline.stages import scenarios
 
 TANK: dict[str, Any] = {
@@ -64,6 +65,7 @@ def test_by_what_is_signed_in_the_store(home: Path, capsys: pytest.CaptureFixtur
         "The channel production demands stricter rules, SLA, scenarios or episodes than this run is judged by" in line
     )
     assert not (home / "w").exists()
+    check_store(ReleaseConfig.load(config, {"evaluation.quick": True}))  # which is tried and never promoted
 
 
 def test_what_it_has_is_covered_besides(home: Path) -> None:
