@@ -1,4 +1,4 @@
-"""A plant behind a real OPC UA server: ``opcua_plant PORT PERIOD_S SCENARIO STEP0``; it steps by its own clock.
+"""A plant behind a real OPC UA server: ``opcua_plant PORT PERIOD_S SCENARIO``; it steps by its own clock.
 
 Pressures are in bar and actions in percent, so that scaling is needed. It prints a line for each step.
 """
