@@ -40,8 +40,9 @@ from gate5.plant.judged import judged_plant
 from gate5.store import load_public_keys
 
 SCENARIOS = ("load_rejection", "emergency_trip")
-#: Faults of the engine process and the periods that they last; ``kill`` and ``stop`` need a new process.
-ENGINE = {"kill": 1, "stop": 8, "sleep": 8, "nan": 3, "outside": 3, "corner": 3}
+#: Faults of the engine process and the periods that they last; ``kill`` and ``stop`` need a new process. Nothing is
+#: wrong with ``person``: somebody hands over, and the PID drives to the end.
+ENGINE = {"kill": 1, "stop": 8, "sleep": 8, "nan": 3, "outside": 3, "corner": 3, "person": 1}
 #: Two at once: one of the readings with one of the engine, and readings spoilt in two ways.
 PAIRS = (
     *(f"{a}+{b}" for a, b in product(("frozen", "delayed", "biased", "one_nan", "gone_for_10_s"), ("kill", "nan"))),
@@ -125,7 +126,10 @@ class Campaign:
 
     def _strike(self, engine: str, runtime: PolicyRuntime, since: int, lasts: int) -> None:
         """The engine's fault begins after the period before ``start``, and ends."""
-        if engine in ("kill", "stop"):
+        if engine == "person":
+            if since == 0:
+                runtime.hand_over("the campaign")
+        elif engine in ("kill", "stop"):
             if since == 0 and runtime.link.pid > 0:
                 os.kill(runtime.link.pid, signal.SIGKILL if engine == "kill" else signal.SIGSTOP)
             # At the plant a new process is there one period (5 s) later; here it has to be waited for.

@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gate5.edge.runtime.estimate import DOUBT, Estimator
-from gate5.evaluation.forecast import Forecast, identify
+from gate5.evaluation.forecast import ROWS, Forecast, Step, identify
 from gate5.plant.base import Float32, Float64
 
 STATE = np.array([[-0.2, 0.1, 0.0], [0.0, -0.1, 0.05], [0.02, 0.0, -0.3]])
 ACTION = np.array([[1.0, 0.0], [0.0, 2.0], [0.5, -0.5]])
 OFFSET = np.array([0.1, -0.2, 0.0])
 WIDE: tuple[Float64, Float64] = np.full(3, -1e3), np.full(3, 1e3)
-PLANT = Forecast(STATE, ACTION, OFFSET, np.full(3, 1e-3), *WIDE)
+#: The ridge takes a little of each weight.
+NEAR = 0.02
+PLANT = Forecast(Step(STATE, ACTION, OFFSET), np.full(3, 1e-3), *WIDE, np.array([], np.int64), {})
 
 
 def course(actions: Float32, start: Float32) -> Float32:
@@ -40,14 +42,63 @@ def test_a_linear_plant_is_identified() -> None:
         scenarios.append({"obs1": obs, "action1": actions, "episode1": number, **none})
     found = identify(scenarios, *WIDE)
     assert found is not None
-    np.testing.assert_allclose(found.state, STATE, atol=1e-3)
-    np.testing.assert_allclose(found.action, ACTION, atol=1e-3)
-    np.testing.assert_allclose(found.offset, OFFSET, atol=1e-3)
+    assert not found.pieces, "a plant without switches is one plant"
+    np.testing.assert_allclose(found.whole.state, STATE, atol=NEAR)
+    np.testing.assert_allclose(found.whole.action, ACTION, atol=NEAR)
+    np.testing.assert_allclose(found.whole.offset, OFFSET, atol=NEAR)
     again = Forecast.from_dict(found.to_dict(), *WIDE, 2)
     assert again is not None
-    np.testing.assert_array_equal(again.state, found.state)
+    np.testing.assert_array_equal(again.whole.state, found.whole.state)
     with pytest.raises(ValueError, match="forecast"):
         Forecast.from_dict(found.to_dict(), *WIDE, 3)
+    before = {k: v for k, v in found.to_dict().items() if k not in ("switches", "pieces")}
+    old = Forecast.from_dict(before, *WIDE, 2)  # a release that was signed when there was one step alone
+    assert old is not None
+    np.testing.assert_array_equal(old.step(np.ones(3), np.ones(2, np.float32)), found.step(np.ones(3), np.ones(2)))
+
+
+def switched(rows: int, seed: int) -> dict[str, NDArray[Any]]:
+    """A plant whose last component, a switch, turns the sign of what the first action does."""
+    rng = np.random.default_rng(seed)
+    actions = rng.uniform(-1, 1, (rows, 2)).astype(np.float32)
+    obs = np.zeros((rows, 3), np.float32)
+    for t in range(rows - 1):
+        on = t % 40 >= 20
+        obs[t, 2] = on
+        sign = -1.0 if on else 1.0
+        obs[t + 1, 0] = 0.8 * obs[t, 0] + sign * actions[t, 0] + (0.5 if on else 0.0)
+        obs[t + 1, 1] = 0.9 * obs[t, 1] + 0.1 * obs[t, 0] + actions[t, 1]
+    obs[-1, 2] = 1.0
+    number = np.zeros(rows, int)
+    return {"obs1": obs, "action1": actions, "episode1": number} | {
+        "obs0": obs[:0], "action0": actions[:0], "episode0": number[:0]
+    }  # fmt: skip
+
+
+def test_each_state_of_a_switch_is_a_plant_of_its_own() -> None:
+    found = identify([switched(2000, 1)], *WIDE)
+    assert found is not None
+    assert found.switches.tolist() == [2]
+    assert set(found.pieces) == {(False,), (True,)}
+    again = Forecast.from_dict(found.to_dict(), *WIDE, 2)
+    assert again is not None
+    for on, sign in ((0.0, 1.0), (1.0, -1.0)):
+        ahead = again.step(np.array([1.0, 0.0, on]), np.array([1.0, 0.0], np.float32))
+        assert ahead[0] == pytest.approx(0.8 + sign + 0.5 * on, abs=5 * NEAR)
+    with pytest.raises(ValueError, match="switches"):
+        Forecast.from_dict({**found.to_dict(), "switches": [3]}, *WIDE, 2)
+    with pytest.raises(ValueError, match="piece"):
+        Forecast.from_dict({**found.to_dict(), "pieces": [{**found.to_dict()["pieces"][0], "on": []}]}, *WIDE, 2)
+
+
+def test_a_state_that_was_hardly_judged_has_the_step_of_all() -> None:
+    rare = switched(2000, 2)
+    on = rare["obs1"][:, 2] > 0.5
+    kept = ~on | (np.cumsum(on) <= ROWS * 3)  # fewer rows than five numbers in each of six columns
+    found = identify([{k: v[kept] if k.endswith("1") else v for k, v in rare.items()}], *WIDE)
+    assert found is not None
+    assert (True,) not in found.pieces
+    assert (False,) in found.pieces
 
 
 def test_too_little_gives_no_forecast() -> None:

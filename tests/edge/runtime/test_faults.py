@@ -19,6 +19,8 @@ from tests.support.bench import Bench, evaluated
 HARD = ("load_rejection", "emergency_trip")
 #: Periods after the start at which the fault begins: in and after the event (the trip comes between 27 and 50).
 STARTS = (50, 60, 120)
+#: Seeds and the periods in which the event of theirs begins, in one of the two scenarios or in both.
+BEGINS = ((40_000, 48), (40_000, 50), (40_001, 38), (40_002, 50), (40_003, 40))
 
 
 def violations(bench: Bench, plant: Simulator) -> dict[str, int]:
@@ -82,15 +84,15 @@ def test_the_engine_answers_late_or_wrongly(
     assert tally.baseline > 0
 
 
-#: Open: readings that stay 15 s late from the trip on, which the forecast does not carry through.
+#: Open: readings that stay 15 s late from a load rejection on, which the forecast does not always carry through.
 LATE_FOR_GOOD = pytest.param(
-    "delayed_for_good", "emergency_trip", marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason="open")
+    "delayed_for_good", "load_rejection", marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason="open")
 )
 
 
 @pytest.mark.parametrize(
     ("name", "scenario"),
-    [LATE_FOR_GOOD, *((n, s) for n in SPOILINGS for s in HARD if (n, s) != ("delayed_for_good", "emergency_trip"))],
+    [LATE_FOR_GOOD, *((n, s) for n in SPOILINGS for s in HARD if (n, s) != ("delayed_for_good", "load_rejection"))],
 )
 def test_the_observation_is_spoilt(bench: Bench, name: str, scenario: str) -> None:
     spoiling = SPOILINGS[name]
@@ -104,6 +106,22 @@ def test_the_observation_is_spoilt(bench: Bench, name: str, scenario: str) -> No
         assert tally.hand_overs.total() >= 1
         if start + lasts < 200:
             assert bench.decisions[-1].source == "policy", "the fault is over, and the policy drives again"
+
+
+@pytest.mark.parametrize("scenario", HARD)
+def test_a_person_hands_over_as_the_event_begins(bench: Bench, scenario: str) -> None:
+    runtime = bench.runtime()
+    for seed, start in BEGINS:
+        runtime.give_back()
+        plant = bench.simulator(scenario, seed=seed)
+
+        def at(period: int, start: int = start) -> None:
+            if period == start:
+                runtime.hand_over("now")
+
+        tally = bench.run(runtime, plant, at)
+        assert tally.causes["person"] > 0
+        assert violations(bench, plant) == {}, start
 
 
 def test_no_fault_no_hand_over_and_the_returns_of_evaluate(bench: Bench, home: Path) -> None:

@@ -1,8 +1,9 @@
 """``Follower``: the baseline beside the policy: always computed, told what was applied.
 
-While another controller drives, back-calculation with the usual time constant would leave the PID's output somewhere
-else than the actuators are (Astrom and Hagglund, Advanced PID Control, 2006, section 3.5, "bumpless transfer"). Here
-its integrals then follow within one period: the next proposal starts from what was applied.
+While another controller drives, the PID's integrals are led to where its output is what was applied (back-calculation:
+Astrom and Hagglund, Advanced PID Control, 2006, section 3.5, "bumpless transfer"), in ``SLOWER`` times the time that a
+loop tracks in when it drives itself: slowly enough that what the PID wants to do *now*, in the first seconds of an
+event, is not led away (docs/decisions/153-hand-over-in-an-event.md).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from gate5.plant.base import Controller, Float32
 #: forecast does not know is dead time, and a loop that was tuned for none swings in the end; at first, though, the
 #: event that the plant is in needs the whole gain (docs/decisions/143-late-for-good.md).
 SOFT, SOFT_AFTER = 0.6, 18
+#: A loop's tracking time while another controller drives, in its own.
+SLOWER = 3.0
 
 
 class Follower:
@@ -33,12 +36,8 @@ class Follower:
     def __init__(self, baseline: Controller) -> None:
         self._pid = ScalarBaseline(baseline) if isinstance(baseline, PIDBaseline) else None
         self._inner: Any = self._pid or baseline
-        self._usual: list[tuple[Any, Any, float]] = []
-        if self._pid is not None:
-            for channel in self._pid.channels:
-                added = sum(loop.add for loop in channel.loops) or 1
-                for loop in channel.loops:
-                    self._usual.append((loop, loop.tracking_s, loop.dt_s * (added if loop.add else 1)))
+        loops = [] if self._pid is None else [loop for channel in self._pid.channels for loop in channel.loops]
+        self._usual: list[tuple[Any, float]] = [(loop, loop.tracking_s) for loop in loops]
         self._drives, self._soft, self._guessed = True, False, 0
         self.reset()
 
@@ -73,7 +72,7 @@ class Follower:
         if self._pid is None:
             return
         if driving != self._drives:
-            for loop, usual, quick in self._usual:
-                loop.tracking_s = usual if driving else quick
+            for loop, usual in self._usual:
+                loop.tracking_s = usual if driving else SLOWER * usual
             self._drives = driving
         self._pid.follow(applied)
