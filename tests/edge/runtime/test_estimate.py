@@ -54,7 +54,9 @@ def test_a_linear_plant_is_identified() -> None:
     before = {k: v for k, v in found.to_dict().items() if k not in ("switches", "pieces")}
     old = Forecast.from_dict(before, *WIDE, 2)  # a release that was signed when there was one step alone
     assert old is not None
-    np.testing.assert_array_equal(old.step(np.ones(3), np.ones(2, np.float32)), found.step(np.ones(3), np.ones(2)))
+    np.testing.assert_array_equal(
+        old.step(np.ones(3), np.ones(2, np.float32)), found.step(np.ones(3), np.ones(2, np.float32))
+    )
 
 
 def switched(rows: int, seed: int) -> dict[str, NDArray[Any]]:
