@@ -16,7 +16,7 @@ from gate5.errors import Gate5Error
 from gate5.gate.report import GateReport
 from gate5.io import canonical
 from gate5.pipeline import results
-from gate5.report.outcome import Outcome, broken, outcome, with_standing
+from gate5.report.outcome import Outcome, broken, outcome, several, with_standing
 from gate5.store.releases import find_release
 from gate5.store.standing import standing
 from gate5.workspace.address import find_run_workspace
@@ -54,6 +54,11 @@ class Found:
     def value(self, task: str, key: str = "return_value", index: int = -1) -> Any:
         """What a task left under a key."""
         return self.said.get((task, index, key))
+
+    def mapping(self, task: str, key: str = "return_value") -> Mapping[str, Any]:
+        """The same where it has fields; of another version, which left something else, none."""
+        value = self.value(task, key)
+        return value if isinstance(value, Mapping) else {}
 
     @property
     def release(self) -> bool:
@@ -119,7 +124,7 @@ def run_outcome(found: Found, stages: tuple[Stage, ...], *, stands: bool = True)
     failed = [stage for stage in stages if stage.state == "failed" and stage.task != "reject"]
     if not failed and "skipped" in (state.get("resolve"), state.get("look_up")):
         return Outcome("not_judged", _why_not(found))
-    if failed and (found.value(failed[0].task, "error") or {}).get("kind") == "AlreadyJudged":
+    if failed and found.mapping(failed[0].task, "error").get("kind") == "AlreadyJudged":
         return Outcome("refused", failed[0].text)
     if failed:
         first = failed[0]
@@ -146,8 +151,7 @@ def run_outcome(found: Found, stages: tuple[Stage, ...], *, stands: bool = True)
 
 def _why_not(found: Found) -> str:
     """Why a run judged nothing and did not fail."""
-    received = found.value("receive", "received")
-    notes = received.get("notes") if isinstance(received, Mapping) else None
+    notes = several(found.mapping("receive", "received").get("notes"))
     if notes:
         return f"This run has no candidate to judge: {'; '.join(str(note) for note in notes)}."
     return ("Not judged again: the same policy was promoted before by the same rules, or another run has it in hand; "
@@ -184,7 +188,7 @@ def _files(found: Found) -> tuple[GateReport | None, Mapping[str, Any] | None, M
     judged, reasons = found.value("gate"), found.value("reject", "reasons")
     gate = None
     if isinstance(judged, Mapping):
-        gate = {"verdict": judged.get("verdict"), "rules": [], "reasons": list(judged.get("reasons") or ())}
+        gate = {"verdict": judged.get("verdict"), "rules": [], "reasons": several(judged.get("reasons"))}
     promoted = found.value("promote")
     rejection = None if reasons is None else {"reasons": reasons, "verdict": (gate or {}).get("verdict")}
     if isinstance(promoted, Mapping) and promoted.get("outcome") == "judged_again":

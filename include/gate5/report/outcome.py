@@ -122,6 +122,11 @@ def with_standing(found: Outcome, standing: Standing | None) -> Outcome:
     return _changed(found, "rolled_back" if standing.rolled_back else "superseded", sentence)
 
 
+def several(value: object) -> list[str]:
+    """The texts of a list; none where another version has left something else."""
+    return [str(each) for each in value] if isinstance(value, list | tuple) else []
+
+
 def day(at: str) -> str:
     """ISO 8601 in UTC, as a reader takes it in."""
     return f"{at[:16].replace('T', ' ')} UTC" if at[10:11] == "T" else at
@@ -146,7 +151,7 @@ def _released(release: Mapping[str, Any]) -> Outcome:
 
 
 def _rejected(gate: GateReport | None, rejection: Mapping[str, Any]) -> Outcome:
-    reasons = [str(reason) for reason in rejection.get("reasons") or ()]
+    reasons = several(rejection.get("reasons"))
     verdict = gate.verdict if gate else rejection.get("verdict")
     cause, by = rejection.get("cause"), rejection.get("by")
     if verdict == "error":

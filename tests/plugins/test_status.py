@@ -1,0 +1,100 @@
+"""A run as the tab reads it, from what any version may have left: names of queued scenarios, results of all shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gate5.io import canonical
+from gate5.workspace.artifacts import DirectoryWorkspace
+from gate5_plugin.status import Found, run_outcome, stages_of
+
+TASKS = (
+    "receive",
+    "resolve",
+    "look_up",
+    "scenarios",
+    "export",
+    "build",
+    "verify",
+    "gate",
+    "report",
+    "promote",
+    "reject",
+)
+KEYS = ("return_value", "error", "reasons", "received")
+FILES = ("gate.json", "release.json", "rejection.json", "config.json")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+#: Mappings with the keys that are read, and anything at all in them.
+SHAPES = JSON | st.dictionaries(
+    st.sampled_from(
+        ("text", "kind", "exit_code", "verdict", "reasons", "rules", "release_id", "channel", "sequence", "outcome",
+         "approved_by", "notes", "by", "cause", "max_abs_error", "compared", "workspace", "nonfinite")
+    ),
+    JSON,
+)  # fmt: skip
+
+
+def task(name: str, state: str | None = "success", index: int = -1, label: str | None = None) -> Any:
+    return SimpleNamespace(task_id=name, map_index=index, state=state, rendered_map_index=label)
+
+
+def found(tasks: list[Any], said: dict[tuple[str, int, str], Any], workspace: Any = None) -> Found:
+    run = SimpleNamespace(dag_id="policy_release", run_id="r", state="failed", conf=None)
+    return Found(run, tasks, said, workspace)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATE5_HOME", str(tmp_path))
+    monkeypatch.delenv("GATE5_CONFIG", raising=False)
+
+
+def test_a_queued_scenario_has_its_name() -> None:
+    tasks = [task("evaluate", "success", 0, "steady_state"), task("evaluate", "queued", 1), task("evaluate", None, 2)]
+    listed = {("scenarios", -1, "return_value"): ["steady_state", "emergency_trip"]}
+    names = [stage.name for stage in stages_of(found(tasks, listed))]
+    assert names == ["evaluate steady_state", "evaluate emergency_trip", "evaluate 2"]
+
+
+def test_a_run_of_a_version_whose_results_were_others_still_has_its_stages() -> None:
+    said = {("verify", -1, "return_value"): {"error_max": 1e-6}, ("export", -1, "return_value"): "a path"}
+    stages = stages_of(found([task("verify"), task("export")], said))
+    assert [(stage.name, stage.state, stage.text) for stage in stages] == [
+        ("verify", "success", ""), ("export", "success", "")]  # fmt: skip
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    states=st.lists(st.sampled_from(("success", "failed", "skipped", None)), min_size=11, max_size=11),
+    values=st.dictionaries(
+        st.tuples(st.sampled_from(TASKS), st.just(-1), st.sampled_from(KEYS)),
+        SHAPES,
+    ),
+    files=st.dictionaries(st.sampled_from(FILES), SHAPES) | st.none(),
+)
+def test_whatever_a_run_left_something_is_said(
+    states: list[str | None], values: dict[Any, Any], files: dict[str, Any] | None, tmp_path: Path
+) -> None:
+    workspace = None
+    if files is not None:
+        folder = tmp_path / "w"
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        folder.mkdir(exist_ok=True)
+        for name, value in files.items():
+            (folder / name).write_bytes(canonical.dumps(value))
+        workspace = DirectoryWorkspace(folder)
+    run = found([task(name, state) for name, state in zip(TASKS, states, strict=True)], values, workspace)
+    became = run_outcome(run, stages_of(run))
+    assert became.word
+    assert became.sentence
