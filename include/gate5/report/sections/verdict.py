@@ -95,7 +95,7 @@ def _advice(gate: GateReport) -> Markup | None:
 
 def _count(gate: GateReport) -> str:
     number = len(gate.advice)
-    return f"{number} advisory {'check' if number == 1 else 'checks'} not met (they have no say)"
+    return f"{counted(number, 'advisory check')} not met ({'it has' if number == 1 else 'they have'} no say)"
 
 
 def _origin(artifacts: Artifacts) -> Markup | None:
