@@ -205,6 +205,12 @@ def test_of_many_reasons_four_are_shown_and_the_others_are_folded(run: Run, tmp_
     assert all(reason in folded for reason in reasons[4:])
 
 
+@pytest.mark.parametrize("reasons", [7, "text", {"a": 1}, None])
+def test_a_rejection_of_another_shape_is_still_drawn(run: Run, tmp_path: Path, reasons: object) -> None:
+    changes = {"rejection.json": json.dumps({"reasons": reasons, "cause": "person", "by": "ada"}).encode()}
+    assert "REJECTED BY ada" in Page(render(run.at(tmp_path, changes=changes))).sections["verdict"]
+
+
 def test_the_verdict_comes_first_and_a_refused_claim_says_so(run: Run, tmp_path: Path) -> None:
     gate = json.loads(run.artifacts["gate.json"]) | {"verdict": "fail", "reasons": ["too slow"]}
     page = render(run.at(tmp_path, changes={"gate.json": json.dumps(gate).encode()}))

@@ -11,7 +11,7 @@ from gate5.gate.report import FINE, GateReport, RuleResult, shown
 from gate5.io.excerpt import counted
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, allowed, code, figure, fold, table, tag
-from gate5.report.outcome import Outcome, day, outcome
+from gate5.report.outcome import Outcome, day, outcome, several
 from gate5.report.question import close
 from gate5.report.sections.evaluation import worse_tracking
 from gate5.workspace import contents
@@ -69,7 +69,7 @@ def _linked(found: Outcome) -> object:
 
 
 def _reasons(gate: GateReport | None, rejection: Mapping[str, Any] | None) -> list[str]:
-    theirs = [str(reason) for reason in (rejection or {}).get("reasons") or ()]
+    theirs = several((rejection or {}).get("reasons"))
     return list(dict.fromkeys([*theirs, *(gate.reasons if gate else ())]))
 
 
