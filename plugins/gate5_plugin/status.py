@@ -130,8 +130,9 @@ def run_outcome(found: Found, stages: tuple[Stage, ...], *, stands: bool = True)
         first = failed[0]
         said_so = f"{first.name}: {first.text}" if first.text else f"{first.name} failed without a word."
         errors = [value for (task, _, key), value in found.said.items() if task == first.task and key == "error"]
-        codes = {error.get("exit_code") for error in errors if isinstance(error, Mapping)}
-        if codes == {1}:  # a hold, a freeze, a channel that moved on: it was told no, and nothing broke
+        codes = [error.get("exit_code") for error in errors if isinstance(error, Mapping)]
+        # A hold, a freeze, a channel that moved on: it was told no, and nothing broke.
+        if codes and all(code == 1 for code in codes):
             return Outcome("not_taken", said_so)
         return broken(said_so, bad_input=2 in codes)
     said = outcome(gate, release, rejection)

@@ -98,3 +98,24 @@ def test_whatever_a_run_left_something_is_said(
     became = run_outcome(run, stages_of(run))
     assert became.word
     assert became.sentence
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("state", ["success", "skipped"])
+def test_a_candidate_that_a_further_run_judges_is_neither_promoted_nor_refused(
+    tmp_path: Path, kept: bool, state: str
+) -> None:
+    """Whether its workspace is still there or not; `promote` is skipped where it runs again and that run is there."""
+    sentence = "r-1 was judged against no release, and r-2 is in production by now: the run x__2 judges it again"
+    said: dict[Any, Any] = {
+        ("gate", -1, "return_value"): {"verdict": "pass"},
+        ("promote", -1, "return_value"): {"outcome": "judged_again", "text": sentence, "reasons": [sentence]},
+    }
+    workspace = None
+    if kept:
+        workspace = DirectoryWorkspace(tmp_path)
+        workspace.write_json("gate.json", {"verdict": "pass", "rules": [], "reasons": []})
+        workspace.write_json("rejection.json", {"verdict": "pass", "reasons": [sentence], "cause": "again"})
+    run = found([task("gate"), task("promote", state), task("reject", "skipped")], said, workspace)
+    became = run_outcome(run, stages_of(run))
+    assert (became.word, sentence in became.sentence) == ("JUDGED AGAIN", True), became
