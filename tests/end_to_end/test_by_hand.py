@@ -61,10 +61,10 @@ class Handled:
             f"{task_id} {map_index} is not at work", found, lambda: self.site._signs(NAME, DAG), every_s=0.1
         )
 
-    def mark(self, task: str) -> None:
-        """Mark a task as done by hand."""
+    def mark(self, task: str, state: str = "success") -> None:
+        """Mark a task as done, or as skipped, by hand."""
         path = f"{self.site.api.run_path(DAG, NAME)}/taskInstances/{task}"
-        self.site.api.call("PATCH", path, {"new_state": "success"})
+        self.site.api.call("PATCH", path, {"new_state": state})
 
     def clear(self, *tasks: Any, downstream: bool = True) -> None:
         """Let tasks run again."""
@@ -99,7 +99,8 @@ def handled(site: Site) -> Handled:
 
 
 def kill_and_mark(run: Handled) -> None:
-    """One `evaluate` is killed and tried again; one is marked as done before it was; then `gate` and `approval` are."""
+    """One `evaluate` is killed and tried again; one is marked as done before it was, and as skipped; then `gate` and
+    `approval` are marked as done."""
     os.kill(run.at_work("evaluate", 0), signal.SIGKILL)
     pid = run.at_work("evaluate", 1)
     os.kill(pid, signal.SIGSTOP)
@@ -109,6 +110,9 @@ def kill_and_mark(run: Handled) -> None:
     run.ended("evaluate", "compare")
     every = run.site.api.task_instances(DAG, NAME)
     run.tries = {each["map_index"]: each["try_number"] for each in every if each["task_id"] == "evaluate"}
+    run.mark("evaluate/1", "skipped")
+    run.clear("compare")
+    run.ended("skipped", "gate")
     run.mark("gate")  # Airflow then clears what had failed for want of it
     run.ended("gate", "decide")
     run.clear(["evaluate", 1])
@@ -159,6 +163,13 @@ def test_a_killed_evaluation_is_done_again_and_one_marked_by_hand_is_none(handle
     assert handled.states["evaluate"]["compare"] == "failed"
     said = handled.said["evaluate"]
     assert (said["exit_code"], "no evaluation/emergency_trip.json yet" in said["text"]) == (2, True), said
+
+
+def test_an_evaluation_skipped_by_hand_is_none(handled: Handled) -> None:
+    states = handled.states["skipped"]
+    assert (states["compare"], states["gate"]) == ("skipped", "failed")
+    said = handled.said["skipped"]
+    assert (said["exit_code"], "yet" in said["text"]) == (2, True), said
 
 
 def test_a_gate_marked_by_hand_is_no_verdict(handled: Handled) -> None:
