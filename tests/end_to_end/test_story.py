@@ -136,10 +136,13 @@ def a_viewer_only_looks(page: Page, site: Site, refused: str, silent: str, relea
         assert frame.locator("a[href*='/act/']").count() == 0
     page.goto(f"{site.airflow.address}/gate5/act/rollback?channel=story&release=")
     before = site.channel("story")
-    if page.locator("#send:not([disabled])").count():
+    ready = page.locator("#send:not([disabled])")
+    refusal = page.get_by_text("you need the permission to start policy_rollback")
+    ready.or_(refusal).first.wait_for()
+    if ready.count():
         page.locator("[name=reason]").fill("I would like to")
-        page.locator("#send").click()
-    page.get_by_text("you need the permission to start policy_rollback").wait_for()
+        ready.click()
+    refusal.wait_for()
     token = site.login("viewer")
     started = httpx.post(f"{site.airflow.address}/api/v2/dags/{DAG}/dagRuns", json={"logical_date": None},
                          headers={"Authorization": f"Bearer {token}"}, timeout=PAGE_S, trust_env=False)  # fmt: skip
