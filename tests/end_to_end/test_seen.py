@@ -40,7 +40,8 @@ def test_a_run_is_seen_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     written = {**watcher.datasets("export", "seen", "outputs"), **watcher.datasets("build", "seen", "outputs")}
     for name in ("policy.onnx", "engine/policy.engine"):
         assert written[f"file {workspace}/{name}"] == sha256((workspace / name).read_bytes())
-    assert f"file {GOOD}" in watcher.datasets("resolve", "seen", "inputs")
+    read = watcher.datasets("resolve", "seen", "inputs")
+    assert read == {f"file {GOOD}/policy.zip": sha256((GOOD / "policy.zip").read_bytes())}
     assert watcher.points("verdict.pass") == {("seen", None): 1}
     assert watcher.points("run.promoted") == {(None, None): 1}
     assert watcher.points("margin.no_violations") == {("seen", "emergency_trip"): 0}
