@@ -19,7 +19,8 @@ from typing import Any
 from airflow.sdk import Param, dag, task
 
 from gate5_dag.failed import on_failure
-from gate5_dag.settings import GPU_ALONE, RETRY, channel_param, config_param
+from gate5_dag.gpus import FIRST_GPU
+from gate5_dag.settings import RETRY, channel_param, config_param
 
 PARAMS = {
     "release_id": Param(
@@ -34,7 +35,7 @@ PARAMS = {
 }
 
 
-@task(**RETRY, **GPU_ALONE, execution_timeout=timedelta(hours=2))
+@task(**RETRY, **FIRST_GPU.alone, execution_timeout=timedelta(hours=2))
 def prove() -> dict[str, Any]:
     """Measure the engine here and sign what was found; a second run finds the first one's proof."""
     from gate5_dag.proving import prove_release

@@ -9,7 +9,8 @@
 Then the policy is **promoted**, or **rejected**: a rejected run is a failed run.
 
 Start it by hand (the form asks for checkpoint, configuration, channel, SLA and approval), announce a candidate with
-`gate5 candidate PATH` (asset `gate5_candidate`), or give `schedule.cron` in the configuration.
+`gate5 candidate PATH` (asset `gate5_candidate`), or give `schedule.cron` in the configuration. With `other_gpus` each
+kind of GPU has such a DAG, and each judges what is announced.
 
 The tab **Gate 5** of a run shows its report. Artifacts lie in the run's workspace; tasks hand on only references and
 numbers. Bad input and verdicts are never tried again; a store, network or accelerator that failed is.
@@ -20,14 +21,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import TaskGroup, TriggerRule, dag, get_current_context, task
+from airflow.sdk import DAG, TaskGroup, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from gate5_dag.approval import ReleaseApproval
 from gate5_dag.failed import on_failure
+from gate5_dag.gpus import FIRST_GPU, Gpu, gpus, refuse_other_kind
 from gate5_dag.hand_on import HandOn
 from gate5_dag.links import link
-from gate5_dag.settings import CANDIDATE, GPU, GPU_ALONE, RECENT, RELEASES, RETRY, release_params, schedule
+from gate5_dag.settings import CANDIDATE, RECENT, RELEASES, RETRY, release_params, schedule
 from gate5_dag.stage_task import stage_task
 from gate5_dag.told import deadline
 
@@ -71,6 +73,7 @@ def resolve() -> dict[str, Any]:
     with stage_errors():
         candidate = candidate_of(received)
         config = load_config(context["params"])
+        refuse_other_kind(config)
         with store_credentials(config), timed_stage("resolve", config.release.channel):
             promote.check_store(config)
             note_origin(run_workspace())
@@ -108,7 +111,7 @@ def export() -> dict[str, Any]:
     return perform(stages.export)
 
 
-@task(**GPU, **RETRY, **minutes(15))
+@task(**RETRY, **minutes(15))
 def look_up() -> dict[str, Any]:
     """End the run where the same was judged before: policy, rules, plant, hardware. A person's run goes on."""
     from gate5_dag.judged import look_up_judgement
@@ -118,7 +121,7 @@ def look_up() -> dict[str, Any]:
         return look_up_judgement()
 
 
-@stage_task(**GPU, **RETRY, **minutes(60))
+@stage_task(**RETRY, **minutes(60))
 def build() -> dict[str, Any]:
     """Build the engine for the hardware of the worker that this runs on."""
     from gate5.pipeline import stages
@@ -127,7 +130,7 @@ def build() -> dict[str, Any]:
     return perform(stages.build)
 
 
-@stage_task(**GPU, **RETRY, **minutes(30))
+@stage_task(**RETRY, **minutes(30))
 def verify() -> dict[str, Any]:
     """Compare the engine with the ONNX graph; the numbers are judged later, by the gate."""
     from gate5.pipeline import stages
@@ -136,7 +139,7 @@ def verify() -> dict[str, Any]:
     return perform(stages.verify)
 
 
-@stage_task(**GPU_ALONE, **RETRY, **minutes(30))
+@stage_task(**RETRY, **minutes(30))
 def benchmark() -> dict[str, Any]:
     """Time the engine host to host. It takes every slot of the pool, so that nothing else runs on the accelerator."""
     from gate5.pipeline import stages
@@ -145,7 +148,7 @@ def benchmark() -> dict[str, Any]:
     return perform(stages.benchmark)
 
 
-@stage_task(map_index_template="{{ task.op_kwargs['scenario'] }}", **GPU, **RETRY, **minutes(120))
+@stage_task(map_index_template="{{ task.op_kwargs['scenario'] }}", **RETRY, **minutes(120))
 def evaluate(scenario: str) -> dict[str, Any]:
     """Let the engine and the PID baseline drive one scenario on the same seeds."""
     from gate5.pipeline import stages
@@ -154,7 +157,7 @@ def evaluate(scenario: str) -> dict[str, Any]:
     return perform(stages.evaluate, scenario)
 
 
-@stage_task(map_index_template="{{ task.op_kwargs['scenario'] }}", **GPU, **RETRY, **minutes(120))
+@stage_task(map_index_template="{{ task.op_kwargs['scenario'] }}", **RETRY, **minutes(120))
 def falsify(scenario: str) -> dict[str, Any]:
     """Search the declared ranges for the worst case, the engine in the loop."""
     from gate5.pipeline import robustness
@@ -164,7 +167,7 @@ def falsify(scenario: str) -> dict[str, Any]:
     return perform(at_the_store(robustness.falsify), scenario)
 
 
-@stage_task(map_index_template="{{ task.op_kwargs['scenario'] }}", **GPU, **RETRY, **minutes(120))
+@stage_task(map_index_template="{{ task.op_kwargs['scenario'] }}", **RETRY, **minutes(120))
 def stress(scenario: str) -> dict[str, Any]:
     """Drive what the plant declares can go wrong, level by level, beside the baseline."""
     from gate5.pipeline import robustness
@@ -272,30 +275,41 @@ def reject() -> None:
     raise AirflowFailException("Not released: " + "; ".join(reasons))
 
 
-@dag(
-    dag_id="policy_release",
-    schedule=schedule(),
-    deadline=deadline(),
-    params=release_params(),
-    catchup=False,
-    max_active_runs=4,
-    doc_md=__doc__,
-    description="Checkpoint to engine to Gate 5 to channel",
-    tags=["gate5"],
-    default_args={"owner": "gate5", "on_failure_callback": on_failure},
-)
-def policy_release() -> None:
+def policy_release(gpu: Gpu = FIRST_GPU) -> DAG:
+    """The DAG that releases for a kind of GPU; all have the same graph, and each its own workers and channel."""
+    with DAG(
+        dag_id=gpu.dag_id,
+        schedule=schedule(),
+        deadline=deadline(),
+        params=release_params(gpu.channel),
+        catchup=False,
+        max_active_runs=4,
+        doc_md=__doc__,
+        description="Checkpoint to engine to Gate 5 to channel" + (f", on the GPU {gpu.kind}" if gpu.kind else ""),
+        tags=["gate5"],
+        default_args={"owner": "gate5", "on_failure_callback": on_failure},
+    ) as release:
+        wire(gpu)
+    return release
+
+
+def wire(gpu: Gpu) -> None:
     """Wire the stages, in four groups that the graph shows as one box each until they are opened.
 
     Task ids have no prefix: links, plugins and whoever asks Airflow's API know them as they are.
     """
     with group("candidate_group", "candidate", "Which policy, and was it judged before"):
-        received, candidate, names, graph, before = receive(), resolve(), scenarios(), export(), look_up()
-        HandOn.partial(task_id="hand_on", doc_md=HandOn.__doc__, **RETRY, **minutes(5)).expand_kwargs(received)
+        received, candidate, names, graph = receive(), resolve(), scenarios(), export()
+        before = look_up.override(**gpu.task)()
+        HandOn.partial(
+            task_id="hand_on", trigger_dag_id=gpu.dag_id, doc_md=HandOn.__doc__, **RETRY, **minutes(5)
+        ).expand_kwargs(received)
     with group("prove_group", "prove", "The engine is the policy, and is fast enough"):
-        engine, verified, timed = build(), verify(), benchmark()
+        engine, verified = build.override(**gpu.task)(), verify.override(**gpu.task)()
+        timed = benchmark.override(**gpu.alone)()
     with group("evaluate_group", "evaluate", "The engine drives the plant: as planned, at worst, disturbed"):
-        driven, compared = [stage.expand(scenario=names) for stage in (evaluate, falsify, stress)], compare()
+        driven = [stage.override(**gpu.task).expand(scenario=names) for stage in (evaluate, falsify, stress)]
+        compared = compare()
     with group("decide_group", "decide", "The rules, a person where one is asked, and the channel"):
         judged, reported, decision, promoted, rejected = gate(), report(), decide(), promote(), reject()
         ask = ReleaseApproval(
@@ -316,4 +330,5 @@ def group(group_id: str, name: str, tooltip: str) -> TaskGroup:
     return TaskGroup(group_id, group_display_name=name, tooltip=tooltip, prefix_group_id=False)
 
 
-policy_release()
+for kind in gpus():
+    policy_release(kind)

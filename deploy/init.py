@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 
 def main() -> int:
     run("airflow", "db", "migrate")
-    run("airflow", "pools", "import", str(home() / "config/pools.json"))
+    import_pools(home() / "config/pools.json")
     write_login(Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]))
     for name in os.environ["GATE5_BUCKETS"].split():
         make_bucket(name)
@@ -31,6 +32,18 @@ def run(*command: str) -> None:
     sys.stdout.write(f"+ {' '.join(command)}\n")
     sys.stdout.flush()
     subprocess.run(command, check=True)
+
+
+def import_pools(path: Path) -> None:
+    """The pools of the file, and those of the site's further kinds of GPU (`other_gpus`)."""
+    from gate5.config.gpus import airflow_pools
+    from gate5.config.site import site_config
+
+    pools = {**json.loads(path.read_text()), **airflow_pools(site_config().config.other_gpus)}
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(pools, file)
+        file.flush()
+        run("airflow", "pools", "import", file.name)
 
 
 def write_login(path: Path) -> None:

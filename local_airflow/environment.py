@@ -16,6 +16,8 @@ from importlib import metadata
 from pathlib import Path
 
 from gate5.config.channel import StoreConfig
+from gate5.config.gpus import airflow_pools
+from gate5.config.site import site_config
 from gate5.errors import OperationError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,15 +107,15 @@ class AirflowHome:
         Raises:
             OperationError: Airflow's command failed; the text has the last lines of what it said.
         """
-        pools = ROOT / "config" / "pools.json"
-        wanted = {
-            "airflow": metadata.version("apache-airflow"),
-            "pools": hashlib.sha256(pools.read_bytes()).hexdigest(),
-        }
+        said = json.loads((ROOT / "config" / "pools.json").read_text())
+        text = json.dumps(said | airflow_pools(site_config(environment).config.other_gpus))
+        wanted = {"airflow": metadata.version("apache-airflow"), "pools": hashlib.sha256(text.encode()).hexdigest()}
         marker = self.path / "prepared.json"
         if marker.exists() and (self.path / "airflow.db").exists() and json.loads(marker.read_text()) == wanted:
             return False
         airflow(["db", "migrate"], environment)
+        pools = self.path / "pools.json"
+        pools.write_text(text)
         airflow(["pools", "import", str(pools)], environment)
         write_private(marker, json.dumps(wanted))
         return True

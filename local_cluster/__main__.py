@@ -21,9 +21,13 @@ from local_airflow.components import exit_on_signals
 from local_cluster.cases import NAMES, READY_S, groups
 from local_cluster.cluster import Cluster, running_cluster
 from local_cluster.faults import Case, Group, Met, carry_out, went_wrong
+from local_cluster.kinds import KINDS, carry_out_kinds
 from local_cluster.many import MANY, carry_out_many
 from local_cluster.packages import NEEDED, MissingError, ensure_environment, ensure_programs
 from local_cluster.page import lines, write_page
+
+#: Cases that are more than one release.
+OWN = {MANY.name: carry_out_many, KINDS.name: carry_out_kinds}
 
 
 def main() -> int:
@@ -90,7 +94,7 @@ def side_by_side(cluster: Cluster, cases: Sequence[Case], end: float) -> Iterato
 
     def one(case: Case) -> None:
         try:
-            ends.put(carry_out_many(cluster) if case.name == MANY.name else carry_out(cluster, case))
+            ends.put(OWN[case.name](cluster) if case.name in OWN else carry_out(cluster, case))
         except Exception as error:  # noqa: BLE001 (whatever it is, it is this case's row, and the others go on)
             why = " ".join(str(error).split())[:300]
             ends.put(went_wrong(case, time.monotonic() - began, f"{type(error).__name__}: {why}"))

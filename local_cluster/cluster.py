@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,17 +73,18 @@ class Cluster:
             self.boxes[name].make()
         for name in ("redis", "s3", "postgres"):
             (self.boxes[name].folder / "tmp").mkdir()
-        write_config({name: self.boxes[name] for name in ("init", *AIRFLOW)}, CONFIG, QUICK)
+        self.configure(QUICK)
         start_redis(self.boxes["redis"], self.processes)
         start_test_s3(self.boxes["s3"], self.processes)
         start_postgres(self.boxes["postgres"], self.processes)
-        self._init()
+        self.init()
         for name in AIRFLOW:
             box = self.boxes[name]
             self.processes.start(Running(name, box.command(), box.environment(), box.code, box.log, box.service.stays))
         self._wait_until_ready()
 
-    def _init(self) -> None:
+    def init(self) -> None:
+        """What the service `init` does, once before all others; it is safe to do again."""
         box = self.boxes["init"]
         log = box.log.open("wb")
         with log:
@@ -94,6 +95,10 @@ class Cluster:
             raise OperationError(f"`init` failed:\n{box.log.read_text()[-3000:]}")
         volumes = {volume: Path(box.translated(place)) for place, volume in box.service.mounts.items()}
         share({name: path for name, path in volumes.items() if name != "logs"}, {n: self.boxes[n] for n in AIRFLOW})
+
+    def configure(self, settings: Mapping[str, Any]) -> None:
+        """Give every service another configuration file; a run that goes on keeps what it began with."""
+        write_config({name: self.boxes[name] for name in ("init", *AIRFLOW)}, CONFIG, settings)
 
     def _wait_until_ready(self) -> None:
         def ready() -> bool | None:
@@ -109,10 +114,11 @@ class Cluster:
             names = ("scheduler", "triggerer", "dag_processor")
             return all(parts[name]["status"] == "healthy" for name in names) or None
 
-        wait_for("The cluster is not ready", ready, self._busy, every_s=1.0)
+        wait_for("The cluster is not ready", ready, self.busy, every_s=1.0)
         self.api.call("PATCH", f"dags/{DAG}", {"is_paused": False})
 
-    def _busy(self) -> object:
+    def busy(self) -> object:
+        """What moves while the services are at work."""
         return cpu_seconds(self.processes.pids()) // 2
 
     def release(self, run_id: str, **form: Any) -> str:
@@ -134,11 +140,11 @@ class Cluster:
             except OperationError:
                 return None
 
-        return wait_for("Airflow's API does not answer", answered, self._busy, every_s=1.0)[0]
+        return wait_for("Airflow's API does not answer", answered, self.busy, every_s=1.0)[0]
 
-    def tasks(self, run_id: str) -> list[dict[str, Any]]:
+    def tasks(self, run_id: str, dag_id: str = DAG) -> list[dict[str, Any]]:
         """The tasks of a run."""
-        found: list[dict[str, Any]] = self.patiently(lambda: self.api.task_instances(DAG, run_id))
+        found: list[dict[str, Any]] = self.patiently(lambda: self.api.task_instances(dag_id, run_id))
         return found
 
     def wait_for_task(self, run_id: str, task_id: str, states: tuple[str, ...]) -> str:
@@ -152,20 +158,21 @@ class Cluster:
         what = f"{run_id}: {task_id} is not {states}"
         return wait_for(what, reached, lambda: self.signs(run_id), every_s=0.3, still_s=self.patience_s)
 
-    def wait_for_run(self, run_id: str) -> str:
+    def wait_for_run(self, run_id: str, dag_id: str = DAG) -> str:
         """Wait until a run has ended; returns its state."""
 
         def ended() -> str | None:
             self.processes.check()
-            state = str(self.patiently(lambda: self.api.get(self.api.run_path(DAG, run_id)))["state"])
+            state = str(self.patiently(lambda: self.api.get(self.api.run_path(dag_id, run_id)))["state"])
             return state if state in ("success", "failed") else None
 
-        what = f"{run_id} has not ended"
-        return wait_for(what, ended, lambda: self.signs(run_id), every_s=1.0, still_s=self.patience_s)
+        what = f"{run_id} of {dag_id} has not ended"
+        return wait_for(what, ended, lambda: self.signs(run_id, dag_id), every_s=1.0, still_s=self.patience_s)
 
-    def signs(self, run_id: str) -> object:
+    def signs(self, run_id: str, dag_id: str = DAG) -> object:
         """What moves while a run goes on."""
-        return sorted((t["task_id"], t["map_index"], str(t["state"]), t["try_number"]) for t in self.tasks(run_id))
+        tasks = self.tasks(run_id, dag_id)
+        return sorted((t["task_id"], t["map_index"], str(t["state"]), t["try_number"]) for t in tasks)
 
 
 @contextlib.contextmanager

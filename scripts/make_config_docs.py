@@ -26,6 +26,8 @@ from gate5.config.text import model_in
 
 ROOT = Path(__file__).resolve().parents[1]
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "pattern": "matches"}
+#: Sections that there are any number of, each with a name of its own, and what a reader finds of them in the docs.
+BY_NAME = {"channels": "what can be demanded", "other_gpus": "what each says"}
 INTRODUCTION = """\
 # Configuration
 
@@ -60,7 +62,7 @@ def document() -> str:
     """docs/configuration.md."""
     parts = [INTRODUCTION]
     for name, field in ReleaseConfig.model_fields.items():
-        parts += _section("channels.NAME" if name == "channels" else name, _model(field))
+        parts += _section(f"{name}.NAME" if name in BY_NAME else name, _model(field))
     parts += _section("gate.rules[]", RuleConfig)
     parts += ["### The default rules\n", *_default_rules()]
     return "\n".join(parts)
@@ -71,10 +73,10 @@ def default_file() -> str:
     lines = [YAML_HEAD]
     for name, field in ReleaseConfig.model_fields.items():
         model = _model(field)
-        if name == "channels":
+        if name in BY_NAME:
             lines += [
                 f"# {_summary(model)}",
-                "channels: {}  # by name: docs/configuration.md lists what can be demanded",
+                f"{name}: {{}}  # by name: docs/configuration.md lists {BY_NAME[name]}",
                 "",
             ]
             continue

@@ -13,7 +13,7 @@ from airflow.sdk import get_current_context
 
 from gate5.errors import MovedOnError
 from gate5.io import canonical
-from gate5_dag.candidate import AFTER, DAG, PREFIX, RECEIVED, earlier_runs, unattended
+from gate5_dag.candidate import AFTER, PREFIX, RECEIVED, earlier_runs, unattended
 
 if TYPE_CHECKING:
     from gate5.config.models import ReleaseConfig
@@ -74,7 +74,7 @@ def start_again(reasons: list[str]) -> NoReturn:
     }
     # What Airflow's own TriggerDagRunOperator raises; no logical date, because no two runs of a DAG can have the same.
     raise DagRunTriggerException(
-        trigger_dag_id=DAG,
+        trigger_dag_id=context["dag_run"].dag_id,
         dag_run_id=next_run(context) or "",
         conf=conf,
         reset_dag_run=False,

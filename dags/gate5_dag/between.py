@@ -11,6 +11,7 @@ from gate5.errors import InputError
 from gate5.io import canonical
 from gate5_dag.by_hand import person
 from gate5_dag.credentials import store_credentials
+from gate5_dag.gpus import refuse_between_kinds
 from gate5_dag.moved import tell_moved
 from gate5_dag.people import check_answer
 from gate5_dag.tasks import load_config, log, run_workspace, stage_errors
@@ -39,6 +40,7 @@ def check_release() -> bool:
     with stage_errors():
         config = target_config()
         source = params["from_channel"] or load_config({"config": params["config"]}).release.channel
+        refuse_between_kinds(source, config.release.channel)
         with store_credentials(config):
             release, asks = admitted(config, source, config.release.channel, params["release_id"] or None)
         wanted = {"release": release, "source": source, "target": config.release.channel}

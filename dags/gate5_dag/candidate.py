@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
+from gate5.config.gpus import kind_of
 from gate5.errors import CheckpointError
 from gate5.io.paths import resolve_path
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from gate5.store import ArtifactStore
     from gate5.store.announced import Announcement
 
-DAG = "policy_release"
 #: Runs that another run has started for one announcement have names that start so.
 PREFIX = "candidate__"
 ACTIVE = ("queued", "running")
@@ -113,28 +113,28 @@ def receive(
         CheckpointError: no event says where the candidate is.
         StoreError: the store cannot be used.
     """
-    kind = run_type(context)
+    kind, gpu = run_type(context), kind_of(context["dag_run"].dag_id)
     handed = (context["dag_run"].conf or {}).get("announcement") if kind == "operator_triggered" else None
     if handed is not None and earlier_runs(context):
         return _again(_handed(handed), context, store, state_of)
     if handed is not None:
         return _take([_handed(handed)], context, store)
     if kind == "scheduled":
-        last = [announcement(event) for event in events]
+        last = [announcement(event, gpu) for event in events]
         return _scheduled(max(last, key=_order), context, store, state_of) if last else receive_form(context)
     if kind != "asset_triggered":
         return receive_form(context)
-    given, wrong = _readable(_given(context))
+    given, wrong = _readable(_given(context), gpu)
     if wrong and not given:
         raise CheckpointError(wrong[0])
-    every, _ = _readable(events)
+    every, _ = _readable(events, gpu)
     mine = sorted({*given, *_left_out(every, given, store)}, key=_order)
     received = _newest(mine, every, context, store) if on_many == "newest" else _take(mine, context, store)
     return replace(received, notes=[*wrong, *received.notes])
 
 
-def announcement(event: Any) -> Announcement:
-    """What an event on the asset says.
+def announcement(event: Any, gpu: str | None = None) -> Announcement:
+    """What an event on the asset says to the release DAG of a kind of GPU (``None``: of the first).
 
     Raises:
         CheckpointError: it does not say where the candidate is.
@@ -149,7 +149,7 @@ def announcement(event: Any) -> Announcement:
             "announce a candidate with `gate5 candidate PATH`."
         )
     at = event.timestamp.astimezone(timezone.utc).isoformat(timespec="microseconds")
-    return Announcement(_address(source), _text(extra.get("sha256")), _text(extra.get("vecnormalize_sha256")), at)
+    return Announcement(_address(source), _text(extra.get("sha256")), _text(extra.get("vecnormalize_sha256")), at, gpu)
 
 
 def candidate_of(received: Mapping[str, Any] | None) -> Candidate:
@@ -208,27 +208,28 @@ def _newest(
     return Received(received.source, received.announcement, received.others, [*notes, *received.notes])
 
 
-def _readable(events: Iterable[Any]) -> tuple[list[Announcement], list[str]]:
+def _readable(events: Iterable[Any], gpu: str | None) -> tuple[list[Announcement], list[str]]:
     """Announcements in order, and what is wrong with the others: one wrong event must not cost the rest a verdict."""
     found, wrong = set(), []
     for event in events:
         try:
-            found.add(announcement(event))
+            found.add(announcement(event, gpu))
         except CheckpointError as error:
             wrong.append(str(error))
     return sorted(found, key=_order), wrong
 
 
 def _left_out(every: list[Announcement], given: list[Announcement], store: ArtifactStore) -> list[Announcement]:
-    """What was announced after the last candidate that a run has received (the first time: after the first of these).
+    """What was announced after the last candidate that a run for this kind of GPU has received (the first time: after
+    the first of these).
 
     Airflow (3.3.2) starts no run for what comes while the DAG is paused, and hands what comes between the first of
     several announcements and the run's creation to no run before the next announcement.
     """
     from gate5.store import announced
 
-    last = announced.recent(store, 1)
-    floor = _order(last[0].announcement if last else given[0])
+    last = announced.newest(store, given[0].gpu)
+    floor = _order(last.announcement if last else given[0])
     return [each for each in every if _order(each) > floor]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gate5.config.gpus import is_release
 from gate5.io import canonical
 from gate5_dag.tasks import log, run_workspace
 
@@ -33,7 +34,7 @@ def _tell(context: Any) -> None:
     text = f"{ti.task_id}: {error.get('text') or context.get('exception') or 'it failed without a word'}"
     refused = error.get("exit_code") == 1
     tell("refused" if refused else "broken", text)
-    if context["dag_run"].dag_id == "policy_release" and error.get("kind") != "AlreadyJudged":
+    if is_release(context["dag_run"].dag_id) and error.get("kind") != "AlreadyJudged":
         tell_end("refused" if refused else "broken", text)
 
 

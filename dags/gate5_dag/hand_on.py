@@ -6,11 +6,9 @@ from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
-from gate5_dag.candidate import DAG
-
 
 class HandOn(TriggerDagRunOperator):
-    """Starts a run of this DAG for one more candidate; skipped where that run is there.
+    """Starts a run of the DAG, which is the task's own, for one more candidate; skipped where that run is there.
 
     The run's name follows from the announcement, so that however often it is handed on there is one run.
     """
@@ -18,6 +16,6 @@ class HandOn(TriggerDagRunOperator):
     def __init__(self, **kwargs: Any) -> None:
         # logical_date: none, because no two runs of a DAG can have the same.
         super().__init__(
-            **{"trigger_dag_id": DAG, "logical_date": None, "skip_when_already_exists": True, **kwargs},
+            **{"logical_date": None, "skip_when_already_exists": True, **kwargs},
             openlineage_inject_parent_info=False,
         )

@@ -40,9 +40,10 @@ def look_up_judgement() -> dict[str, Any]:
         before = judgements.begin(opened, asked, run)
     if found is not None and found.run != run:
         _end_as(found)
-    others = [str(other["run_id"]) for other in before if other.get("run_id")]
+    # A run that a person started in another kind's DAG may have asked the same.
+    others = [(str(other["run_id"]), other.get("dag_id")) for other in before if other.get("run_id")]
     handed = earlier_runs(context)  # by runs that have said all that they had to say
-    busy = next((other for other in others if other not in handed and state_of(other) in ACTIVE), None)
+    busy = next((name for name, dag_id in others if name not in handed and state_of(name, dag_id) in ACTIVE), None)
     if busy is not None and not by_hand:
         sentence = f"not judged: the run {busy} judges the same policy by the same rules just now"
         tell_end("already_judged", sentence)

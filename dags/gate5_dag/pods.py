@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,22 @@ from gate5.errors import ConfigError
 from gate5.io.paths import resolve_path
 
 
-def gpu_executor() -> dict[str, Any]:
-    """A GPU task's ``executor`` and ``executor_config``, from ``GATE5_GPU_EXECUTOR`` and ``GATE5_GPU_POD``.
+def gpu_executor(key: str, executor: str | None, pod_key: str, pod: str | None) -> dict[str, Any]:
+    """A GPU task's ``executor`` and ``executor_config``.
 
     The executor has to be one of ``[core] executor``. The pod is a YAML file; what it says goes over the
     scheduler's pod template (``pod_override``).
 
+    Args:
+        key, pod_key: what the two are called where they are set.
+
     Raises:
         ConfigError: a pod without an executor, a file that is no pod; Airflow shows it as the DAG's import error.
     """
-    executor, pod = os.environ.get("GATE5_GPU_EXECUTOR"), os.environ.get("GATE5_GPU_POD")
     if not pod:
         return {"executor": executor} if executor else {}
     if not executor:
-        raise ConfigError(f"GATE5_GPU_POD is {pod!r}, and no executor would read it: set GATE5_GPU_EXECUTOR, too.")
+        raise ConfigError(f"{pod_key} is {pod!r}, and no executor would read it: set {key}, too.")
     return {"executor": executor, "executor_config": {"pod_override": read_pod(resolve_path(pod))}}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
-from gate5_dag.candidate import DAG, RECEIVED, Received, receive, receive_form, run_type
+from gate5_dag.candidate import RECEIVED, Received, receive, receive_form, run_type
 from gate5_dag.credentials import store_credentials
 from gate5_dag.tasks import load_config, log
 
@@ -37,12 +37,17 @@ def _hand_on(context: Any, received: Received) -> list[dict[str, Any]]:
     return received.others
 
 
-def state_of(run_id: str) -> str | None:
-    """A release run's state; ``None`` where Airflow knows no such run."""
+def state_of(run_id: str, dag_id: str | None = None) -> str | None:
+    """A run's state; ``None`` where Airflow knows no such run.
+
+    Args:
+        dag_id: its DAG; ``None``: the one of the current task.
+    """
     from airflow.sdk.exceptions import AirflowRuntimeError
 
-    ti: Any = get_current_context()["ti"]
+    context: Any = get_current_context()
     try:
-        return str(getattr(found := ti.get_dagrun_state(DAG, run_id), "value", found))
+        found = context["ti"].get_dagrun_state(dag_id or context["dag_run"].dag_id, run_id)
     except AirflowRuntimeError:
         return None
+    return str(getattr(found, "value", found))

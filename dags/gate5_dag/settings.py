@@ -10,7 +10,6 @@ from airflow.sdk import Asset, AssetAlias, AssetOrTimeSchedule, CronTriggerTimet
 
 from gate5.config.site import DEFAULT_CONFIG, site_config
 from gate5.errors import ConfigError
-from gate5_dag.pods import gpu_executor
 
 #: A new candidate: the event's extra has ``uri`` and ``sha256`` (and ``vecnormalize_sha256``);
 #: `gate5 candidate` makes one.
@@ -24,17 +23,7 @@ RELEASES = AssetAlias(name="gate5_releases", group="gate5")
 #: So many announcements are looked at for those that Airflow started no run for.
 RECENT = 200
 
-GPU_POOL = "gpu"
-GPU_QUEUE = "gpu"
-#: All slots of the pool, as in config/pools.json; a pool of another size needs this variable on the DAG processor.
-GPU_SLOTS = int(os.environ.get("GATE5_GPU_SLOTS", "4"))
-
 DEFAULT_CHECKPOINT = "examples/checkpoints/good"
-
-#: A task that needs the accelerator: on the worker that has it, and not beside the benchmark.
-GPU: dict[str, Any] = {"pool": GPU_POOL, "queue": GPU_QUEUE, **gpu_executor()}
-#: The benchmark: alone on the accelerator.
-GPU_ALONE: dict[str, Any] = {**GPU, "pool_slots": GPU_SLOTS}
 
 #: Training: one at a time, on whatever worker. Where it shares a machine with the benchmark, GATE5_TRAIN_POOL=gpu on
 #: the DAG processor keeps the two apart.
@@ -55,8 +44,12 @@ RETRY: dict[str, Any] = {
 TRAIN_RETRY: dict[str, Any] = {**RETRY, "retries": 5}
 
 
-def release_params() -> dict[str, Param]:
-    """The form of a run started by hand. Empty fields leave the configuration's value, which the form names."""
+def release_params(channel: str | None = None) -> dict[str, Param]:
+    """The form of a run started by hand. Empty fields leave the configuration's value, which the form names.
+
+    Args:
+        channel: of a further kind of GPU, whose runs have one of their own; ``None``: the configuration's.
+    """
     checkpoint = os.environ.get("GATE5_CHECKPOINT") or DEFAULT_CHECKPOINT
     now = site_config().config
     return {
@@ -71,12 +64,16 @@ def release_params() -> dict[str, Param]:
         ),
         "config": config_param(section="Candidate"),
         "channel": Param(
-            None,
-            type=["null", "string"],
+            channel,
+            type=["null", "string"] if channel is None else "string",
             pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
             title="Channel",
-            description="Where a policy that passes is released. Empty: what the configuration says "
-            f"({now.release.channel} in the default one).",
+            description="Where a policy that passes is released. "
+            + (
+                f"Empty: what the configuration says ({now.release.channel} in the default one)."
+                if channel is None
+                else "Another one is for a trial on this kind of GPU."
+            ),
             section="Release",
         ),
         "sla_p99_ms": Param(

@@ -13,10 +13,10 @@ from airflow.listeners import hookimpl
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import object_session
 
+from gate5.config.gpus import RELEASE_DAG, is_release
 from gate5.errors import Gate5Error
 from gate5_plugin.status import find_run, run_outcome, stages_of
 
-DAG = "policy_release"
 _LONGEST = 900
 _log = logging.getLogger("gate5.plugin")
 
@@ -35,14 +35,14 @@ def on_dag_run_failed(dag_run: Any, msg: str) -> None:
 
 def note(dag_run: Any) -> None:
     """Put what became of a run into its note, below what a person wrote there; a fault here stops no run."""
-    session = object_session(dag_run) if dag_run.dag_id == DAG else None
+    session = object_session(dag_run) if is_release(dag_run.dag_id) else None
     if session is None:
         return
     try:
         with session.no_autoflush:
             found = find_run(session, dag_run.dag_id, dag_run.run_id, files=False)
-        if found is None:
-            return
+        if found is None or not (found.release or dag_run.dag_id == RELEASE_DAG):
+            return  # somebody else's DAG, whose name begins as ours do
         became, resolved = run_outcome(found, stages_of(found), stands=False), found.value("resolve")
         about = resolved if isinstance(resolved, Mapping) else {}
         candidate = f" Candidate {about['source']} ({str(about.get('policy_sha256'))[:12]})." if about else ""

@@ -11,12 +11,13 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_da
 from airflow.models.dag import DagModel
 from sqlalchemy import select
 
+from gate5.config.gpus import RELEASE_DAG, is_release
 from gate5_plugin.releases.layout import ACTS
 
 may_see_plugins = requires_access_view(AccessView.PLUGINS)
 may_see_run = requires_access_dag("GET", DagAccessEntity.XCOM)
 #: What is released is as open, or as closed, as the results of the DAG that releases it.
-may_see_releases = requires_access_dag("GET", DagAccessEntity.XCOM, param_dag_id="policy_release")
+may_see_releases = requires_access_dag("GET", DagAccessEntity.XCOM, param_dag_id=RELEASE_DAG)
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 # The report runs its charts' scripts, but with an origin of its own (`sandbox` without `allow-same-origin`) and without
@@ -33,6 +34,20 @@ def page_policy(nonce: str) -> str:
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
         "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
     )
+
+
+def release_dags(user: GetUserDep, session: SessionDep) -> list[str]:
+    """The DAGs that release, one for each kind of GPU there is or was, as far as this reader may see their results."""
+    named = select(DagModel.dag_id).where(DagModel.dag_id.startswith(RELEASE_DAG, autoescape=True))
+    manager = get_auth_manager()
+    return [
+        dag_id
+        for dag_id in session.scalars(named)
+        if is_release(dag_id)
+        and manager.is_authorized_dag(
+            method="GET", access_entity=DagAccessEntity.XCOM, user=user, details=DagDetails(id=dag_id)
+        )
+    ]
 
 
 def acts(user: GetUserDep, session: SessionDep) -> Mapping[str, bool]:

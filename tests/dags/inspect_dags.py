@@ -44,10 +44,13 @@ def main() -> None:
 
 def describe(dag: Any) -> dict[str, Any]:
     """One DAG in plain types."""
+    listens = getattr(dag.timetable, "asset_condition", None)
     return {
         "doc": dag.doc_md,
         "groups": {name: sorted(of.children) for name, of in dag.task_group.get_task_group_dict().items() if name},
         "params": sorted(dag.params),
+        "channel": dag.params.get("channel"),
+        "assets": sorted(asset.name for asset in getattr(listens, "objects", [])),
         "timetable": type(dag.timetable).__name__,
         "next_run_in_s": next_run_in_s(dag),
         "tasks": {task.task_id: describe_task(task) for task in dag.tasks},
@@ -69,6 +72,7 @@ def describe_task(task: Any) -> dict[str, Any]:
         "doc": bool(task.doc_md or getattr(getattr(task, "python_callable", None), "__doc__", None)),
         "teardown": bool(task.is_teardown),
         "mapped": bool(task.is_mapped),
+        "starts": task.partial_kwargs.get("trigger_dag_id") if task.is_mapped else None,
         "told": bool(task.partial_kwargs["on_failure_callback"] if task.is_mapped else task.on_failure_callback),
     }
 

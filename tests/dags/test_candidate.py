@@ -48,10 +48,11 @@ class Context:
     events: Sequence[Event] = field(default_factory=list)
     run_id: str = "this"
     conf: dict[str, Any] | None = None
+    dag_id: str = "policy_release"
 
     def mapping(self) -> dict[str, Any]:
         return {
-            "dag_run": Run(self.run_type, self.run_id, self.conf),
+            "dag_run": Run(self.run_type, self.run_id, self.conf, self.dag_id),
             "params": {"checkpoint": self.checkpoint, "config": "release.yaml"},
             "triggering_asset_events": {"gate5_candidate": list(self.events)},
         }
@@ -74,9 +75,9 @@ def receive(
     return candidate.receive(context.mapping(), announced, store, on_many, (states or {}).get)
 
 
-def run_of(handed: dict[str, Any]) -> Context:
+def run_of(handed: dict[str, Any], dag_id: str = "policy_release") -> Context:
     """The run that `hand_on` starts."""
-    return Context("operator_triggered", run_id=handed["trigger_run_id"], conf=handed["conf"])
+    return Context("operator_triggered", run_id=handed["trigger_run_id"], conf=handed["conf"], dag_id=dag_id)
 
 
 def six() -> list[Event]:
@@ -123,29 +124,69 @@ def test_the_same_again_changes_nothing(store: ArtifactStore) -> None:
     assert (again.source, again.others) == (first.source, [])
 
 
-@given(
-    deliveries=st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=6), min_size=1, max_size=5), seed=st.randoms()
+#: A kind of GPU is a DAG of its own, which gets the same events, together or one by one, as it comes.
+DELIVERIES = st.lists(
+    st.tuples(
+        st.sampled_from(["policy_release", "policy_release_l4", "policy_release_a-10"]),
+        st.lists(st.integers(1, 6), min_size=1, max_size=6),
+    ),
+    min_size=1,
+    max_size=6,
 )
+
+
+@given(deliveries=DELIVERIES, seed=st.randoms())
 @settings(max_examples=40, deadline=None)
-def test_however_events_are_delivered_each_has_one_run(
-    tmp_path_factory: pytest.TempPathFactory, deliveries: list[list[int]], seed: Any
+def test_however_events_are_delivered_each_has_one_run_for_each_kind_of_gpu(
+    tmp_path_factory: pytest.TempPathFactory, deliveries: list[tuple[str, list[int]]], seed: Any
 ) -> None:
-    """The law: every announcement that was delivered is judged by exactly one run."""
+    """The law: every announcement that was delivered to a kind's DAG is judged by exactly one run of that DAG."""
     store = ArtifactStore(DirectoryBackend(tmp_path_factory.mktemp("law")))
     events = {event.extra["uri"]: event for event in six()}
     todo = [
-        Context("asset_triggered", events=[events[f"/{n}"] for n in numbers], run_id=f"run {at}")
-        for at, numbers in enumerate(deliveries)
+        Context("asset_triggered", events=[events[f"/{n}"] for n in numbers], run_id=f"run {at}", dag_id=dag_id)
+        for at, (dag_id, numbers) in enumerate(deliveries)
     ]
     judged, started = [], set()
     while todo:
-        found = receive(store, todo.pop(seed.randrange(len(todo))))
-        judged += [found.source] if found.source else []
+        run = todo.pop(seed.randrange(len(todo)))
+        found = receive(store, run)
+        judged += [(run.dag_id, found.source)] if found.source else []
         for handed in found.others:
-            if handed["trigger_run_id"] not in started:  # Airflow has one run of a name
-                started.add(handed["trigger_run_id"])
-                todo.append(run_of(handed))
-    assert sorted(judged) == sorted({f"/{n}" for numbers in deliveries for n in numbers})
+            if (run.dag_id, handed["trigger_run_id"]) not in started:  # Airflow has one run of a name
+                started.add((run.dag_id, handed["trigger_run_id"]))
+                todo.append(run_of(handed, run.dag_id))
+    assert sorted(judged) == sorted({(dag_id, f"/{n}") for dag_id, numbers in deliveries for n in numbers})
+
+
+def test_what_one_kind_of_gpu_has_received_is_no_news_to_another(store: ArtifactStore) -> None:
+    """Each looks at its own: what was left out, what is the newest, who has it in hand."""
+    events = sorted(six(), key=lambda event: event.timestamp)
+    l4: dict[str, Any] = {"dag_id": "policy_release_l4"}
+    assert receive(store, Context("asset_triggered", events=[events[0]], run_id="a", **l4), events[:1]).source == "/1"
+    assert receive(store, Context("asset_triggered", events=[events[3]], run_id="b"), events[:4]).others == []
+    assert announced.newest(store, None).announcement.uri == "/4"  # type: ignore[union-attr]
+    assert announced.newest(store, "l4").announcement.uri == "/1"  # type: ignore[union-attr]
+    left = receive(store, Context("asset_triggered", events=[events[3]], run_id="c", **l4), events[:4])
+    assert (left.source, [each["conf"]["checkpoint"] for each in left.others]) == ("/2", ["/3", "/4"])
+    # The first kind's run has /4 in hand, and `nightly` of the other one judges it nevertheless.
+    found = receive(store, Context("scheduled", run_id="nightly", **l4), events[3:4], states={"b": "running"})
+    assert (found.source, found.announcement.gpu) == ("/4", "l4")
+    assert receive(store, Context("asset_triggered", events=events[4:5], run_id="d"), events, "newest").source == "/6"
+    newer = receive(store, Context("asset_triggered", events=events[4:5], run_id="e", **l4), events, "newest")
+    assert newer.source == "/6"
+
+
+def test_a_record_from_before_there_were_kinds_is_the_first_kinds(store: ArtifactStore) -> None:
+    """Names and contents are as they were: a version before this one reads them, and finds its own again."""
+    old = {"uri": "/1", "sha256": None, "vecnormalize_sha256": None, "at": "2026-01-01T00:00:01.000000+00:00"}
+    found = announced.Announcement.from_dict(old)
+    assert (found.gpu, found.to_dict()) == (None, old)
+    assert found.folder == "candidates/98232774399000-417edc0c11c1bb2d/"
+    other = announced.Announcement.from_dict({**old, "gpu": "l4"})
+    assert (other.key != found.key, other.to_dict()) == (True, {**old, "gpu": "l4"})
+    with pytest.raises(ValueError, match="and gpu where"):
+        announced.Announcement.from_dict({**old, "gpu": 4})
 
 
 def test_of_six_the_newest_is_judged_and_five_are_superseded(store: ArtifactStore) -> None:
@@ -238,6 +279,25 @@ def test_a_candidate_whose_channel_moved_on_is_judged_again_by_a_run_of_its_own(
     assert (found.source, found.announcement.at) == ("/last", NOW.isoformat(timespec="microseconds"))
     assert receive(store, third).source == "/last", "tried again"
     assert announced.recent(store)[0].run["run_id"] == third.run_id, "who has it now"
+
+
+@pytest.mark.parametrize("dag_id", ["policy_release", "policy_release_l4"])
+def test_it_is_judged_again_by_the_same_kind_of_gpu(monkeypatch: pytest.MonkeyPatch, dag_id: str) -> None:
+    from airflow.sdk.exceptions import DagRunTriggerException
+
+    from gate5_dag import again as module
+
+    class Task:
+        def xcom_pull(self, **_: Any) -> None:
+            return None
+
+        xcom_push = xcom_pull
+
+    context = {**Context("asset_triggered", run_id="first", dag_id=dag_id).mapping(), "ti": Task()}
+    monkeypatch.setattr(module, "get_current_context", lambda: context)
+    with pytest.raises(DagRunTriggerException) as caught:
+        module.start_again(["the channel has moved on"])
+    assert caught.value.trigger_dag_id == dag_id
 
 
 def test_it_is_not_judged_again_where_another_run_has_it_in_hand(store: ArtifactStore) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,11 +161,9 @@ def test_the_schedule_is_the_asset(parsed: dict[str, Any]) -> None:
     assert parsed["dags"]["policy_rollback"]["timetable"] == "NullTimetable"
 
 
-def test_a_cron_expression_joins_the_asset(inspect_dags: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+def test_a_cron_expression_joins_the_asset(kinds: dict[str, Any]) -> None:
     """And unpausing starts no run for a time that has passed: the first is the next one in the future."""
-    config = tmp_path / "release.yaml"
-    config.write_text("schedule: {cron: '0 3 1 * *'}\n")
-    dag = inspect_dags(GATE5_CONFIG=str(config))["dags"]["policy_release"]
+    dag = kinds["policy_release"]
     assert dag["timetable"] == "AssetOrTimeSchedule"
     assert dag["next_run_in_s"] > 0
 
@@ -182,3 +181,77 @@ def test_a_wrong_cron_expression_is_an_import_error(
 def test_the_schedule_can_be_switched_off(inspect_dags: Callable[..., dict[str, Any]]) -> None:
     """`make release` does so, that nothing but its own run starts."""
     assert inspect_dags(GATE5_SCHEDULE="off")["dags"]["policy_release"]["timetable"] == "NullTimetable"
+
+
+@pytest.fixture(scope="module")
+def kinds(inspect_dags: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The DAG folder of a site with two further kinds of GPU, of which one is in the machine of the first."""
+    config = tmp_path_factory.mktemp("kinds") / "release.yaml"
+    config.write_text(
+        "schedule: {cron: '0 3 1 * *'}\n"
+        "other_gpus:\n  l4: {channel: production-l4, slots: 2}\n  a-10: {channel: a10, pool: gpu, queue: a10}\n"
+    )
+    found = inspect_dags(GATE5_CONFIG=str(config))
+    assert found["errors"] == {}
+    return dict(found["dags"])
+
+
+PLACES = {
+    "policy_release": ("gpu", "gpu", 4, None),
+    "policy_release_l4": ("gpu_l4", "gpu_l4", 2, "production-l4"),
+    "policy_release_a-10": ("gpu", "a10", 4, "a10"),
+}
+
+
+@pytest.mark.parametrize("dag_id", PLACES)
+def test_each_kind_of_gpu_has_its_dag_with_workers_and_channel_of_its_own(kinds: dict[str, Any], dag_id: str) -> None:
+    dag, (pool, queue, slots, channel) = kinds[dag_id], PLACES[dag_id]
+    on_gpu = {name for name, task in dag["tasks"].items() if task["queue"] != "default"}
+    assert on_gpu == set(GPU_TASKS)
+    assert {(dag["tasks"][name]["pool"], dag["tasks"][name]["queue"]) for name in on_gpu} == {(pool, queue)}
+    assert {name for name, task in dag["tasks"].items() if task["pool"] != "default_pool"} == on_gpu
+    assert {name: dag["tasks"][name]["pool_slots"] for name in on_gpu} == {
+        **dict.fromkeys(GPU_TASKS, 1), "benchmark": slots,
+    }  # fmt: skip
+    assert dag["channel"] == channel
+    assert dag["tasks"]["hand_on"]["starts"] == dag_id
+
+
+def test_all_kinds_have_the_same_graph_and_listen_to_the_same_asset(kinds: dict[str, Any]) -> None:
+    def same(dag: dict[str, Any]) -> dict[str, Any]:
+        apart = ("pool", "queue", "pool_slots", "starts")
+        tasks = {name: {k: v for k, v in task.items() if k not in apart} for name, task in dag["tasks"].items()}
+        return {**dag, "tasks": tasks, "channel": None, "next_run_in_s": None}
+
+    first = same(kinds["policy_release"])
+    assert [same(kinds[dag_id]) == first for dag_id in PLACES] == [True, True, True]
+    assert first["timetable"] == "AssetOrTimeSchedule"
+    assert {kinds[dag_id]["assets"] == ["gate5_candidate"] for dag_id in PLACES} == {True}
+
+
+@pytest.mark.parametrize(
+    ("config", "environment", "said"),
+    [
+        ("{l4: {channel: production}}", {}, "other_gpus.l4.channel is 'production', as is release.channel"),
+        ("{l4: {channel: l4}, b: {channel: l4}}", {}, "l4 and b have the same channel 'l4'"),
+        ("{l4: {channel: l4, pool: gpu}}", {"GATE5_GPU_SLOTS": "8"}, "slots is 4, but its pool 'gpu' has 8"),
+        ("{l4: {channel: l4, pod: gpu.yaml}}", {}, "no executor would read it: set other_gpus.l4.executor, too"),
+    ],
+)
+def test_kinds_that_come_into_each_others_way_are_an_import_error(
+    dag_modules: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    config: str,
+    environment: dict[str, str],
+    said: str,
+) -> None:
+    """Airflow shows it, and starts nothing, instead of engines going where no plant can run them."""
+    from gate5.errors import ConfigError
+    from gate5_dag import gpus  # type: ignore[import-not-found,unused-ignore]
+
+    (tmp_path / "release.yaml").write_text(f"other_gpus: {config}\n")
+    monkeypatch.setenv("GATE5_CONFIG", str(tmp_path / "release.yaml"))
+    monkeypatch.setattr(gpus, "FIRST_SLOTS", int(environment.get("GATE5_GPU_SLOTS", "4")))
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        gpus.gpus()

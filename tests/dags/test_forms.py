@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gate5.errors import ConfigError, RefusedError
+from gate5.errors import ConfigError, InputError, RefusedError
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("dag_modules")]
 
@@ -108,3 +109,55 @@ def test_policy_promote_asks_of_its_target_what_the_file_says(home: Path, monkey
     assert config.release.channel == "production"
     assert [each.approval for each in config.demands("production")] == ["required", "required"]
     assert config.demands("production")[0].approvers == ("bob",)
+
+
+KINDS = {**SITE, "other_gpus": {"l4": {"channel": "l4"}}}
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "channel", "owner"),
+    [
+        ("policy_release", "production", None),
+        ("policy_release", "trial", None),
+        ("policy_release", "l4", "policy_release_l4"),
+        ("policy_release_l4", "l4", None),
+        ("policy_release_l4", "trial", None),
+        ("policy_release_l4", "production", "policy_release"),
+        ("policy_rollback", "l4", None),
+    ],
+)
+def test_no_form_sends_an_engine_to_the_channel_of_another_kind_of_gpu(
+    home: Path, monkeypatch: pytest.MonkeyPatch, dag_id: str, channel: str, owner: str | None
+) -> None:
+    """Its plants have another GPU, and would refuse every engine of it: nothing would come to them any more."""
+    from gate5_dag import gpus
+
+    (home / "site.yaml").write_text(yaml.safe_dump(KINDS))
+    monkeypatch.setattr(gpus, "get_current_context", lambda: {"dag_run": SimpleNamespace(dag_id=dag_id)})
+    config = loaded(config="site.yaml", channel=channel)
+    if owner is None:
+        gpus.refuse_other_kind(config)
+        return
+    with pytest.raises(InputError, match=f"'{channel}' is for engines that {owner} releases.*start {owner}, or choose"):
+        gpus.refuse_other_kind(config)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "refused"),
+    [
+        ("l4", "production", True),
+        ("production", "l4", True),
+        ("trial", "l4", False),
+        ("l4", "trial", False),
+        ("production", "trial", False),
+    ],
+)
+def test_no_release_goes_from_the_channel_of_one_kind_of_gpu_to_that_of_another(
+    home: Path, source: str, target: str, refused: bool
+) -> None:
+    from gate5_dag import gpus
+
+    gpus.refuse_between_kinds(source, target)  # with one kind of GPU, the channels are anybody's
+    (home / "site.yaml").write_text(yaml.safe_dump(KINDS))
+    with pytest.raises(InputError, match="those of policy_release") if refused else contextlib.nullcontext():
+        gpus.refuse_between_kinds(source, target)

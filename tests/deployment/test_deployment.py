@@ -301,6 +301,20 @@ class TestInit:
             "release.pub": "public", "old.pub": "retired",
         }  # fmt: skip
 
+    def test_the_pools_of_further_kinds_of_gpu_are_made_too(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What Airflow's command would read is looked at; `python -m local_cluster --only kinds` calls the command."""
+        (tmp_path / "site.yaml").write_text("other_gpus: {l4: {channel: l4, slots: 2}}\n")
+        monkeypatch.setenv("GATE5_CONFIG", str(tmp_path / "site.yaml"))
+        init, given = script("deploy/init.py"), []
+        monkeypatch.setattr(init, "run", lambda *words: given.append((words[:3], json.loads(text(words[3])))))
+        init.import_pools(ROOT / "config/pools.json")
+        ((words, pools),) = given
+        assert words == ("airflow", "pools", "import")
+        assert {name: said["slots"] for name, said in pools.items()} == {"gpu": 4, "train": 1, "gpu_l4": 2}
+        assert {tuple(said) for said in pools.values()} == {("slots", "description", "include_deferred")}
+
     def test_the_login_can_be_read_by_its_owner_only(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("GATE5_ADMIN_PASSWORD", "correct horse")
         path = tmp_path / "login" / "passwords.json"

@@ -54,6 +54,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "TEMPLATE": str(FILES / "pod.yaml"),
     }
     folder = tmp_path_factory.mktemp("pods")
+    kinds = {
+        "l4": {"channel": "l4"},
+        "a10": {"channel": "a10", "executor": "KubernetesExecutor", "pod": "deploy/kubernetes/gpu.yaml"},
+    }
+    site = tmp_path_factory.mktemp("site") / "release.yaml"
+    site.write_text(yaml.safe_dump({"other_gpus": kinds}))
+    environment["GATE5_CONFIG"] = str(site)
     for name, (change, _) in CHANGES.items():
         document = yaml.safe_load((FILES / "gpu.yaml").read_text())
         change(document)
@@ -67,8 +74,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_the_tasks_of_the_queue_gpu_run_in_pods_and_no_other(made: dict[str, Any]) -> None:
-    assert {queue for _, queue, executor, pod in made["where"] if executor == "KubernetesExecutor" and pod} == {"gpu"}
-    assert {queue for _, queue, executor, pod in made["where"] if executor is None and not pod} == {"default"}
+    """A further kind of GPU has the executor and the pod that it names, and not the first kind's."""
+    in_pods = {queue for _, queue, executor, pod in made["where"] if executor == "KubernetesExecutor" and pod}
+    elsewhere = {queue for _, queue, executor, pod in made["where"] if executor is None and not pod}
+    assert (in_pods, elsewhere) == ({"gpu", "gpu_a10"}, {"default", "gpu_l4"})
     assert {"build", "benchmark", "evaluate", "prove"} <= {task for task, queue, *_ in made["where"] if queue == "gpu"}
 
 
@@ -104,9 +113,10 @@ def test_a_pod_that_no_executor_would_read_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.syspath_prepend(str(ROOT / "dags"))
     from gate5_dag.pods import gpu_executor
 
-    monkeypatch.delenv("GATE5_GPU_EXECUTOR", raising=False)
-    monkeypatch.delenv("GATE5_GPU_POD", raising=False)
-    assert gpu_executor() == {}
-    monkeypatch.setenv("GATE5_GPU_POD", "deploy/kubernetes/gpu.yaml")
-    with pytest.raises(ConfigError, match="set GATE5_GPU_EXECUTOR, too"):
-        gpu_executor()
+    where = ("GATE5_GPU_EXECUTOR", None, "GATE5_GPU_POD")
+    assert gpu_executor(*where, None) == {}
+    assert gpu_executor(where[0], "EdgeExecutor", where[2], None) == {"executor": "EdgeExecutor"}
+    with pytest.raises(
+        ConfigError, match=r"^GATE5_GPU_POD is 'deploy/kubernetes/gpu.yaml', .* set GATE5_GPU_EXECUTOR, too"
+    ):
+        gpu_executor(*where, "deploy/kubernetes/gpu.yaml")

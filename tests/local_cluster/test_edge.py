@@ -50,6 +50,12 @@ def test_it_knows_the_api_server_and_s3_and_neither_broker_nor_database(tmp_path
     assert mount == "/srv/gate5/var/keys"
 
 
+def test_it_can_be_the_worker_of_another_kind_of_gpu() -> None:
+    said = {**VARIABLES, "GATE5_SITE": "https://site", "GATE5_GPU_QUEUE": "gpu_l4"}
+    worker = read_services(ROOT / "deploy/edge/docker-compose.yaml", said)[WORKER]
+    assert "--queues gpu_l4 --concurrency 4" in " ".join(worker.command)
+
+
 def test_what_both_sides_have_to_agree_on_is_the_same(tmp_path: Path) -> None:
     far = far_box(cast(Cluster, Told(tmp_path))).service.environment
     near = read_services(ROOT / "docker-compose.yaml", {**VARIABLES, **SITE})["gpu-worker"].environment

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gate5.cli.results import Candidates
 from gate5.config.models import ReleaseConfig
 from gate5.store import ArtifactStore, announced, judgements
-from gate5.store.announced import Announcement
+from gate5.store.announced import Announcement, Candidate
 from gate5.store.directory import DirectoryBackend
 
 A = {"dag_id": "policy_release", "run_id": "a"}
@@ -61,6 +63,27 @@ def test_the_newest_comes_first(store: ArtifactStore) -> None:
         announced.take(store, at(second), A)
     assert [each.announcement for each in announced.recent(store)] == [at(3), at(2), at(1)]
     assert [each.announcement for each in announced.recent(store, 1)] == [at(3)]
+
+
+def test_the_newest_of_one_kind_of_gpu_is_found_behind_many_of_another(store: ArtifactStore) -> None:
+    """And what was announced to one kind is taken, superseded and told apart from the same for another."""
+    first, other = at(1), replace(at(1), gpu="l4-b")
+    announced.take(store, first, A)
+    announced.take(store, other, B)
+    announced.end(store, other, "refused", "too slow", None)
+    assert announced.find(store, first) == Candidate(first, A)
+    for second in range(2, 26):
+        announced.take(store, replace(at(second), gpu="l4-b"), B)
+        for outcome in ("refused", "promoted"):
+            announced.end(store, replace(at(second), gpu="l4-b"), outcome, "it was", None)
+    assert len(store.backend.list("candidates/")) > 64
+    assert announced.newest(store, None) == Candidate(first, A)
+    assert announced.newest(store, "l4-b").announcement == replace(at(25), gpu="l4-b")  # type: ignore[union-attr]
+    assert announced.newest(store, "l4") is None
+    assert Candidates("s", announced.recent(store, 1)).line().splitlines() == [
+        "2026-01-01T00:00:25  promoted         /x  on l4-b  run b", "    it was",
+    ]  # fmt: skip
+    assert [each.announcement.gpu for each in announced.recent(store)].count(None) == 1
 
 
 def test_the_last_end_counts_and_is_told_once(store: ArtifactStore) -> None:

@@ -111,6 +111,7 @@ class Candidates:
             return f"No candidate that was announced was received by a run yet ({self.store})."
         return "\n".join(
             f"{each.announcement.at[:19]}  {each.outcome:<15}  {each.announcement.uri}"
+            + (f"  on {each.announcement.gpu}" if each.announcement.gpu else "")
             + (f"  run {each.run['run_id']}" if each.run.get("run_id") else "")
             + (f"\n    {each.sentence}" if each.sentence else "")
             for each in self.found

@@ -10,13 +10,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from gate5.config.candidate import CheckpointConfig, ExportConfig, PlantConfig
 from gate5.config.channel import ChannelConfig, ReleaseSection, StoreConfig
 from gate5.config.engine import EngineConfig
 from gate5.config.evaluation import BaselineConfig, EvaluationConfig, FalsificationConfig, StressConfig
 from gate5.config.gate import GateConfig
+from gate5.config.gpus import OtherGpuConfig, checked_kinds
 from gate5.config.measurement import LatencyConfig, ParityConfig
 from gate5.config.notify import NotifyConfig
 from gate5.config.schedule import RetrainConfig, ScheduleConfig
@@ -46,9 +47,18 @@ class ReleaseConfig(Section):
     channels: dict[str, ChannelConfig] = Field(
         default_factory=dict, description="by channel: what it demands (below); a run can ask for more, never for less"
     )
+    other_gpus: dict[str, OtherGpuConfig] = Field(
+        default_factory=dict, description="by name: a further kind of GPU (below) that judges every announced candidate"
+    )
     notify: NotifyConfig = Field(default_factory=NotifyConfig)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     retrain: RetrainConfig = Field(default_factory=RetrainConfig)
+
+    @field_validator("other_gpus")
+    @classmethod
+    def _kinds(cls, value: dict[str, OtherGpuConfig]) -> dict[str, OtherGpuConfig]:
+        checked_kinds(value)
+        return value
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, overrides: dict[str, Any] | None = None) -> ReleaseConfig:

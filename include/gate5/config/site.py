@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,13 +21,16 @@ class SiteConfig(NamedTuple):
     config: ReleaseConfig
 
 
-def site_config() -> SiteConfig:
+def site_config(environment: Mapping[str, str] = os.environ) -> SiteConfig:
     """The file that ``GATE5_CONFIG`` names, else ``config/release.yaml``; the defaults where it is not there.
+
+    Args:
+        environment: of the process that it is for.
 
     Raises:
         ConfigError: it says something that a release cannot mean.
     """
-    path = resolve_path(os.environ.get("GATE5_CONFIG") or DEFAULT_CONFIG)
+    path = resolve_path(environment.get("GATE5_CONFIG") or DEFAULT_CONFIG)
     return SiteConfig(path, ReleaseConfig.load(path) if path.exists() else ReleaseConfig())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -118,11 +118,13 @@ def _unknown_key(location: tuple[int | str, ...], where: str, model: type[BaseMo
 
 
 def _fields_at(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    named = False
     for part in location:
-        if isinstance(part, int):
+        if isinstance(part, int) or named:  # the name that a section of many has, such as a channel's
+            named = False
             continue
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        found = model_in(annotation)
+        found, named = model_in(annotation), get_origin(annotation) is dict
         if found is None:
             return []
         model = found

@@ -29,17 +29,19 @@ class Announcement:
         uri: where the checkpoint is.
         sha256, vecnormalize_sha256: what whoever announced it saw there; ``None``: not told.
         at: when, ISO 8601, UTC, to the microsecond.
+        gpu: the further kind of GPU (``other_gpus``) that is to judge it, apart from all others; ``None``: the first.
     """
 
     uri: str
     sha256: str | None
     vecnormalize_sha256: str | None
     at: str
+    gpu: str | None = None
 
     @property
     def key(self) -> str:
-        """The announcement's name: the same event has the same, wherever it is delivered."""
-        return canonical.digest(asdict(self))[:16]
+        """The announcement's name: the same event has the same for a kind of GPU, wherever it is delivered."""
+        return canonical.digest(self.to_dict())[:16]
 
     @property
     def order(self) -> tuple[datetime, str]:
@@ -50,11 +52,12 @@ class Announcement:
     def folder(self) -> str:
         """Where its records lie in the store."""
         when = datetime.fromisoformat(self.at).astimezone(timezone.utc)
-        return f"candidates/{_LAST_MS - int(when.timestamp() * 1000):014}-{self.key}/"
+        kind = "" if self.gpu is None else f"-{self.gpu}"
+        return f"candidates/{_LAST_MS - int(when.timestamp() * 1000):014}-{self.key}{kind}/"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return asdict(self)
+        """Plain JSON types; `gpu` is left out where it is the first kind, as before there were others."""
+        return {name: value for name, value in asdict(self).items() if name != "gpu" or value is not None}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Announcement:
@@ -64,8 +67,8 @@ class Announcement:
             ValueError: it is not what ``to_dict`` gives.
         """
         wanted = {"uri", "sha256", "vecnormalize_sha256", "at"}
-        if set(data) != wanted or not isinstance(data["uri"], str) or not isinstance(data["at"], str):
-            raise ValueError(f"an announcement has {', '.join(sorted(wanted))}")
+        if set(data) - {"gpu"} != wanted or not all(isinstance(data.get(key, ""), str) for key in ("uri", "at", "gpu")):
+            raise ValueError(f"an announcement has {', '.join(sorted(wanted))}, and gpu where it is not the first kind")
         datetime.fromisoformat(data["at"])
         return cls(**data)
 
@@ -92,7 +95,8 @@ class Candidate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {**asdict(self), "run": dict(self.run), "key": self.announcement.key}
+        about = {"announcement": self.announcement.to_dict(), "run": dict(self.run), "key": self.announcement.key}
+        return {**asdict(self), **about}
 
 
 def take(store: ArtifactStore, announcement: Announcement, run: Mapping[str, str]) -> Candidate:
@@ -146,11 +150,32 @@ def end(store: ArtifactStore, announcement: Announcement, outcome: str, sentence
 
 
 def recent(store: ArtifactStore, limit: int = 50) -> list[Candidate]:
-    """The candidates that were announced last, newest first."""
-    names = store.backend.list("candidates/", 4 * limit)
-    folders = dict.fromkeys(f"candidates/{name.split('/')[1]}/" for name in names if name.count("/") == 2)
-    found = (_read(store, folder) for folder in list(folders)[:limit])
+    """The candidates that were announced last, newest first, of every kind of GPU."""
+    found = (_read(store, folder) for folder in _folders(store.backend.list("candidates/", 4 * limit))[:limit])
     return [each for each in found if each is not None]
+
+
+def newest(store: ArtifactStore, gpu: str | None) -> Candidate | None:
+    """The candidate that was announced last of those that a run for one kind of GPU has received."""
+    limit = 64
+    while True:
+        names = store.backend.list("candidates/", limit)
+        for folder in _folders(names):
+            found = _read(store, folder) if _gpu(folder) == gpu else None
+            if found is not None:
+                return found
+        if len(names) < limit:
+            return None
+        limit *= 8
+
+
+def _folders(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(f"candidates/{name.split('/')[1]}/" for name in names if name.count("/") == 2))
+
+
+def _gpu(folder: str) -> str | None:
+    """The kind of GPU that a folder's name says."""
+    return folder.strip("/").partition("/")[2].partition("-")[2].partition("-")[2] or None
 
 
 def _create(store: ArtifactStore, name: str, said: dict[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from gate5.store.artifact_store import ArtifactStore
 from gate5.store.channel import current
 
 #: Sections that no measurement and no rule depends on.
-_APART = ("store", "schedule", "retrain", "release", "channels", "notify")
+_APART = ("store", "schedule", "retrain", "release", "channels", "notify", "other_gpus")
 _MOST = 50
 
 

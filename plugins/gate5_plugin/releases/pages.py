@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from gate5.config.gpus import kind_of
 from gate5.report.html import Markup, code, tag
 from gate5.store.entry import ChannelEntry
 from gate5_plugin.releases.candidates import Candidate
@@ -152,7 +153,7 @@ def _candidates(site: Site, candidates: Sequence[Candidate]) -> Markup:
     else:
         rows = [
             [
-                outer(one.run_id, site.run(one.dag_id, one.run_id)),
+                [outer(one.run_id, site.run(one.dag_id, one.run_id)), _kind(one)],
                 day(one.at),
                 short(one.candidate),
                 brief(one.by),
@@ -164,6 +165,12 @@ def _candidates(site: Site, candidates: Sequence[Candidate]) -> Markup:
         header = ("run", "started", "candidate", "started by", "outcome", "reason")
         inner = listing("Last candidates", header, rows)
     return tag("section", tag("h2", "Last candidates"), inner, id="candidates")
+
+
+def _kind(one: Candidate) -> list[object]:
+    """The kind of GPU that judged, where it is not the first."""
+    kind = kind_of(one.dag_id)
+    return [] if kind is None else [" on ", brief(kind)]
 
 
 def _class(kind: str) -> str:

@@ -23,7 +23,7 @@ from gate5_plugin.releases import act, channels, pages, plants, release
 from gate5_plugin.releases.candidates import Candidate, candidates
 from gate5_plugin.releases.facts import Facts, facts, many
 from gate5_plugin.releases.layout import ACTS, Site, page, problem
-from gate5_plugin.security import HEADERS, REPORT_POLICY, acts, may_see_releases, page_policy
+from gate5_plugin.security import HEADERS, REPORT_POLICY, acts, may_see_releases, page_policy, release_dags
 from gate5_plugin.sources import default_config, default_path, log_of, opened, rest
 
 router = APIRouter(dependencies=[Depends(may_see_releases)])
@@ -54,9 +54,9 @@ def source_of(config: ReleaseConfig) -> Source:
         return Source(config, None, (str(error),))
 
 
-def recent(session: SessionDep) -> Sequence[Candidate]:
-    """The last candidates."""
-    return candidates(session)
+def recent(session: SessionDep, dag_ids: Annotated[Sequence[str], Depends(release_dags)]) -> Sequence[Candidate]:
+    """The last candidates, of every kind of GPU whose runs the reader may see."""
+    return candidates(session, dag_ids)
 
 
 def addresses(request: Request, may: Annotated[Mapping[str, bool], Depends(acts)]) -> Site:
