@@ -1,7 +1,8 @@
 """`make test-cluster`: the services of docker-compose.yaml on this machine, releases on them, and faults.
 
-python -m local_cluster --short    a release, and two faults in another
-python -m local_cluster            all faults; --page writes docs/results/cluster.md
+python -m local_cluster --short        a release, and two faults in another
+python -m local_cluster                all faults; --page writes docs/results/cluster.md
+python -m local_cluster --only kinds   one candidate, judged on two kinds of GPU
 
 Exit code: 0 every run ended in its one right state, 1 one did not, 3 something is missing here or broke.
 """

@@ -92,20 +92,27 @@ def carry_out_kinds(cluster: Cluster) -> Met:
             Ran(other, TRIAL, TRIAL, PLACE, WORKERS),
         ]
         every = {**cluster.boxes, **boxes}
-        wrong, tasks = [], {}
+        wrong, beside = list[str](), list[dict[str, Any]]()
         for run in runs:
-            state = cluster.wait_for_run(run.run_id, run.dag_id)
-            if state != "success":
-                wrong.append(f"{run.run_id} of {run.dag_id} ended {state}")
-            tasks[run] = cluster.tasks(run.run_id, run.dag_id)
-            wrong += out_of_place(run, tasks[run], logs(every, run))
-            entries, faults = channel_log(cluster, run.channel)
-            wrong += faults
-            if [entry.kind for entry in entries] != ["promote"]:
-                wrong.append(f"the channel {run.channel} has {[entry.kind for entry in entries]}")
-        wrong += beside_a_benchmark([task for run in runs if run.place == PLACE for task in tasks[run]])
+            wrong += faults_of(cluster, run, every)
+            beside += cluster.tasks(run.run_id, run.dag_id) if run.place == PLACE else []
+        wrong += beside_a_benchmark(beside)
     told = tuple(f"promoted on {run.place}" for run in runs)
     return Met(KINDS, (True,), time.monotonic() - began, Ending("kinds", "success", told, {}, tuple(wrong)))
+
+
+def faults_of(cluster: Cluster, run: Ran, boxes: Mapping[str, Box]) -> list[str]:
+    """What is not right of a run, once it has ended: its state, its note, where its tasks ran, its channel."""
+    state = cluster.wait_for_run(run.run_id, run.dag_id)
+    about = cluster.patiently(lambda: cluster.api.get(cluster.api.run_path(run.dag_id, run.run_id)))
+    wrong = [] if state == "success" else [f"{run.run_id} of {run.dag_id} ended {state}"]
+    if not str(about["note"]).startswith("PROMOTED"):
+        wrong.append(f"the note of {run.run_id} of {run.dag_id} is {about['note']!r}")
+    wrong += out_of_place(run, cluster.tasks(run.run_id, run.dag_id), logs(boxes, run))
+    entries, faults = channel_log(cluster, run.channel)
+    if [entry.kind for entry in entries] != ["promote"]:
+        wrong.append(f"the channel {run.channel} has {[entry.kind for entry in entries]}")
+    return [*wrong, *faults]
 
 
 def announce(cluster: Cluster) -> None:

@@ -116,9 +116,9 @@ def receive(
     kind, gpu = run_type(context), kind_of(context["dag_run"].dag_id)
     handed = (context["dag_run"].conf or {}).get("announcement") if kind == "operator_triggered" else None
     if handed is not None and earlier_runs(context):
-        return _again(_handed(handed), context, store, state_of)
+        return _again(_handed(handed, gpu), context, store, state_of)
     if handed is not None:
-        return _take([_handed(handed)], context, store)
+        return _take([_handed(handed, gpu)], context, store)
     if kind == "scheduled":
         last = [announcement(event, gpu) for event in events]
         return _scheduled(max(last, key=_order), context, store, state_of) if last else receive_form(context)
@@ -286,11 +286,12 @@ def _given(context: Mapping[str, Any]) -> list[Any]:
     return found
 
 
-def _handed(value: Any) -> Announcement:
+def _handed(value: Any, gpu: str | None) -> Announcement:
+    """What a run was handed, for its own kind of GPU whoever handed it on."""
     from gate5.store.announced import Announcement
 
     try:
-        return Announcement.from_dict(value)
+        return replace(Announcement.from_dict(value), gpu=gpu)
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"The run was started for an announcement that is none ({error}).") from None
 

@@ -177,6 +177,15 @@ def test_what_one_kind_of_gpu_has_received_is_no_news_to_another(store: Artifact
     assert newer.source == "/6"
 
 
+def test_what_another_kind_hands_on_is_judged_for_the_own_one(store: ArtifactStore) -> None:
+    """Somebody's operator may start a kind's DAG with what the first one was given."""
+    found = receive(store, Context("asset_triggered", events=six()))
+    handed = found.others[0]
+    assert receive(store, run_of(handed)).source == "/2"
+    other = receive(store, run_of(handed, "policy_release_l4"))
+    assert (other.source, other.announcement.gpu) == ("/2", "l4")
+
+
 def test_a_record_from_before_there_were_kinds_is_the_first_kinds(store: ArtifactStore) -> None:
     """Names and contents are as they were: a version before this one reads them, and finds its own again."""
     old = {"uri": "/1", "sha256": None, "vecnormalize_sha256": None, "at": "2026-01-01T00:00:01.000000+00:00"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.end_to_end.test_rollback import released_twice
+from tests.end_to_end.test_rollback import released_twice, rolled_back_from_the_page
 from tests.support.site import DAG, Site
 
 if TYPE_CHECKING:
@@ -55,16 +55,7 @@ def test_what_runs_in_production_and_why_is_two_clicks_away_and_rolled_back_from
     assert before[0]["release"] in frame.locator("#current").inner_text()
     page.wait_for_url("**/plugin/releases/gate5/releases/fromthepage")
     page.screenshot(path=screenshots / "airflow-releases.png")
-    frame.get_by_role("link", name="Roll back").click()
-    frame.locator("#send:not([disabled])").wait_for()
-    frame.locator("[name=reason]").fill("oscillates at part load")
-    frame.locator("#send").click()
-    page.wait_for_url("**/dags/policy_rollback/runs/*")
-    run_id = page.url.rpartition("/runs/")[2].partition("/")[0].replace("%3A", ":").replace("%2B", "+")
-    assert site.wait_for_run(run_id, "policy_rollback") == "success"
-    newest = site.channel("fromthepage")[0]
-    assert (newest["kind"], newest["by"], newest["reason"]) == ("rollback", "ada", "oscillates at part load")
-    assert newest["release"] == before[1]["release"]
+    run_id = rolled_back_from_the_page(page, frame, site, "fromthepage", before[1]["release"])
     page.goto(f"{site.airflow.address}/plugin/releases/gate5/releases/fromthepage")
     frame.locator("#current").get_by_role("link", name=run_id).wait_for()
     page.screenshot(path=screenshots / "airflow-releases-rolled-back.png")

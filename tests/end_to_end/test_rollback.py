@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from gate5 import store
 from gate5.config.models import ReleaseConfig
 from gate5.io.airflow import ApiError
 from tests.support.site import Site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import FrameLocator, Page
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -23,6 +28,22 @@ def released_twice(site: Site, channel: str) -> str:
         release = store.publish(opened, files, provenance, identity=("policy.onnx",))
         store.promote(opened, channel, release, approved_by="ada")
     return path
+
+
+def rolled_back_from_the_page(page: Page, frame: FrameLocator, site: Site, channel: str, before: str) -> str:
+    """Fill in the form behind *Roll back* and send it; ``before`` is in charge again then. The run's name."""
+    frame.get_by_role("link", name="Roll back").click()
+    frame.locator("#send:not([disabled])").wait_for()
+    assert frame.locator("[name=channel]").input_value() == channel
+    frame.locator("[name=reason]").fill("oscillates at part load")
+    frame.locator("#send").click()
+    page.wait_for_url("**/dags/policy_rollback/runs/*")
+    run_id = str(page.url.rpartition("/runs/")[2].partition("/")[0].replace("%3A", ":").replace("%2B", "+"))
+    assert site.wait_for_run(run_id, "policy_rollback") == "success"
+    newest = site.channel(channel)[0]
+    assert (newest["kind"], newest["by"], newest["reason"]) == ("rollback", "ada", "oscillates at part load")
+    assert newest["release"] == before
+    return run_id
 
 
 def test_the_release_before_comes_back_with_name_and_reason(site: Site) -> None:

@@ -12,6 +12,7 @@ import pytest
 from gate5 import store
 from gate5.config.models import ReleaseConfig
 from tests.end_to_end.conftest import GOOD
+from tests.end_to_end.test_rollback import rolled_back_from_the_page
 from tests.support.releases_site import fill
 from tests.support.site import DAG, PAGE_S, Runs, Site
 
@@ -103,17 +104,7 @@ def in_charge_and_compared(page: Page, site: Site, before: str) -> str:
 def roll_back(page: Page, site: Site, before: str, release: str) -> None:
     """From the release's page; then that page, the channel's and the run's tab say so."""
     frame = releases(page)
-    frame.get_by_role("link", name="Roll back").click()
-    frame.locator("#send:not([disabled])").wait_for()
-    assert frame.locator("[name=channel]").input_value() == "story"
-    frame.locator("[name=reason]").fill("oscillates at part load")
-    frame.locator("#send").click()
-    page.wait_for_url("**/dags/policy_rollback/runs/*")
-    run_id = page.url.rpartition("/runs/")[2].partition("/")[0].replace("%3A", ":").replace("%2B", "+")
-    assert site.wait_for_run(run_id, "policy_rollback") == "success"
-    newest = site.channel("story")[0]
-    assert (newest["kind"], newest["by"], newest["reason"]) == ("rollback", "ada", "oscillates at part load")
-    assert newest["release"] == before
+    run_id = rolled_back_from_the_page(page, frame, site, "story", before)
     page.goto(f"{site.airflow.address}/plugin/releases/gate5/releases/story")
     frame.locator("#current").get_by_role("link", name=run_id).wait_for()
     frame.locator("#history").get_by_role("link", name=release).first.click()
