@@ -70,7 +70,7 @@ class Campaign:
         os.environ["GATE5_TEST_FAULT"] = str(file)
         self.launcher = Launcher()
         self._plant = judged_plant(release.config)
-        self._runtimes: dict[str, PolicyRuntime] = {}
+        self._links: dict[str, tuple[EngineLink, RunConfig]] = {}
 
     def episode(self, fault: str, scenario: str, seed: int, row: Row) -> None:
         """Drive one and add what came of it."""
@@ -104,24 +104,23 @@ class Campaign:
 
     def close(self) -> None:
         """End every process."""
-        for runtime in self._runtimes.values():
-            runtime.link.close()
+        for link, _ in self._links.values():
+            link.close()
         self.launcher.close()
 
     def _runtime(self, kind: str) -> PolicyRuntime:
-        """One that is ready, and has forgotten what the last episode did to it."""
-        if kind not in self._runtimes:
+        """A new one, for each remembers what it has seen of the plant; engine processes are used again."""
+        if kind not in self._links:
             told = {"hand_over.deadline_ms": 100.0 if kind in ("stop", "sleep") else 2000.0, "engine.restart_s": 0.0}
             config = RunConfig.load(None, {**told, "mode": "shadow" if kind == "baseline" else "control"})
-            link = EngineLink(self.release, self.launcher, config, module="benchmarks.bad_engine")
-            self._runtimes[kind] = PolicyRuntime(self.release, link, config)
-        runtime = self._runtimes[kind]
+            self._links[kind] = EngineLink(self.release, self.launcher, config, module="benchmarks.bad_engine"), config
+        link, config = self._links[kind]
+        runtime = PolicyRuntime(self.release, link, config)
         obs = self._plant.reset("steady_state", [1])[0]
-        while not runtime.link.ready:
-            runtime.link.check_start()
+        while not link.ready:
+            link.check_start()
             runtime.step(Reading(obs))
             time.sleep(0.01)
-        runtime.give_back()
         return runtime
 
     def _strike(self, engine: str, runtime: PolicyRuntime, since: int, lasts: int) -> None:

@@ -21,10 +21,11 @@ Purpose = Literal[
     "falsification",
     "stress",
     "proof",
+    "identification",
 ]
 PURPOSES: tuple[Purpose, ...] = (
     "training", "imitation", "search", "validation", "tuning", "report", "monte_carlo", "falsification",
-    "stress", "proof",
+    "stress", "proof", "identification",
 )  # fmt: skip
 
 PERSONAL = 10**6  # seeds below this are a person's to choose

@@ -63,11 +63,10 @@ class _Loop:
         self._kp, self._ki, self._kd = float(pid.kp), float(pid.ki), float(pid.kd)
         self._weight, self._bias, self._keep = pid.setpoint_weight, float(pid.bias), pid._keep
         self.dt_s, self.tracking_s = pid.dt_s, pid.tracking_s
-        self._share = 1.0
         self.reset()
 
     def reset(self) -> None:
-        self.integral = self._slope = self._proposed = self._growth = self._acting = 0.0
+        self.integral = self._slope = self._proposed = self._growth = 0.0
         self._before = self._last = _NAN
         self._valid = True
 
@@ -87,16 +86,11 @@ class _Loop:
             slope = 0.0
         self._slope = slope = self._keep * self._slope + (1.0 - self._keep) * slope
         proportional = self._kp * (self._weight * r - y)
-        self._acting = acting = scale * (proportional - self._kd * slope)
-        proposed: float = self._bias + 0.0 + self._share * acting + self.integral
+        proposed: float = self._bias + 0.0 + scale * (proportional - self._kd * slope) + self.integral
         self._proposed = proposed
-        self._growth = self._share * (self._ki * scale * (r - y))
+        self._growth = self._ki * scale * (r - y)
         self._before = y
         return proposed
-
-    def soften(self, share: float) -> None:
-        self.integral += (self._share - share) * self._acting  # what it proposes does not jump
-        self._share = share
 
     def track(self, applied: float, main: float) -> None:
         if self._valid:
@@ -173,12 +167,6 @@ class ScalarBaseline:
         for channel in self.channels:
             action[channel.index] = channel.propose(obs)
         return action
-
-    def soften(self, share: float) -> None:
-        """From now on every loop has this share of its gains; without a bump."""
-        for channel in self.channels:
-            for loop in channel.loops:
-                loop.soften(share)
 
     def track(self, applied: Float32) -> None:
         """Say what the plant received."""

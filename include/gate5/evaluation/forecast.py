@@ -1,4 +1,4 @@
-"""``Forecast``: one step of the plant, linear in each state of its switches, identified from the judged episodes.
+"""``Forecast``: one step of the plant, linear in each state of its switches, identified from experiments with it.
 
 A reading that is late by n periods is no use to a controller that was tuned for none: the phase that the dead time
 takes makes a fast loop swing. What the plant was told since is known, though, so that the reading can be taken n steps
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from gate5.plant.base import Float32, Float64
 
-#: Ridge in standardised units, as a share of the sum of squares: what judged controllers always did together shares its
-#: weight, where less would find large numbers of opposite signs in it.
+#: Ridge in standardised units, as a share of the sum of squares: what always moved together shares its weight, where
+#: less would find large numbers of opposite signs in it.
 RIDGE = 1e-3
 #: A combination of switches needs so many rows for each number to find, or it has the step of all.
 ROWS = 5
@@ -64,7 +64,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Forecast:
-    """A step for each combination of the switches that was judged often enough, and one for all others.
+    """A step for each combination of the switches that was seen often enough, and one for all others.
 
     Attributes:
         whole: where no other holds.
@@ -131,15 +131,18 @@ class Forecast:
 
 
 def identify(scenarios: Sequence[dict[str, NDArray[Any]]], low: Float64, high: Float64) -> Forecast | None:
-    """The forecast that fits the judged episodes best; ``None``: they are too few for one.
+    """The forecast that fits experiment (``excitation``) and judged episodes best; ``None``: they are too few for one.
+
+    Judged rows are as many as the experiment's, evenly spread: what a loop does by itself, however long, says little.
 
     Args:
-        scenarios: what ``envelope.summarise`` kept of each.
+        scenarios: what was kept of each: ``envelope.summarise``, and ``excitation.excite`` where there was one.
         low, high: the envelope's bounds.
     """
-    pairs = [_pairs(s, fold) for s in scenarios for fold in ("0", "1") if f"action{fold}" in s]
-    before, change = (np.concatenate(part) for part in zip(*pairs, strict=True)) if pairs else (np.zeros((0, 1)),) * 2
-    if len(before) < 2 * before.shape[1] + 2 or len(change) == 0:
+    judged, tried = _pairs(scenarios, ("0", "1")), _pairs(scenarios, ("2",))
+    every = -(-len(judged[0]) // len(tried[0])) or 1 if len(tried[0]) else 1
+    before, change = (np.concatenate([one[::every], other]) for one, other in zip(judged, tried, strict=True))
+    if len(before) < 2 * before.shape[1] + 2:
         return None
     n = len(low)
     whole = _fit(before, change, n)
@@ -172,10 +175,18 @@ def _changes(step: Step, before: Float64, n: int) -> Float64:
     return np.asarray(before[:, :n] @ step.state.T + before[:, n:] @ step.action.T + step.offset)
 
 
-def _pairs(scenario: dict[str, NDArray[Any]], fold: str) -> tuple[Float64, Float64]:
+def _pairs(scenarios: Sequence[dict[str, NDArray[Any]]], folds: Sequence[str]) -> tuple[Float64, Float64]:
     """Observation and action ``[N, obs_dim + act_dim]``, and the change of the observation ``[N, obs_dim]``."""
-    obs, action = scenario[f"obs{fold}"].astype(np.float64), scenario[f"action{fold}"].astype(np.float64)
-    number = scenario[f"episode{fold}"]
-    # An episode that has ended shows its last observation for ever.
-    kept = (number[1:] == number[:-1]) & (obs[1:] != obs[:-1]).any(axis=1)
-    return np.hstack([obs[:-1], action[:-1]])[kept], (obs[1:] - obs[:-1])[kept]
+    size, actions = (max(s[name].shape[1] for s in scenarios) for name in ("obs1", "action1"))
+    found = [(np.zeros((0, size + actions)), np.zeros((0, size)))]
+    for scenario in scenarios:
+        for fold in folds:
+            if f"action{fold}" not in scenario or len(scenario[f"obs{fold}"]) < 2:
+                continue
+            obs, action = scenario[f"obs{fold}"].astype(np.float64), scenario[f"action{fold}"].astype(np.float64)
+            number = scenario[f"episode{fold}"]
+            # An episode that has ended shows its last observation for ever.
+            kept = (number[1:] == number[:-1]) & (obs[1:] != obs[:-1]).any(axis=1)
+            found.append((np.hstack([obs[:-1], action[:-1]])[kept], (obs[1:] - obs[:-1])[kept]))
+    before, change = zip(*found, strict=True)
+    return np.concatenate(before), np.concatenate(change)

@@ -23,6 +23,7 @@ from gate5.engine.rows import signature_of_graph
 from gate5.errors import ConfigError, PlantError, WorkspaceError
 from gate5.evaluation import EvaluationReporter, ScenarioComparison, envelope
 from gate5.evaluation import repeat as intervals
+from gate5.evaluation.excitation import EPISODES, excite
 from gate5.evaluation.observations import collect_observations
 from gate5.export import ONNXExporter
 from gate5.gate.judge import judge
@@ -290,7 +291,9 @@ def evaluate(workspace: Workspace, config: ReleaseConfig, scenario: str) -> Eval
             arrays = reporter.trajectories(scenario) | robustness.extremes(plant, driver, bound)
         tracker.write_json(f"evaluation/{scenario}.json", row.to_dict())
         tracker.write(f"evaluation/{scenario}.npz", _pack(**arrays))
-        tracker.write(f"envelope/{scenario}.npz", _pack(**envelope.summarise(watched)))
+        again, few = controllers.baseline(tracker, config, plant), min(EPISODES, config.evaluation.episodes)
+        seen = envelope.summarise(watched) | excite(plant, again, scenario, few)
+        tracker.write(f"envelope/{scenario}.npz", _pack(**seen))
         return evaluate_result(workspace.uri, row, bound)
 
     given = {"plant": judged_plant(config).name}

@@ -84,16 +84,8 @@ def test_the_engine_answers_late_or_wrongly(
     assert tally.baseline > 0
 
 
-#: Open: readings that stay 15 s late from a load rejection on, which the forecast does not always carry through.
-LATE_FOR_GOOD = pytest.param(
-    "delayed_for_good", "load_rejection", marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason="open")
-)
-
-
-@pytest.mark.parametrize(
-    ("name", "scenario"),
-    [LATE_FOR_GOOD, *((n, s) for n in SPOILINGS for s in HARD if (n, s) != ("delayed_for_good", "load_rejection"))],
-)
+@pytest.mark.parametrize("name", SPOILINGS)
+@pytest.mark.parametrize("scenario", HARD)
 def test_the_observation_is_spoilt(bench: Bench, name: str, scenario: str) -> None:
     spoiling = SPOILINGS[name]
     lasts, cause = spoiling.periods, spoiling.cause
@@ -106,6 +98,22 @@ def test_the_observation_is_spoilt(bench: Bench, name: str, scenario: str) -> No
         assert tally.hand_overs.total() >= 1
         if start + lasts < 200:
             assert bench.decisions[-1].source == "policy", "the fault is over, and the policy drives again"
+
+
+def test_an_engine_process_that_ends_is_started_again_while_no_reading_comes(bench: Bench) -> None:
+    runtime = bench.runtime({"hand_over.deadline_ms": 2000.0, "engine.restart_s": 0.0})
+    plant = bench.simulator("load_rejection")
+    gone = Spoilt(plant, 51, [(SPOILINGS["gone_for_10_s"].make(), 30)])
+    starts = runtime.link.starts
+
+    def strike(period: int) -> None:
+        if period == 50:
+            os.kill(runtime.link.pid, signal.SIGKILL)
+        if period == 60:
+            assert runtime.link.starts == starts + 1, "nobody could ask it, and yet it was started"
+
+    bench.run(runtime, gone, strike)
+    assert bench.decisions[70].source == "safe"
 
 
 @pytest.mark.parametrize("scenario", HARD)

@@ -81,7 +81,7 @@ class EngineLink:
     def ask(self, obs: Float32) -> Trouble | None:
         """Ask for the action to an observation; what is wrong where nobody can be asked."""
         if self._box is None:
-            self._revive()
+            self.revive()
             return "engine_restarting", self.last_error or "the engine process is being started again"
         if not self._box.ready:
             return self.check_start() or ("engine_restarting", "the engine process is starting")
@@ -90,6 +90,11 @@ class EngineLink:
         self._number += 1
         self._box.post(self._number, obs, self._reset)
         return None
+
+    def revive(self) -> None:
+        """Start a process that has ended again, where its pause is over; also while nobody can ask."""
+        if self._box is None and time.monotonic() >= self._again_at:
+            self._start()
 
     def check_start(self) -> Trouble | None:
         """What ended a start; ``None``: it goes on, or is done."""
@@ -166,10 +171,6 @@ class EngineLink:
         self._pause = min(max(2.0 * self._pause, 0.1), MOST_PAUSE_S)
         self._missed, self._reset = 0, True
         return cause, text
-
-    def _revive(self) -> None:
-        if time.monotonic() >= self._again_at:
-            self._start()
 
     def _start(self) -> None:
         release = self.release

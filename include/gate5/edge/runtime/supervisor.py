@@ -205,8 +205,9 @@ class PolicyRuntime:
     def _blind(self, trouble: Trouble) -> Decision:
         """No reading of this period: the baseline, by the forecast from the last one; else the safe action."""
         self.link.reset()
+        self.link.revive()
         obs = self.estimator.now()
-        baseline = None if obs is None else self.follower.propose(obs, obs.tolist(), guessed=True)
+        baseline = None if obs is None else self.follower.propose(obs, obs.tolist())
         return self._without(*trouble) if baseline is None else self._choose(baseline, None, None, trouble)
 
     def _without(self, cause: str, text: str) -> Decision:

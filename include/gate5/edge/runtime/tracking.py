@@ -18,10 +18,6 @@ from gate5.control.scalar import ScalarBaseline
 from gate5.errors import Gate5Error
 from gate5.plant.base import Controller, Float32
 
-#: Share of the PID's gains that is left once it has driven by forecasts for so many periods in a row. Whatever a
-#: forecast does not know is dead time, and a loop that was tuned for none swings in the end; at first, though, the
-#: event that the plant is in needs the whole gain (docs/decisions/143-late-for-good.md).
-SOFT, SOFT_AFTER = 0.6, 18
 #: A loop's tracking time while another controller drives, in its own.
 SLOWER = 3.0
 
@@ -38,26 +34,19 @@ class Follower:
         self._inner: Any = self._pid or baseline
         loops = [] if self._pid is None else [loop for channel in self._pid.channels for loop in channel.loops]
         self._usual: list[tuple[Any, float]] = [(loop, loop.tracking_s) for loop in loops]
-        self._drives, self._soft, self._guessed = True, False, 0
+        self._drives = True
         self.reset()
 
     def reset(self) -> None:
         """An episode starts."""
         self._inner.reset(1)
-        self._guessed = 0
 
-    def propose(self, obs: Float32, values: list[float], *, guessed: bool = False) -> Float32 | None:
+    def propose(self, obs: Float32, values: list[float]) -> Float32 | None:
         """The action float32 ``[act_dim]`` that the baseline would apply; ``None``: it gave none that can be used.
 
         Args:
             values: the same as ``obs``, for a controller that reads plain floats.
-            guessed: it is a forecast from a reading that is late.
         """
-        self._guessed = self._guessed + 1 if guessed else 0
-        soft = self._guessed > SOFT_AFTER
-        if soft != self._soft and self._pid is not None:
-            self._pid.soften(SOFT if soft else 1.0)
-            self._soft = soft
         try:
             if self._pid is not None:
                 found = self._pid.values(values)
