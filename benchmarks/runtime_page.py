@@ -19,7 +19,7 @@ def page(result: dict[str, Any]) -> list[str]:
         ("of them by what took most of the period", ", ".join(f"{n} {why.replace('_', ' ')}"
          for why, n in sorted(held["missed_by"].items())) or "none"),
         ("garbage collections in them", f"{held['collected']}"),
-        ("the same of a loop that does nothing", f"{held['missed_empty']}"),
+        (f"periods missed by a loop that does nothing, of {held['empty_periods']}", f"{held['missed_empty']}"),
         ("periods that the policy drove", f"{held['policy']}"),
         (f"engine killed {killed['kills']} times: PID's action in the same period", f"{killed['same_period']}"),
         (f"releases swapped in at 1 kHz ({swapped.get('periods', 0)} periods)", f"{swapped['swaps']}"),

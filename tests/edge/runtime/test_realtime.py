@@ -99,6 +99,25 @@ def test_a_rehearsal_changes_nothing(bench: Bench) -> None:
     np.testing.assert_array_equal(found[0], found[1])
 
 
+def test_a_rehearsal_of_readings_that_are_no_use(bench: Bench) -> None:
+    """It must not raise: it is called from the control loop itself."""
+    runtime = bench.runtime()
+    plant = bench.simulator("load_rejection")
+    rehearsal = Rehearsal(runtime)
+    rehearsal(plant.read())
+    obs = np.full(bench.release.obs_dim, np.nan, np.float32)
+    for reading in (
+        Reading(None),
+        Reading(obs),
+        Reading(np.zeros_like(obs), age_s=1e9),
+        Reading(obs[:3]),
+        Reading(None),
+    ):
+        rehearsal(reading)
+    assert runtime.link.starts == 1
+    rehearsal.close()
+
+
 def test_where_it_is_not_permitted_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")

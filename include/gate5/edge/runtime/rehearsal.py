@@ -56,6 +56,9 @@ class _Echo:
     def reset(self) -> None:
         """There is nothing to forget."""
 
+    def revive(self) -> None:
+        """There is no process to start."""
+
     def ask(self, obs: Float32) -> None:
         self._number += 1
         self._box.post(self._number, obs, False)
