@@ -219,8 +219,8 @@ def cadence(release: Installed, launcher: Launcher, obs: list[Float32], seconds:
     runtime.link.close()
     share = np.percentile(np.array(overhead) / 1e3, [50, 90, 99, 99.9])
     return {
-        "periods": total.periods, "missed": total.missed, "missed_empty": empty, "empty_periods": TURNS * (periods // 2),
-        "policy": total.policy,
+        "periods": total.periods, "missed": total.missed, "missed_empty": empty,
+        "empty_periods": TURNS * (periods // 2), "policy": total.policy,
         "missed_by": dict(total.missed_by), "collected": collections() - collected,
         "causes": dict(total.causes), "overhead_us": dict(zip(SHARES, share.tolist(), strict=True)),
         "waited_us": {"p50": float(np.median(waited)) / 1e3, "p99": float(np.percentile(waited, 99)) / 1e3},
