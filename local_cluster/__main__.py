@@ -4,6 +4,9 @@ python -m local_cluster --short        a release, and two faults in another
 python -m local_cluster                all faults; --page writes docs/results/cluster.md
 python -m local_cluster --only kinds   one candidate, judged on two kinds of GPU
 
+S3 is Ceph's gateway where Debian has it, and the tests' server (moto, in memory) elsewhere and in the short form, which
+has to stay short. Ceph's is killed by the faults on S3; the tests' is paused, because it would lose its objects.
+
 Exit code: 0 every run ended in its one right state, 1 one did not, 3 something is missing here or broke.
 """
 
@@ -20,6 +23,7 @@ from pathlib import Path
 from gate5.errors import Gate5Error
 from local_airflow.components import exit_on_signals
 from local_cluster.cases import NAMES, READY_S, groups
+from local_cluster.ceph import CEPH, TESTS, chosen, name_and_version
 from local_cluster.cluster import Cluster, running_cluster
 from local_cluster.faults import Case, Group, Met, carry_out, went_wrong
 from local_cluster.kinds import KINDS, carry_out_kinds
@@ -35,6 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="a release, and two faults in another")
     parser.add_argument("--only", nargs="+", metavar="CASE", choices=NAMES, help=f"these alone: {', '.join(NAMES)}")
+    parser.add_argument("--s3", choices=(CEPH, TESTS), help="default: ceph where it can be had; tests with --short")
     parser.add_argument("--minutes", type=float, default=60.0, help="what has not ended by then is wrong")
     parser.add_argument("--page", action="store_true", help="write docs/results/cluster.md")
     parser.add_argument("--logs", type=Path, help="a folder that the services' output is copied to")
@@ -43,18 +48,19 @@ def main() -> int:
     exit_on_signals()
     try:
         ensure_programs(NEEDED if given.short else (*NEEDED, "redis-cli"))
+        s3 = chosen(given.s3, given.short)
         ensure_environment()
     except MissingError as error:
         print(f"{'skipped' if given.or_skip else 'gate5'}: {error}", file=sys.stderr)
         return 0 if given.or_skip else error.exit_code
     try:
-        return run(groups(given.short, given.only), given.page, given.logs, given.minutes)
+        return run(groups(given.short, given.only), s3, given.page, given.logs, given.minutes)
     except Gate5Error as error:
         print(f"gate5: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def run(wanted: Sequence[Group], page: bool, logs: Path | None, minutes: float) -> int:
+def run(wanted: Sequence[Group], s3: str, page: bool, logs: Path | None, minutes: float) -> int:
     """Start a cluster, carry out every case; returns the exit code."""
     began, results = time.monotonic(), list[Met]()
     parts = [
@@ -63,19 +69,20 @@ def run(wanted: Sequence[Group], page: bool, logs: Path | None, minutes: float) 
     ]
     total = READY_S + sum(group.seconds for group in wanted)
     print(f"estimated seconds on a quiet machine: {'; '.join(parts)}; in all {total / 60:.0f} minutes", flush=True)
-    print("starting PostgreSQL, Redis, S3 and Airflow's six services ...", flush=True)
-    with running_cluster(logs) as cluster:
+    server = name_and_version(s3)
+    print(f"starting PostgreSQL, Redis, {server} and Airflow's six services ...", flush=True)
+    with running_cluster(s3, logs) as cluster:
         ready = time.monotonic() - began
         print(f"{'ready':<14}{ready:7.0f} s", flush=True)
         for result in carried_out(cluster, wanted, began + 60 * minutes):
             results.append(result)
             print("\n".join(lines(result)), flush=True)
             if page:  # after each, so that a run that breaks off has left what it found
-                write_page(results, ready, time.monotonic() - began)
+                write_page(results, server, ready, time.monotonic() - began)
     wrong, seconds = sum(bool(result.ending.wrong) for result in results), time.monotonic() - began
     print(f"{len(results)} cases, {wrong} wrong, {seconds:.0f} s")
     if page:
-        print(f"wrote {write_page(results, ready, seconds)}")
+        print(f"wrote {write_page(results, server, ready, seconds)}")
     return 1 if wrong else 0
 
 

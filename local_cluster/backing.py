@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gate5.errors import OperationError
-from local_airflow.patience import wait_for
+from local_airflow.patience import STILL_S, wait_for
 from local_cluster.boxes import Box
 from local_cluster.packages import ROOT, program
 from local_cluster.processes import Processes, Running
@@ -78,16 +78,20 @@ def run(command: list[str], environment: Mapping[str, str], folder: Path) -> Non
     """Run a command to its end.
 
     Raises:
-        OperationError: it failed.
+        OperationError: it failed, or it hangs.
     """
-    done = subprocess.run(
-        command,
-        env=dict(environment),
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            env=dict(environment),
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=STILL_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise OperationError(f"`{' '.join(command)}` has not ended after {STILL_S:g} s.") from None
     if done.returncode != 0:
         raise OperationError(f"`{' '.join(command)}` failed:\n{done.stdout[-2000:]}")

@@ -18,6 +18,7 @@ from gate5.io.airflow import Api, ApiError
 from local_airflow.patience import cpu_seconds, wait_for
 from local_cluster.backing import run, start_postgres, start_redis, start_test_s3
 from local_cluster.boxes import Box, Ports, patience_s, share, write_config
+from local_cluster.ceph import CEPH, start_ceph
 from local_cluster.compose import read_env, read_services
 from local_cluster.packages import ROOT
 from local_cluster.processes import Processes, Running
@@ -52,10 +53,11 @@ class Cluster:
         processes: all of them.
         api: Airflow's, as ``admin``.
         patience_s: how long nothing may move on a run [s].
+        s3: which S3 server it has, one of ``ceph.CEPH`` and ``ceph.TESTS``.
     """
 
-    def __init__(self, folder: Path, processes: Processes) -> None:
-        self.folder, self.processes, self.ports = folder, processes, Ports.free()
+    def __init__(self, folder: Path, processes: Processes, s3: str) -> None:
+        self.folder, self.processes, self.ports, self.s3 = folder, processes, Ports.free(), s3
         env = folder / ".env"
         run([sys.executable, str(ROOT / "scripts/make_env.py"), str(env)], dict(os.environ), ROOT)
         self.variables = read_env(env) | {"GATE5_CONFIG": f"config/{CONFIG}"}
@@ -75,7 +77,7 @@ class Cluster:
             (self.boxes[name].folder / "tmp").mkdir()
         self.configure(QUICK)
         start_redis(self.boxes["redis"], self.processes)
-        start_test_s3(self.boxes["s3"], self.processes)
+        (start_ceph if self.s3 == CEPH else start_test_s3)(self.boxes["s3"], self.processes)
         start_postgres(self.boxes["postgres"], self.processes)
         self.init()
         for name in AIRFLOW:
@@ -176,17 +178,18 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running_cluster(keep: Path | None = None) -> Iterator[Cluster]:
+def running_cluster(s3: str, keep: Path | None = None) -> Iterator[Cluster]:
     """A cluster in a folder of its own; ended and removed afterwards.
 
     Args:
+        s3: its S3 server, ``ceph.CEPH`` or ``ceph.TESTS``.
         keep: where the services' output is copied to at the end.
     """
     folder = Path(tempfile.mkdtemp(prefix="gate5-cluster-"))
     folder.chmod(0o711)  # PostgreSQL has to reach its own folder as another user
     try:
         with Processes() as processes:
-            cluster = Cluster(folder, processes)
+            cluster = Cluster(folder, processes, s3)
             cluster.start()
             yield cluster
     finally:

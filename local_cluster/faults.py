@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gate5.io.airflow import ApiError
+from local_cluster.ceph import TESTS
 from local_cluster.cluster import AIRFLOW, DAG, Cluster
 from local_cluster.outcome import Ending, ending
 
@@ -96,12 +97,15 @@ def _kill(cluster: Cluster, service: str) -> None:
 
 
 def _outage(cluster: Cluster, service: str) -> None:
-    if service == "s3":  # the tests' server has its objects in memory: it answers nobody, and forgets nothing
+    if service == "s3" and cluster.s3 == TESTS:  # it has its objects in memory: it answers nobody, and forgets nothing
         cluster.processes.freeze(service)
         time.sleep(OUTAGE_S)
         cluster.processes.thaw(service)
         return
-    cluster.processes.stop(service)
+    if service == "s3":  # Ceph's gateway keeps nothing in its own memory that it has said is written
+        cluster.processes.kill(service, stays=False)
+    else:
+        cluster.processes.stop(service)
     time.sleep(OUTAGE_S)
     cluster.processes.again(service)
 

@@ -1,4 +1,4 @@
-"""What the cluster needs beside requirements.txt: Debian's PostgreSQL and Redis, and Airflow's Celery executor."""
+"""What the cluster needs beside requirements.txt: Debian's PostgreSQL, Redis and Ceph, Airflow's Celery executor."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gate5.errors import OperationError
+from gate5.io.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Beside the environment that runs this, so that the one for everything else stays as it is.
 OVERLAY = Path(sys.prefix).resolve() / "cluster"
 DEBIAN = {
     "initdb": "postgresql", "postgres": "postgresql", "createdb": "postgresql", "redis-server": "redis-server",
-    "redis-cli": "redis-tools",
+    "redis-cli": "redis-tools", "radosgw": "radosgw", "radosgw-admin": "radosgw", "ceph-mon": "ceph-mon",
+    "monmaptool": "ceph-mon", "ceph-osd": "ceph-osd", "ceph": "ceph-common", "ceph-authtool": "ceph-common",
 }  # fmt: skip
 NEEDED = ("initdb", "postgres", "createdb", "redis-server")
 #: Commands that the compose file calls by name; each is a module of the environment.
@@ -78,6 +80,7 @@ def _environment() -> Path:
     named = [word for lock in locks for word in ("-r", str(lock))]
     python, stamp = OVERLAY / "bin" / "python", OVERLAY / "installed"
     if stamp.is_file() and stamp.read_text() == wanted:
+        _link_base()
         return python
     shutil.rmtree(OVERLAY, ignore_errors=True)
     commands = (
@@ -99,12 +102,22 @@ def _environment() -> Path:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode != 0:
             raise MissingError(f"`{' '.join(command)}` failed: {' '.join(done.stdout.split())[-300:]}")
-    folder = next((OVERLAY / "lib").glob("python3*/site-packages"))
-    lines = [f"import site; site.addsitedir({path!r})\n" for path in site.getsitepackages()]
-    (folder / "base.pth").write_text("".join(lines))
+    _link_base()
     for name, module in COMMANDS.items():
         script = OVERLAY / "bin" / name
         script.write_text(f'#!/bin/sh\nexec {python} -m {module} "$@"\n')
         script.chmod(0o755)
     stamp.write_text(wanted)
     return python
+
+
+def _link_base() -> None:
+    """Let the environment see all that the one that runs this has.
+
+    By where that lies, not by how it was called: a link to it may go while the environment stays.
+    """
+    file = next((OVERLAY / "lib").glob("python3*/site-packages")) / "base.pth"
+    bases = [str(Path(path).resolve()) for path in site.getsitepackages()]
+    lines = "".join(f"import site; site.addsitedir({path!r})\n" for path in bases)
+    if not file.is_file() or file.read_text() != lines:
+        write_atomically(file, lines.encode())

@@ -16,8 +16,8 @@ from local_cluster.faults import Fault, Met
 from local_cluster.packages import program
 
 INTRODUCTION = """
-The services of docker-compose.yaml as processes of one machine (docs/decisions/125): PostgreSQL, Redis, the tests' S3
-server, api-server, scheduler, dag-processor, triggerer, a CPU worker and one for the queue `gpu` (engines of ONNX
+The services of docker-compose.yaml as processes of one machine (docs/decisions/125): PostgreSQL, Redis, {server},
+api-server, scheduler, dag-processor, triggerer, a CPU worker and one for the queue `gpu` (engines of ONNX
 Runtime), each in a folder of its own. {versions}
 """
 RIGHT = """
@@ -25,7 +25,8 @@ Right is: the run is a success, its channel has one promotion and no more, every
 verified, and no task is left at work. A killed worker is missed after {missed} s here (compose: 90 s), and its task
 tried again 15 s later or more. Some cases went on side by side, so that a kill met the others' tasks, too: `tries` are
 those of tasks that needed more than one. Where a worker's clock is ahead it is the clock of all its Python code that is
-(decision 141).
+(decision 141). An outage of S3 is a kill -9 of Ceph's gateway, which is started again after it; of the tests' server,
+a pause.
 """
 
 
@@ -55,8 +56,14 @@ def told(fault: Fault, met: bool) -> str:
     return f"{fault.text}{place}{'' if met else ' (it was past that already)'}"
 
 
-def write_page(found: Sequence[Met], ready: float, seconds: float) -> Path:
-    """Write docs/results/cluster.md; returns its path."""
+def write_page(found: Sequence[Met], server: str, ready: float, seconds: float) -> Path:
+    """Write docs/results/cluster.md; returns its path.
+
+    Args:
+        server: which S3 server it was, in words.
+        ready: when the cluster was ready [s].
+        seconds: that all of it took [s].
+    """
     rows = [
         (
             result.case.name,
@@ -68,13 +75,14 @@ def write_page(found: Sequence[Met], ready: float, seconds: float) -> Path:
     ]
     document = {
         "machine": _machine(),
+        "s3": server,
         "ready_s": round(ready, 1),
         "seconds": round(seconds, 1),
         "cases": [dict(zip(("name", "faults", "seconds", "ended"), row, strict=True)) for row in rows],
     }
     wrong = sum(bool(result.ending.wrong) for result in found)
     text = [
-        *textwrap.wrap(INTRODUCTION.format(versions=_versions()).strip(), 130),
+        *textwrap.wrap(INTRODUCTION.format(server=server, versions=_versions()).strip(), 130),
         "",
         f"Ready after {ready:.0f} s; {len(found)} cases, **{wrong} wrong**, {seconds / 60:.0f} minutes in all.",
         "",

@@ -109,7 +109,8 @@ def test_the_page_says_what_was_wrong(tmp_path: Path, monkeypatch: pytest.Monkey
         9.0,
         Ending("two", "failed", (), {}, ("the run ended failed", "no entry")),
     )
-    page = write_page([good, bad], 30.0, 120.0).read_text()
+    page = write_page([good, bad], "an S3 server", 30.0, 120.0).read_text()
+    assert "PostgreSQL, Redis, an S3 server, api-server" in page.replace("\n", " ")
     assert "2 cases, **1 wrong**" in page
     row = "| one | kill -9 scheduler in `gate`; kill -9 api-server in `promote` (it was past that already) | 61 |"
     assert f"{row} right: promote (tries: gate 2) |" in page

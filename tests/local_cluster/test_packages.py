@@ -60,3 +60,16 @@ def test_what_is_installed_already_is_not_installed_again(tmp_path: Path, monkey
     (tmp_path / "cluster/installed").unlink()
     packages.ensure_environment()
     assert len(calls) == 4
+
+
+def test_the_environment_sees_its_base_where_that_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that was made through a link which may be gone tomorrow is mended."""
+    packages_folder = tmp_path / "cluster/lib/python3.11/site-packages"
+    packages_folder.mkdir(parents=True)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (packages_folder / "base.pth").write_text(f"import site; site.addsitedir('{tmp_path / 'link'}')\n")
+    monkeypatch.setattr(packages, "OVERLAY", tmp_path / "cluster")
+    monkeypatch.setattr("site.getsitepackages", lambda: [str(tmp_path / "link")])
+    packages._link_base()
+    assert (packages_folder / "base.pth").read_text() == f"import site; site.addsitedir('{tmp_path / 'real'}')\n"
