@@ -149,16 +149,16 @@ class Cluster:
         found: list[dict[str, Any]] = self.patiently(lambda: self.api.task_instances(dag_id, run_id))
         return found
 
-    def wait_for_task(self, run_id: str, task_id: str, states: tuple[str, ...]) -> str:
+    def wait_for_task(self, run_id: str, task_id: str, states: tuple[str, ...], dag_id: str = DAG) -> str:
         """Wait until a task has one of some states, or is past them; returns its state."""
 
         def reached() -> str | None:
-            found = [str(task["state"]) for task in self.tasks(run_id) if task["task_id"] == task_id]
+            found = [str(task["state"]) for task in self.tasks(run_id, dag_id) if task["task_id"] == task_id]
             wanted = (*states, "success", "failed", "upstream_failed", "skipped")
             return next((state for state in found if state in wanted), None)
 
-        what = f"{run_id}: {task_id} is not {states}"
-        return wait_for(what, reached, lambda: self.signs(run_id), every_s=0.3, still_s=self.patience_s)
+        what = f"{run_id} of {dag_id}: {task_id} is not {states}"
+        return wait_for(what, reached, lambda: self.signs(run_id, dag_id), every_s=0.3, still_s=self.patience_s)
 
     def wait_for_run(self, run_id: str, dag_id: str = DAG) -> str:
         """Wait until a run has ended; returns its state."""

@@ -12,11 +12,12 @@ from typing import Any
 
 from gate5.config.gpus import release_dag
 from gate5.errors import OperationError
+from gate5.store import announced
 from local_airflow.patience import wait_for
 from local_cluster.boxes import Box, share, write_config
 from local_cluster.cluster import CHECKPOINT, CONFIG, DAG, QUICK, Cluster
 from local_cluster.faults import Case, Fault, Met
-from local_cluster.outcome import Ending, channel_log
+from local_cluster.outcome import Ending, channel_log, cluster_store
 from local_cluster.processes import Running
 
 KIND, CHANNEL, PLACE = "l4", "production-l4", "gpu_l4"
@@ -24,7 +25,14 @@ WORKERS = ("l4-worker-1", "l4-worker-2")
 SITE: dict[str, Any] = {**QUICK, "other_gpus": {KIND: {"channel": CHANNEL}}}
 #: A run that a person starts, so that the second worker of the kind has something to do, too.
 TRIAL = "kinds-trial"
-KINDS = Case("kinds", (Fault("a candidate announced, judged on two kinds of GPU", "all", lambda _: None),))
+GONE = WORKERS[0]
+KINDS = Case(
+    "kinds",
+    (
+        Fault("a candidate announced, judged on two kinds of GPU", "all", lambda _: None),
+        Fault(f"kill -9 {GONE}, one of two of its kind, for good", "falsify", lambda cluster: gone_for_good(cluster)),
+    ),
+)
 #: Airflow's names of runs that an announcement starts.
 ANNOUNCED = "asset_triggered__"
 
@@ -79,7 +87,10 @@ def other_kind(cluster: Cluster) -> Iterator[dict[str, Box]]:
 
 
 def carry_out_kinds(cluster: Cluster) -> Met:
-    """Announce a candidate, wait for both kinds' runs, and look where each task ran and what each channel has."""
+    """Announce a candidate, wait for both kinds' runs, and look where each task ran and what each channel has.
+
+    A worker of the kind is gone from the middle of its run on.
+    """
     began = time.monotonic()
     with other_kind(cluster) as boxes:
         announce(cluster)
@@ -91,14 +102,28 @@ def carry_out_kinds(cluster: Cluster) -> Met:
             Ran(other, started(cluster, other), CHANNEL, PLACE, WORKERS),
             Ran(other, TRIAL, TRIAL, PLACE, WORKERS),
         ]
+        fault = KINDS.faults[1]
+        met = cluster.wait_for_task(runs[1].run_id, fault.task, fault.states, other) in fault.states
+        fault.do(cluster)
         every = {**cluster.boxes, **boxes}
         wrong, beside = list[str](), list[dict[str, Any]]()
         for run in runs:
             wrong += faults_of(cluster, run, every)
             beside += cluster.tasks(run.run_id, run.dag_id) if run.place == PLACE else []
         wrong += beside_a_benchmark(beside)
+        known = sorted((str(each.announcement.gpu), each.outcome) for each in announced.recent(cluster_store(cluster)))
+        if known != [("None", "promoted"), (KIND, "promoted")]:
+            wrong.append(f"the candidate was announced once, and `gate5 candidates` has {known}")
     told = tuple(f"promoted on {run.place}" for run in runs)
-    return Met(KINDS, (True,), time.monotonic() - began, Ending("kinds", "success", told, {}, tuple(wrong)))
+    tries = {
+        f"{task['dag_run_id'][:15]}: {task['task_id']}": task["try_number"] for task in beside if task["try_number"] > 1
+    }
+    return Met(KINDS, (True, met), time.monotonic() - began, Ending("kinds", "success", told, tries, tuple(wrong)))
+
+
+def gone_for_good(cluster: Cluster) -> None:
+    """One worker of the kind is killed and does not come back: the other one does what is left."""
+    cluster.processes.kill(GONE, stays=False)
 
 
 def faults_of(cluster: Cluster, run: Ran, boxes: Mapping[str, Box]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gate5.config.channel import StoreConfig
 from gate5.errors import Gate5Error
 from gate5.io.s3 import make_client
-from gate5.store import ChannelEntry, history, load_public_keys, open_store, verify_release
+from gate5.store import ArtifactStore, ChannelEntry, history, load_public_keys, open_store, verify_release
 
 if TYPE_CHECKING:
     from local_cluster.cluster import Cluster
@@ -52,14 +52,19 @@ def ending(cluster: Cluster, run_id: str) -> Ending:
     return Ending(run_id, state, tuple(kinds), tries, (*wrong, *faults))
 
 
-def channel_log(cluster: Cluster, channel: str) -> tuple[list[ChannelEntry], list[str]]:
-    """A channel's entries, oldest first, and what is wrong with its log or its releases."""
+def cluster_store(cluster: Cluster) -> ArtifactStore:
+    """The cluster's artifact store."""
     said = cluster.variables
     address = f"http://127.0.0.1:{cluster.ports.s3}"
     client = make_client(
         address, "us-east-1", access_key=said["AWS_ACCESS_KEY_ID"], secret_key=said["AWS_SECRET_ACCESS_KEY"]
     )
-    store = open_store(StoreConfig(uri="s3://gate5-releases"), client=client)
+    return open_store(StoreConfig(uri="s3://gate5-releases"), client=client)
+
+
+def channel_log(cluster: Cluster, channel: str) -> tuple[list[ChannelEntry], list[str]]:
+    """A channel's entries, oldest first, and what is wrong with its log or its releases."""
+    store = cluster_store(cluster)
     keys = load_public_keys([Path(cluster.boxes["init"].translated("/srv/gate5/var/trust"))])
     try:
         entries = history(store, channel, keys)
