@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OVERLAY = Path(sys.prefix).resolve() / "cluster"
 DEBIAN = {
     "initdb": "postgresql", "postgres": "postgresql", "createdb": "postgresql", "redis-server": "redis-server",
-    "redis-cli": "redis-tools", "radosgw": "radosgw", "radosgw-admin": "radosgw", "ceph-mon": "ceph-mon",
+    "redis-cli": "redis-tools", "radosgw": "radosgw", "radosgw-admin": "ceph-common", "ceph-mon": "ceph-mon",
     "monmaptool": "ceph-mon", "ceph-osd": "ceph-osd", "ceph": "ceph-common", "ceph-authtool": "ceph-common",
 }  # fmt: skip
 NEEDED = ("initdb", "postgres", "createdb", "redis-server")
