@@ -134,6 +134,7 @@ class Campaign:
             # At the plant a new process is there one period (5 s) later; here it has to be waited for.
             until = time.monotonic() + 60.0
             while engine == "kill" and since > 1 and not runtime.link.ready and time.monotonic() < until:
+                runtime.link.revive()
                 if runtime.link.check_start() is not None:
                     break
                 time.sleep(0.01)
