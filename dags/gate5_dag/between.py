@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 
+from gate5.config.site import refuse_between_kinds
 from gate5.errors import InputError
 from gate5.io import canonical
 from gate5_dag.by_hand import person
 from gate5_dag.credentials import store_credentials
-from gate5_dag.gpus import refuse_between_kinds
 from gate5_dag.moved import tell_moved
 from gate5_dag.people import check_answer
 from gate5_dag.tasks import load_config, log, run_workspace, stage_errors

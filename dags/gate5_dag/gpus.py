@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import get_current_context
 
 from gate5.config.gpus import FIRST, is_release, kind_of, release_dag
-from gate5.config.site import site_config
+from gate5.config.site import channel_owners, site_config
 from gate5.errors import ConfigError, InputError
 from gate5_dag.pods import gpu_executor
 
@@ -86,32 +86,10 @@ def refuse_other_kind(config: ReleaseConfig) -> None:
         InputError: it does.
     """
     dag_id, channel = get_current_context()["dag_run"].dag_id, config.release.channel
-    owner = _owners().get(channel, dag_id)
+    owner = channel_owners().get(channel, dag_id)
     if is_release(dag_id) and owner != dag_id:
         mine = kind_of(dag_id) or "the first kind of GPU"
         raise InputError(
             f"The channel {channel!r} is for engines that {owner} releases, and this run judges on {mine}: start "
             f"{owner}, or choose another channel."
         )
-
-
-def refuse_between_kinds(source: str, target: str) -> None:
-    """Refuse that a release goes from the channel of one kind of GPU to that of another.
-
-    Raises:
-        InputError: it would.
-    """
-    owners = _owners()
-    first, second = owners.get(source), owners.get(target)
-    if first and second and first != second:
-        raise InputError(
-            f"The channel {source!r} has engines that {first} releases, and {target!r} those of {second}: release the "
-            f"candidate with {second}, whose kind of GPU the plants of {target!r} have."
-        )
-
-
-def _owners() -> dict[str, str]:
-    """By channel, the DAG that releases to it; empty where there is one kind of GPU."""
-    site = site_config().config
-    others = {said.channel: release_dag(name) for name, said in site.other_gpus.items()}
-    return {site.release.channel: release_dag(None), **others} if others else {}

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from gate5.cli.main import main
+from gate5.config.site import refuse_between_kinds
 from gate5.errors import ConfigError, InputError, RefusedError
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("dag_modules")]
@@ -153,11 +155,13 @@ def test_no_form_sends_an_engine_to_the_channel_of_another_kind_of_gpu(
     ],
 )
 def test_no_release_goes_from_the_channel_of_one_kind_of_gpu_to_that_of_another(
-    home: Path, source: str, target: str, refused: bool
+    home: Path, source: str, target: str, refused: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from gate5_dag import gpus
-
-    gpus.refuse_between_kinds(source, target)  # with one kind of GPU, the channels are anybody's
+    command = ["promote", "--from", source, "--to", target, "--config", str(home / "site.yaml")]
+    refuse_between_kinds(source, target)  # with one kind of GPU, the channels are anybody's
     (home / "site.yaml").write_text(yaml.safe_dump(KINDS))
     with pytest.raises(InputError, match="those of policy_release") if refused else contextlib.nullcontext():
-        gpus.refuse_between_kinds(source, target)
+        refuse_between_kinds(source, target)
+    capsys.readouterr()
+    assert main(command) in (2, 3), "there is no release on any of them"
+    assert ("those of policy_release" in capsys.readouterr().err) == refused

@@ -9,6 +9,7 @@ from typing import Any
 
 from gate5.cli.results import Outcome
 from gate5.cli.settings import from_here, load_config, run_config
+from gate5.config.site import refuse_between_kinds
 from gate5.errors import ConfigError
 from gate5.workspace.artifacts import open_workspace
 
@@ -37,6 +38,7 @@ def _promote_between(arguments: argparse.Namespace) -> Outcome:
     if not arguments.source or not arguments.target or arguments.workspace:
         raise ConfigError("A promotion between channels needs --from CHANNEL and --to CHANNEL, and no --workspace.")
     config = load_config(arguments)
+    refuse_between_kinds(arguments.source, arguments.target)
     return promote_between(config, arguments.source, arguments.target, arguments.release, **approval_of(arguments))
 
 

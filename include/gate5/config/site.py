@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from gate5.config.gpus import release_dag
 from gate5.config.models import ReleaseConfig
-from gate5.errors import ConfigError
+from gate5.errors import ConfigError, InputError
 from gate5.io.paths import resolve_path
 
 DEFAULT_CONFIG = "config/release.yaml"
@@ -67,6 +68,28 @@ def held_to_site(config: ReleaseConfig, path: Path) -> ReleaseConfig:
     for channel, demands in ({} if site is None else site.channels).items():
         config = config.demanding(demands, channel)
     return config
+
+
+def channel_owners() -> dict[str, str]:
+    """By channel, the DAG whose kind of GPU it has engines for; empty where there is one kind."""
+    site = site_config().config
+    others = {said.channel: release_dag(name) for name, said in site.other_gpus.items()}
+    return {site.release.channel: release_dag(None), **others} if others else {}
+
+
+def refuse_between_kinds(source: str, target: str) -> None:
+    """Refuse that a release goes from the channel of one kind of GPU to that of another.
+
+    Raises:
+        InputError: it would.
+    """
+    owners = channel_owners()
+    first, second = owners.get(source), owners.get(target)
+    if first and second and first != second:
+        raise InputError(
+            f"The channel {source!r} has engines that {first} releases, and {target!r} those of {second}: release the "
+            f"candidate with {second}, whose kind of GPU the plants of {target!r} have."
+        )
 
 
 def _address(config: ReleaseConfig) -> str:
