@@ -141,6 +141,34 @@ def test_no_state_moves_while_it_waits(built: engine.BuiltEngine, observations: 
     np.testing.assert_array_equal(np.array(found), expected(built, observations, starts))
 
 
+def test_a_nudge_is_no_question(built: engine.BuiltEngine, observations: Rows) -> None:
+    """The engine is woken once, twice or not at all, in time or long before: each question is answered once."""
+    box, (ours, theirs) = Mailbox.create(OBS, ACT), socket.socketpair()
+
+    def serve() -> None:
+        with engine.load(built.blob, built.metadata) as loaded:
+            answer(box, theirs, engine.EngineController(loaded))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    found, out = [], np.zeros(ACT, np.float32)
+    for number, row in enumerate(observations):
+        for _ in range(number % 3):
+            box.nudge()
+        time.sleep((0.0, 0.0002, 0.003)[number // 3 % 3])
+        box.post(number + 1, row, number == 0)
+        until = time.monotonic() + 60
+        while box.take(number + 1, out) is None:
+            assert time.monotonic() < until
+            time.sleep(0.0005)
+        found.append(out.copy())
+    ours.close()
+    thread.join(60)
+    assert not thread.is_alive()
+    box.close()
+    np.testing.assert_array_equal(np.array(found), expected(built, observations, (0,)))
+
+
 @pytest.fixture(scope="module")
 def with_a_state(
     home: Path,

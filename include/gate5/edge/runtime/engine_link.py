@@ -17,6 +17,7 @@ from gate5.config.run import RunConfig
 from gate5.edge.runtime.installed import Installed
 from gate5.edge.runtime.launcher import Launcher
 from gate5.edge.runtime.mailbox import Mailbox
+from gate5.edge.runtime.priority import EARLY_S
 from gate5.io import canonical
 from gate5.plant.base import Float32
 
@@ -45,6 +46,8 @@ class EngineLink:
         self._module = module
         self.release, self._launcher, self._config = release, launcher, config.engine
         self._realtime = config.realtime
+        # Waking takes longer than most inferences; a machine of one CPU has none to spare for watching.
+        self._watched_s = EARLY_S if config.realtime and len(os.sched_getaffinity(0)) > 1 else 0.0
         self._answer: Float32 = np.zeros(release.act_dim, np.float32)
         self._box: Mailbox | None = None
         self._life: socket.socket | None = None
@@ -91,6 +94,11 @@ class EngineLink:
         self._box.post(self._number, obs, self._reset)
         return None
 
+    def nudge(self) -> None:
+        """A question comes in a moment: the engine process is awake by then (with `realtime`)."""
+        if self._watched_s and self._box is not None and self._box.ready:
+            self._box.nudge()
+
     def revive(self) -> None:
         """Start a process that has ended again, where its pause is over; also while nobody can ask."""
         if self._box is None and time.monotonic() >= self._again_at:
@@ -110,7 +118,7 @@ class EngineLink:
         box, life = self._box, self._life
         if box is None or life is None:
             return "engine_dead", "there is no engine process"
-        woken = False
+        woken, watched = False, time.perf_counter() + self._watched_s
         while True:
             taken = box.take(self._number, self._answer)
             if taken is not None:
@@ -119,9 +127,12 @@ class EngineLink:
                 self._missed, self._pause, self._reset = 0, self._config.restart_s, False
                 self.inference_ns = taken
                 return self._answer
-            left = until - time.perf_counter()
+            now = time.perf_counter()
+            left = until - now
             if left <= 0:
                 return self._late()
+            if now < watched:
+                continue
             ready, _, _ = select.select(self._watched, (), (), left)
             box.woken()
             woken = True

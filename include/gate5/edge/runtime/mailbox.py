@@ -94,6 +94,11 @@ class Mailbox:
         self._ask[0] = number
         _wake(self.at.asked)
 
+    def nudge(self) -> None:
+        """Wake the other side: a question comes in a moment."""
+        self._ask[0] = 0
+        _wake(self.at.asked)
+
     def question(self, out: Float32) -> tuple[int, bool] | None:
         """Number and reset flag of a whole question, which is copied into ``out``; ``None``: there is none."""
         _drain(self.at.asked)

@@ -3,7 +3,7 @@
 After a sleep of a millisecond most of what a period takes is fetching the interpreter's code and data into the caches
 again: the same decision takes 40 us without a pause and 120 us after one. A supervisor that is awake before its period
 anyway (``priority.EARLY_S``) can do that then. What it decides goes nowhere: it is a second supervisor with a memory of
-its own, and nothing of the plant, of the engine process or of the first one's state is touched.
+its own, and nothing of the plant or of the first one's state is touched. The engine process is woken meanwhile.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ class Rehearsal:
 
     def __init__(self, runtime: PolicyRuntime) -> None:
         self._echo = _Echo(runtime.release.obs_dim, runtime.release.act_dim)
+        self._driving = runtime
         self._runtime = PolicyRuntime(runtime.release, cast("EngineLink", self._echo), runtime.config)
 
     def __call__(self, reading: Reading) -> None:
         """Decide on a reading."""
+        self._driving.link.nudge()
         self._runtime.step(reading if not reading.starts else replace(reading, starts=False))
 
     def close(self) -> None:
@@ -58,6 +60,9 @@ class _Echo:
 
     def revive(self) -> None:
         """There is no process to start."""
+
+    def nudge(self) -> None:
+        """There is no process to wake."""
 
     def ask(self, obs: Float32) -> None:
         self._number += 1
