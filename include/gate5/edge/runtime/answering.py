@@ -88,6 +88,7 @@ def answer(box: Mailbox, life: socket.socket, controller: Any, warm_ms: int | No
     poll.register(life, select.POLLIN | select.POLLHUP)
     gc.freeze()
     box.set_ready()
+    number = 0
     while True:
         ready = poll.poll(warm_ms if warm_ms is not None and box.warm else None)
         if not ready:
@@ -95,7 +96,7 @@ def answer(box: Mailbox, life: socket.socket, controller: Any, warm_ms: int | No
             continue
         if any(handle == life.fileno() for handle, _ in ready):
             return
-        found = _question(box, obs[0])
+        found = _question(box, obs[0], number)
         if found is None:
             continue
         number, reset = found
@@ -106,12 +107,18 @@ def answer(box: Mailbox, life: socket.socket, controller: Any, warm_ms: int | No
         box.answer(number, action[0], time.perf_counter_ns() - start)
 
 
-def _question(box: Mailbox, out: Float32) -> tuple[int, bool] | None:
-    """The question that woke this process; where it was nudged, the one that comes in a moment."""
+def _question(box: Mailbox, out: Float32, answered: int) -> tuple[int, bool] | None:
+    """The question that woke this process; where it was nudged, the one that comes in a moment.
+
+    One that was read before its own wake-up came wakes once more. It is not answered twice: a policy may have a state.
+    """
     until = time.perf_counter() + NUDGED_S
-    while (found := box.question(out)) is None and time.perf_counter() < until:
-        pass
-    return found
+    while True:
+        found = box.question(out)
+        if found is not None and found[0] != answered:
+            return found
+        if time.perf_counter() >= until:
+            return None
 
 
 if __name__ == "__main__":
