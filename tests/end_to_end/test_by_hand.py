@@ -23,7 +23,7 @@ from gate5.pipeline import candidate
 from gate5.workspace.address import run_workspace_uri
 from local_airflow.patience import wait_for
 from tests.end_to_end.conftest import GOOD
-from tests.support.site import DAG, Site
+from tests.support.site import DAG, Site, say
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 NAME = "handled"
@@ -132,7 +132,7 @@ def answered_under_a_hold(run: Handled) -> None:
     policy = candidate.built(checkpoint, engine, ReleaseConfig.load(run.config))
     assert policy is not None
     held = store.hold(run.opened(), NAME, policy, by="eve", reason="a vibration was seen")
-    run.site.api_of("bob").answer(DAG, NAME, "approval", "Promote", comment="as agreed")
+    say(run.site.api_of("bob"), DAG, NAME, "Promote", comment="as agreed")
     run.ended("hold", "promote")
     store.lift(run.opened(), NAME, held.holds[0].name, by="eve", reason="it was the pump")
     run.write(channels={NAME: {"freeze": "outage of unit 2"}})

@@ -16,7 +16,7 @@ import yaml
 
 from local_airflow.patience import wait_for
 from tests.end_to_end.test_rollback import released_twice
-from tests.support.site import Site
+from tests.support.site import Site, say
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -119,7 +119,7 @@ def test_from_channel_to_channel_by_another_person(site: Site, promoted: str, to
     site.start(run, dag_id=dag_id, from_channel="announced", to_channel="further", config=path)
     site.wait_for_task(run, "approval", "awaiting_input", dag_id)
     site.wait_until_left(run, "approval", dag_id)
-    site.api_of("bob").answer(dag_id, run, "approval", "Promote", comment="as agreed")
+    say(site.api_of("bob"), dag_id, run, "Promote", comment="as agreed")
     assert site.wait_for_run(run, dag_id) == "success"
     (entry,) = site.channel("further")
     assert entry["release"] == site.channel("announced")[0]["release"]

@@ -20,7 +20,7 @@ from gate5.io import canonical
 from gate5.io.airflow import ApiError
 from gate5.workspace.address import run_workspace_uri
 from tests.end_to_end.conftest import GOOD
-from tests.support.site import DAG, Site
+from tests.support.site import DAG, Site, say
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -56,7 +56,7 @@ def test_only_another_approver_can_say_yes_and_it_is_written_down(site: Site) ->
         with pytest.raises(ApiError) as refused:
             site.api_of(user).answer(DAG, run_id, "approval", "Promote")
         assert refused.value.status == 403
-    site.api_of("bob").answer(DAG, run_id, "approval", "Promote", comment="seen on the rig, 2 h")
+    say(site.api_of("bob"), DAG, run_id, "Promote", comment="seen on the rig, 2 h")
     assert site.wait_for_run(run_id) == "failed"
     states = site.states(run_id)
     assert (states["approval"], states["promote"]) == ("success", "failed")
@@ -96,7 +96,7 @@ def test_an_approver_says_yes_with_a_comment_in_a_browser(
 
 def test_where_anybody_may_answer_who_started_the_run_cannot_say_yes(site: Site) -> None:
     run_id = asked(site, "alone", {"two_person": True})
-    site.api_of("ada").answer(DAG, run_id, "approval", "Promote")
+    say(site.api_of("ada"), DAG, run_id, "Promote")
     assert site.wait_for_run(run_id) == "failed"
     assert site.states(run_id)["approval"] == "failed"
     error = site.api.xcom(DAG, run_id, "approval", "error")

@@ -6,6 +6,7 @@ takes minutes, and is no worse for it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ import yaml
 
 from gate5.cli.store import history
 from gate5.config.models import ReleaseConfig
-from gate5.io.airflow import Api
+from gate5.io.airflow import Api, ApiError
 from local_airflow.components import LocalAirflow
 from local_airflow.outcome import Outcome, read_outcome
 from local_airflow.patience import cpu_seconds, log_bytes, wait_for
@@ -42,6 +43,23 @@ QUICK: dict[str, Any] = {
 ENDED = ("success", "failed")
 #: How long one page may take on a busy machine [s].
 PAGE_S = 300.0
+
+
+def say(api: Api, dag_id: str, run_id: str, option: str, **fields: Any) -> None:
+    """Answer a run's question, again where SQLite had no time for it.
+
+    Airflow reads before it writes; where somebody else wrote meanwhile, SQLite refuses at once, whatever its time-out,
+    and Airflow answers 500. The answer is kept whole or not at all.
+    """
+    for _ in range(10):
+        try:
+            api.answer(dag_id, run_id, "approval", option, **fields)
+            return
+        except ApiError as error:
+            if error.status != 500 or "Database error" not in str(error):
+                raise
+            time.sleep(1.0)
+    raise AssertionError(f"{run_id}: the database refused the answer {option} ten times")
 
 
 @dataclass
@@ -126,7 +144,7 @@ class Site:
         """Answer the question of a run when it stands; ``fields``: of its form."""
         self.wait_for_task(run_id, "approval", "awaiting_input")
         self.wait_until_left(run_id, "approval")
-        self.api_of(user).answer(DAG, run_id, "approval", option, **fields)
+        say(self.api_of(user), DAG, run_id, option, **fields)
 
     def outcome(self, run_id: str) -> Outcome:
         """What `make release` would print of a finished run, and its exit code."""
