@@ -7,12 +7,14 @@ python -m benchmarks.runtime [--seconds 600] [--periods 1000000] [--swaps 50] [-
 ``--home``: a folder that an earlier call with ``--prepare FOLDER`` filled with keys and a pulled release; a machine
 without PyTorch measures so. Supervisor and engine ask for real-time scheduling, and the empty loop does, too.
 
-Every stretch at 1 kHz has an empty loop of half its length beside it, in turns: what that misses, the machine misses.
+What an empty loop misses, the machine misses: one of half the length, in turns with 1 kHz; one as long as the swaps,
+while engines load and end as they did there (``benchmarks.runtime_loads``).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import signal
@@ -20,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -305,14 +308,32 @@ def swaps(root: Path, release: Installed, launcher: Launcher, obs: list[Float32]
             runtime, Replay(obs), observers=[update, observe], between=between, stop=done, early_s=EARLY_S,
             rehearse=rehearsal,
         )  # fmt: skip
-        empty = empty_loop(tally.periods)
     update.close()
     runtime.link.close()
+    with loads(root.parent) as loaded, goes_first(SUPERVISOR):
+        empty = empty_loop(tally.periods)
     near = sum(any(0 <= m - at <= 2 for m in missed_at) for at in swapped_at)
     return {
         "swaps": len(swapped_at), "periods": tally.periods, "missed": tally.missed, "missed_at_a_swap": near,
-        "missed_empty": empty, "without_the_policy": tally.baseline + tally.safe,
+        "missed_by": dict(tally.missed_by), "missed_empty": empty, "loads_beside_it": loaded[0],
+        "without_the_policy": tally.baseline + tally.safe, "causes": dict(tally.causes),
     }  # fmt: skip
+
+
+@contextlib.contextmanager
+def loads(home: Path) -> Iterator[list[int]]:
+    """Engine processes that load and end in the meantime; how many it were, in the list, afterwards."""
+    command = [sys.executable, "-m", "benchmarks.runtime_loads", os.fspath(home)]
+    loaded: list[int] = []
+    with subprocess.Popen(
+        command, cwd=results.ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as beside:
+        assert beside.stdin is not None
+        assert beside.stdout is not None
+        beside.stdout.readline()
+        yield loaded
+        beside.stdin.close()
+        loaded.append(int(beside.stdout.readline()))
 
 
 def memory(release: Installed, launcher: Launcher, obs: list[Float32], periods: int) -> dict[str, Any]:

@@ -7,6 +7,11 @@ from typing import Any
 from benchmarks import results
 
 
+def by(causes: dict[str, int]) -> str:
+    """Missed periods by cause, in words."""
+    return ", ".join(f"{count} {cause.replace('_', ' ')}" for cause, count in sorted(causes.items())) or "none"
+
+
 def page(result: dict[str, Any]) -> list[str]:
     """The page's lines."""
     held, killed, swapped, kept = result["cadence"], result["kills"], result["swaps"], result["memory"]
@@ -16,16 +21,17 @@ def page(result: dict[str, Any]) -> list[str]:
          f"{over['p50']:.0f} / {over['p99']:.0f} / {over['p99.9']:.0f} us"),
         ("wait for the engine, p50 / p99", f"{wait['p50']:.0f} / {wait['p99']:.0f} us"),
         (f"periods of 1 ms missed, of {held['periods']}", f"{held['missed']}"),
-        ("of them by what took most of the period", ", ".join(f"{n} {why.replace('_', ' ')}"
-         for why, n in sorted(held["missed_by"].items())) or "none"),
+        ("of them by what took most of the period", by(held["missed_by"])),
         ("garbage collections in them", f"{held['collected']}"),
         (f"periods missed by a loop that does nothing, of {held['empty_periods']}", f"{held['missed_empty']}"),
         ("periods that the policy drove", f"{held['policy']}"),
         (f"engine killed {killed['kills']} times: PID's action in the same period", f"{killed['same_period']}"),
         (f"releases swapped in at 1 kHz ({swapped.get('periods', 0)} periods)", f"{swapped['swaps']}"),
         ("swaps with a missed period at them", f"{swapped.get('missed_at_a_swap', 0)}"),
-        ("periods missed in all of that / by a loop that does nothing",
-         f"{swapped.get('missed', 0)} / {swapped.get('missed_empty', 0)}"),
+        ("periods missed in all of that", f"{swapped.get('missed', 0)}"),
+        ("of them by what took most of the period", by(swapped.get("missed_by", {}))),
+        (f"periods missed by a loop that does nothing, as many, while {swapped.get('loads_beside_it', 0)} engines load",
+         f"{swapped.get('missed_empty', 0)}"),
         (f"memory after {kept['periods'] // 10} / {kept['periods']} periods",
          f"{kept['kib_after_a_tenth']} / {kept['kib_at_the_end']} KiB"),
     ]  # fmt: skip

@@ -88,9 +88,9 @@ def one(home: Path, periods: int) -> dict[str, Any]:
             began[0] = time.thread_time_ns()
             return super().read()
 
-    def wait(until: float) -> Any:
+    def wait(until: float, *counts: Any) -> Any:
         start = time.thread_time_ns()
-        answer = plain(until)
+        answer = plain(until, *counts)
         waiting[0] = time.thread_time_ns() - start
         return answer
 
@@ -105,7 +105,7 @@ def one(home: Path, periods: int) -> dict[str, Any]:
         more["rehearse"] = Rehearsal(runtime)
     gc.collect()
     gc.freeze()
-    runtime.link.wait = wait  # type: ignore[method-assign]
+    runtime.link.wait = wait  # type: ignore[method-assign, assignment]
     for pace, speed in (("no pause", float("inf")), ("1 kHz", 1.0)):
         shares: list[int] = []
 

@@ -17,7 +17,9 @@ class HandOverConfig(Section):
     """When the baseline takes over, and for how long."""
 
     deadline_ms: float | None = Field(
-        None, gt=0, description="how long an answer may take; null: a fifth of the period, at most 100 ms"
+        None,
+        gt=0,
+        description="how long an answer may take; null: a fifth of the period, at most 100 ms; less in a late period",
     )
     hold_periods: int = Field(12, ge=1, description="periods without a cause before the policy drives again")
     latch: bool = Field(False, description="the baseline stays until a person gives the plant back")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,10 +15,11 @@ import numpy as np
 import pytest
 
 from gate5.cli.main import main
-from gate5.edge.runtime.decision import Reading
+from gate5.edge.runtime.decision import Decision, Reading
 from gate5.edge.runtime.loop import drive, sleep_until
 from gate5.edge.runtime.priority import SUPERVISOR, goes_first, stays_on
 from gate5.edge.runtime.rehearsal import Rehearsal
+from gate5.edge.runtime.supervisor import PolicyRuntime
 from gate5.plant.base import Float32
 from tests.support.bench import Bench
 
@@ -79,6 +82,43 @@ def test_why_a_period_was_missed(bench: Bench) -> None:
     assert tally.missed == sum(tally.missed_by.values()) >= 2
     assert tally.missed_by["own_work"] >= 1
     assert tally.missed_by["the_one_before"] >= 1
+
+
+def test_a_late_period_waits_less_for_the_engine(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No longer than its end allows, at the plant's own clock; a simulator in a hurry waits as told."""
+    runtime, step = bench.runtime({"period_s": 0.05}), PolicyRuntime.step
+    obs = bench.release.plant.reset("steady_state", [1])[0].astype(np.float32)
+    until: list[float] = []
+
+    def watched(self: PolicyRuntime, reading: Reading, answered_by: float = math.inf) -> Decision:
+        until.append(answered_by)
+        return step(self, reading, answered_by)
+
+    monkeypatch.setattr(PolicyRuntime, "step", watched)
+    before = time.monotonic()
+    drive(runtime, Plant(obs, {}), periods=3)
+    assert before < until[0] - 0.045 < time.monotonic(), "a tenth is left for what follows"
+    assert until[1] - until[0] == pytest.approx(0.05), "counted from when a period is due, not from when it began"
+    drive(runtime, Plant(obs, {}), periods=3, speed=2.0)
+    assert until[3:] == [math.inf] * 3
+
+
+def test_no_time_left_speaks_not_against_the_engine(bench: Bench) -> None:
+    """It is handed over in the same period, and an engine that had no chance to answer is not ended as a hung one."""
+    runtime = bench.runtime({"hand_over.deadline_ms": 3_600_000, "engine.hung_periods": 2, "engine.hung_s": 0.0})
+    plant = bench.simulator("steady_state")
+    decision = runtime.step(plant.read())
+    assert decision.source == "policy"
+    os.kill(runtime.link.pid, signal.SIGSTOP)
+    for _ in range(5):
+        plant.write(decision.action)
+        decision = runtime.step(plant.read(), time.monotonic() + 0.01)
+        assert (decision.source, decision.cause) == ("baseline", "late")
+        assert "began so late" in decision.text
+    os.kill(runtime.link.pid, signal.SIGCONT)
+    assert runtime.link.starts == 1
+    plant.write(decision.action)
+    assert runtime.step(plant.read()).policy is not None
 
 
 def test_a_rehearsal_changes_nothing(bench: Bench) -> None:

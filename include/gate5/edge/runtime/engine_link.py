@@ -113,12 +113,17 @@ class EngineLink:
             gone = self._end("engine_hung", f"no proof within {self._config.start_timeout_s:g} s of its start")
         return gone
 
-    def wait(self, until: float) -> Float32 | Trouble:
-        """The answer to what was asked, or why there is none by ``until`` (``time.perf_counter``)."""
+    def wait(self, until: float, counts: bool = True) -> Float32 | Trouble:
+        """The answer to what was asked, or why there is none.
+
+        Args:
+            until: how long it is waited for (``time.monotonic``).
+            counts: whether no answer by then speaks against the engine; not where it had less than its deadline.
+        """
         box, life = self._box, self._life
         if box is None or life is None:
             return "engine_dead", "there is no engine process"
-        woken, watched = False, time.perf_counter() + self._watched_s
+        woken, watched = False, time.monotonic() + self._watched_s
         while True:
             taken = box.take(self._number, self._answer)
             if taken is not None:
@@ -127,10 +132,10 @@ class EngineLink:
                 self._missed, self._pause, self._reset = 0, self._config.restart_s, False
                 self.inference_ns = taken
                 return self._answer
-            now = time.perf_counter()
+            now = time.monotonic()
             left = until - now
             if left <= 0:
-                return self._late()
+                return self._late(counts)
             if now < watched:
                 continue
             ready, _, _ = select.select(self._watched, (), (), left)
@@ -151,11 +156,13 @@ class EngineLink:
         self._box = self._life = None
         self._pid = 0
 
-    def _late(self) -> Trouble:
+    def _late(self, counts: bool) -> Trouble:
+        self._reset = True  # a policy's state is no longer what the plant went through
+        if not counts:
+            return "late", "the period began so late that too little of it was left for an answer"
         if not self._missed:
             self._since = time.monotonic()
         self._missed += 1
-        self._reset = True  # a policy's state is no longer what the plant went through
         long_enough = time.monotonic() - self._since >= self._config.hung_s
         if self._missed >= self._config.hung_periods and long_enough:
             return self._end("engine_hung", f"{self._missed} answers in a row did not come; it is started again")

@@ -69,7 +69,7 @@ class _Echo:
         self._box.post(self._number, obs, False)
         self._box.answer(self._number, self._answer, 0)
 
-    def wait(self, until: float) -> Float32:
+    def wait(self, until: float, counts: bool = True) -> Float32:
         self._box.take(self._number, self._answer)
         self._box.woken()
         return self._answer

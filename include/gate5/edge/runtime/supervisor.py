@@ -106,8 +106,14 @@ class PolicyRuntime:
         """Whether only a person can give the plant back."""
         return self._latched or self._person is not None
 
-    def step(self, reading: Reading) -> Decision:
-        """Decide one period."""
+    def step(self, reading: Reading, answered_by: float = math.inf) -> Decision:
+        """Decide one period.
+
+        Args:
+            reading: of the plant.
+            answered_by: the engine is waited for no longer than until then (``time.monotonic``), whatever the deadline
+                says: a period that began late is not to end late as well.
+        """
         start = time.perf_counter_ns()
         if reading.starts:
             self.begin()
@@ -127,10 +133,10 @@ class PolicyRuntime:
                 return self._finish(self._blind(trouble), start)
         near = self.margins.check(watch.values)
         asked = self.link.ask(obs) if watch.finite else ("observation_not_finite", "")
-        until = time.perf_counter() + self.deadline_s
+        deadline = time.monotonic() + self.deadline_s
         baseline = self.follower.propose(obs, watch.values)
         before = time.perf_counter_ns()
-        answer = asked if asked is not None else self.link.wait(until)
+        answer = asked if asked is not None else self.link.wait(min(deadline, answered_by), deadline <= answered_by)
         waited = time.perf_counter_ns() - before
         policy, values, wrong = None, None, None
         if isinstance(answer, tuple):

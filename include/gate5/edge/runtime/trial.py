@@ -39,7 +39,7 @@ class Shadow:
     def add(self, reading: Reading, decision: Decision, patience_s: float) -> None:
         """A period: take the answer to the one before, and ask about this one."""
         if self._applied is not None:
-            self._compare(self._link.wait(time.perf_counter() + patience_s), self._applied)
+            self._compare(self._link.wait(time.monotonic() + patience_s), self._applied)
         self._applied = None
         if reading.starts:
             self._link.reset()
