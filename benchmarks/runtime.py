@@ -7,8 +7,9 @@ python -m benchmarks.runtime [--seconds 600] [--periods 1000000] [--swaps 50] [-
 ``--home``: a folder that an earlier call with ``--prepare FOLDER`` filled with keys and a pulled release; a machine
 without PyTorch measures so. Supervisor and engine ask for real-time scheduling, and the empty loop does, too.
 
-What an empty loop misses, the machine misses: one of half the length, in turns with 1 kHz; one as long as the swaps,
-while engines load and end as they did there (``benchmarks.runtime_loads``).
+What an empty loop misses, the machine misses: one that is awake as early as the supervisor and one that sleeps, each
+of a quarter of the length, in turns with 1 kHz; and each as long as the swaps, while engines load and end as they did
+there (``benchmarks.runtime_loads``).
 """
 
 from __future__ import annotations
@@ -191,7 +192,7 @@ def cadence(release: Installed, launcher: Launcher, obs: list[Float32], seconds:
     EPISODE[:] = obs
     runtime = started(release, launcher)
     periods = max(int(seconds / TURNS / PERIOD_S), 1)
-    total, empty = Tally(), 0
+    total, empty, asleep = Tally(), 0, 0
     overhead: list[int] = []
     waited: list[int] = []
 
@@ -208,7 +209,8 @@ def cadence(release: Installed, launcher: Launcher, obs: list[Float32], seconds:
     collected = collections()
     for _ in range(TURNS):
         with goes_first(SUPERVISOR):
-            empty += empty_loop(periods // 2)
+            empty += empty_loop(periods // 4, EARLY_S)
+            asleep += empty_loop(periods // 4, 0.0)
             tally = drive(
                 runtime, binding, periods=periods, observers=[observe], between=between, early_s=EARLY_S,
                 rehearse=rehearsal,
@@ -223,7 +225,7 @@ def cadence(release: Installed, launcher: Launcher, obs: list[Float32], seconds:
     share = np.percentile(np.array(overhead) / 1e3, [50, 90, 99, 99.9])
     return {
         "periods": total.periods, "missed": total.missed, "missed_empty": empty,
-        "empty_periods": TURNS * (periods // 2), "policy": total.policy,
+        "missed_asleep": asleep, "empty_periods": TURNS * (periods // 4), "policy": total.policy,
         "missed_by": dict(total.missed_by), "collected": collections() - collected,
         "causes": dict(total.causes), "overhead_us": dict(zip(SHARES, share.tolist(), strict=True)),
         "waited_us": {"p50": float(np.median(waited)) / 1e3, "p99": float(np.percentile(waited, 99)) / 1e3},
@@ -235,14 +237,18 @@ def collections() -> int:
     return sum(int(each["collections"]) for each in gc.get_stats())
 
 
-def empty_loop(periods: int) -> int:
-    """Periods that a loop that does nothing begins late; counted as ``drive`` does."""
+def empty_loop(periods: int, early_s: float) -> int:
+    """Periods that a loop that does nothing begins late; counted as ``drive`` does.
+
+    Args:
+        early_s: so long before a period it is awake and watches the clock; 0: it sleeps until then.
+    """
     missed, due = 0, time.monotonic()
     for _ in range(periods):
         due += PERIOD_S
         left = due - time.monotonic()
         if left > 0:
-            sleep_until(due, EARLY_S)
+            sleep_until(due, early_s)
             continue
         missed += 1
         if left < -PERIOD_S:
@@ -311,11 +317,14 @@ def swaps(root: Path, release: Installed, launcher: Launcher, obs: list[Float32]
     update.close()
     runtime.link.close()
     with loads(root.parent) as loaded, goes_first(SUPERVISOR):
-        empty = empty_loop(tally.periods)
+        empty = empty_loop(tally.periods, EARLY_S)
+    with loads(root.parent) as beside, goes_first(SUPERVISOR):
+        asleep = empty_loop(tally.periods, 0.0)
     near = sum(any(0 <= m - at <= 2 for m in missed_at) for at in swapped_at)
     return {
         "swaps": len(swapped_at), "periods": tally.periods, "missed": tally.missed, "missed_at_a_swap": near,
-        "missed_by": dict(tally.missed_by), "missed_empty": empty, "loads_beside_it": loaded[0],
+        "missed_by": dict(tally.missed_by), "missed_empty": empty, "missed_asleep": asleep,
+        "loads_beside_it": loaded[0], "loads_beside_sleep": beside[0],
         "without_the_policy": tally.baseline + tally.safe, "causes": dict(tally.causes),
     }  # fmt: skip
 

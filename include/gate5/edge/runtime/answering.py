@@ -26,7 +26,7 @@ from gate5.plant.base import Float32
 
 WARM_UP = 200
 #: So long an engine that was woken before its question watches for it.
-NUDGED_S = 3 * priority.EARLY_S
+NUDGED_S = 2 * priority.EARLY_S
 
 
 def main(arguments: list[str]) -> int:

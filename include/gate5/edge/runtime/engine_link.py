@@ -17,7 +17,7 @@ from gate5.config.run import RunConfig
 from gate5.edge.runtime.installed import Installed
 from gate5.edge.runtime.launcher import Launcher
 from gate5.edge.runtime.mailbox import Mailbox
-from gate5.edge.runtime.priority import EARLY_S
+from gate5.edge.runtime.priority import WATCHED_S
 from gate5.io import canonical
 from gate5.plant.base import Float32
 
@@ -47,7 +47,7 @@ class EngineLink:
         self.release, self._launcher, self._config = release, launcher, config.engine
         self._realtime = config.realtime
         # Waking takes longer than most inferences; a machine of one CPU has none to spare for watching.
-        self._watched_s = EARLY_S if config.realtime and len(os.sched_getaffinity(0)) > 1 else 0.0
+        self._watched_s = WATCHED_S if config.realtime and len(os.sched_getaffinity(0)) > 1 else 0.0
         self._answer: Float32 = np.zeros(release.act_dim, np.float32)
         self._box: Mailbox | None = None
         self._life: socket.socket | None = None

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from gate5.errors import ConfigError
 
 SUPERVISOR, ENGINE = 20, 10
-#: So long before a period the supervisor is awake: a fifth of the time at 1 kHz, and nothing at a period of seconds.
-EARLY_S = 2e-4
+#: So long before a period the supervisor is awake: two fifths of the time at 1 kHz, and nothing at a period of seconds.
+#: A sleep that ends late costs a period only where it ends later than this and what the period leaves.
+EARLY_S = 4e-4
+#: So long it watches for an answer before it sleeps.
+WATCHED_S = 2e-4
 
 
 @contextlib.contextmanager
