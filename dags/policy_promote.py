@@ -18,7 +18,8 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from gate5_dag.approval import ChannelApproval
 from gate5_dag.failed import on_failure
-from gate5_dag.settings import RELEASES, RETRY, channel_param, config_param
+from gate5_dag.moved import EMITS
+from gate5_dag.settings import RETRY, channel_param, config_param
 
 PARAMS = {
     "release_id": Param(
@@ -50,7 +51,7 @@ def check() -> str:
 
 @task(
     trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
-    outlets=[RELEASES],
+    **EMITS,
     **RETRY,
     execution_timeout=timedelta(minutes=15),
 )

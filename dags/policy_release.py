@@ -29,7 +29,8 @@ from gate5_dag.failed import on_failure
 from gate5_dag.gpus import FIRST_GPU, Gpu, gpus, refuse_other_kind
 from gate5_dag.hand_on import HandOn
 from gate5_dag.links import link
-from gate5_dag.settings import CANDIDATE, RECENT, RELEASES, RETRY, release_params, schedule
+from gate5_dag.moved import EMITS
+from gate5_dag.settings import CANDIDATE, RECENT, RETRY, release_params, schedule
 from gate5_dag.stage_task import stage_task
 from gate5_dag.told import deadline
 
@@ -225,29 +226,29 @@ def decide() -> str:
 
 
 # Fed only by the two branches: with another upstream this rule would let the task run on the path not taken.
-@stage_task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, outlets=[RELEASES], **RETRY, **minutes(30))
+@stage_task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **EMITS, **RETRY, **minutes(30))
 def promote() -> dict[str, Any]:
     """Publish the release and move the channel to it. Doing it again finds the release that is there.
 
     It reads what was measured, the verdict and the approval from the run's workspace. A task that was marked as done by
-    hand has left nothing there, and then nothing is promoted. Where nobody started the run and the channel has another
+    hand has left nothing there, and then nothing is promoted. What a try promoted that was killed before it could say
+    so is found by the next one, and stands. Where nobody started the run and the channel has another
     release by now than the one that the candidate was compared with, a further run judges it again.
     """
     from gate5.errors import InputError
-    from gate5.pipeline import approval, promote, stages
+    from gate5.pipeline import approval, stages
     from gate5_dag.again import or_again, start_again
     from gate5_dag.credentials import at_the_store
     from gate5_dag.judged import tell_end
-    from gate5_dag.moved import tell_moved
-    from gate5_dag.tasks import check_freeze, perform, refresh_report, run_workspace, stage_errors, verdict_of_run
+    from gate5_dag.moved import promote_once, tell_moved
+    from gate5_dag.tasks import perform, refresh_report, run_workspace, stage_errors, verdict_of_run
 
     with stage_errors():
         workspace = run_workspace()
         config = stages.load_run_config(workspace)
         if config.release.approval == "required" and approval.read(workspace) is None:
             raise InputError("The release needs an approval and nobody gave one: clear the task `approval`.")
-        check_freeze(config)
-    result = perform(at_the_store(or_again(promote.promote)))
+    result = perform(at_the_store(or_again(promote_once)))
     refresh_report()
     if "reasons" in result:
         tell_end("judged_again", result["reasons"][0])

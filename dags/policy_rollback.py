@@ -15,7 +15,8 @@ from typing import Any
 from airflow.sdk import Param, dag, get_current_context, task
 
 from gate5_dag.failed import on_failure
-from gate5_dag.settings import RELEASES, RETRY, config_param
+from gate5_dag.moved import EMITS
+from gate5_dag.settings import RETRY, config_param
 
 PARAMS = {
     "reason": Param(
@@ -41,7 +42,7 @@ PARAMS = {
 }
 
 
-@task(outlets=[RELEASES], **RETRY, execution_timeout=timedelta(minutes=15))
+@task(**EMITS, **RETRY, execution_timeout=timedelta(minutes=15))
 def rollback() -> dict[str, Any]:
     """Append the rollback to the channel's log. Tried again, it finds its own entry and adds none."""
     from gate5 import store

@@ -14,7 +14,7 @@ from gate5_dag.by_hand import person
 from gate5_dag.credentials import store_credentials
 from gate5_dag.moved import tell_moved
 from gate5_dag.people import check_answer
-from gate5_dag.tasks import load_config, log, run_workspace, stage_errors
+from gate5_dag.tasks import load_config, log, run_workspace, stage_errors, tried_before
 
 if TYPE_CHECKING:
     from gate5.config.models import ReleaseConfig
@@ -81,7 +81,8 @@ def promote_release() -> dict[str, Any]:
     """Promote what was checked, with the approval that was written down for it."""
     from gate5.pipeline.between_channels import promote_between
 
-    params, starter = dict(get_current_context()["params"]), person()
+    context, starter = get_current_context(), person()
+    params, run = dict(context["params"]), context["dag_run"]
     with stage_errors():
         config, wanted = target_config(), wanted_here()
         data = run_workspace().find(ANSWER)
@@ -97,6 +98,8 @@ def promote_release() -> dict[str, Any]:
                 approved_by=answer.get("by"),
                 started_by=starter,
                 comment=answer.get("comment") or params["comment"],
+                run={"dag_id": run.dag_id, "run_id": run.run_id},
+                again=tried_before(),
             )
     log.info("%s", done.sentence)
     tell_moved(done.to_dict(), config)

@@ -25,6 +25,7 @@ def on_failure(context: Any) -> None:
 
 def _tell(context: Any) -> None:
     from gate5_dag.judged import tell_end
+    from gate5_dag.moved import told_of
     from gate5_dag.told import tell
 
     ti = context["ti"]
@@ -33,6 +34,11 @@ def _tell(context: Any) -> None:
     error = ti.xcom_pull(task_ids=ti.task_id, key="error", map_indexes=ti.map_index) or {}
     text = f"{ti.task_id}: {error.get('text') or context.get('exception') or 'it failed without a word'}"
     refused = error.get("exit_code") == 1
+    moved = None if refused else told_of()
+    if moved is not None:  # and the candidate's record says so
+        before = f"before that this run had moved {moved['channel']} (entry {moved['entry']})"
+        tell("broken", f"{text.rstrip('.')}; {before}: Releases shows what is in charge")
+        return
     tell("refused" if refused else "broken", text)
     if is_release(context["dag_run"].dag_id) and error.get("kind") != "AlreadyJudged":
         tell_end("refused" if refused else "broken", text)

@@ -6,7 +6,7 @@ import os
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, AssetAlias, AssetOrTimeSchedule, CronTriggerTimetable, Param
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param
 
 from gate5.config.site import DEFAULT_CONFIG, site_config
 from gate5.errors import ConfigError
@@ -15,10 +15,9 @@ from gate5.errors import ConfigError
 #: `gate5 candidate` makes one.
 CANDIDATE = Asset(name="gate5_candidate", uri="gate5://candidate", group="gate5")
 
-#: A channel that has moved: the event's extra has ``release``, ``channel``, ``entry``, ``kind`` and ``replaced``. It is
-#: emitted through an alias, because a promotion that changes nothing is no event.
+#: A channel that has moved: the event's extra has ``release``, ``channel``, ``entry`` and ``kind``. Tasks that move one
+#: have ``moved.EMITS`` and not a plain outlet, because a promotion that changes nothing is no event.
 RELEASE = Asset(name="gate5_release", uri="gate5://release", group="gate5")
-RELEASES = AssetAlias(name="gate5_releases", group="gate5")
 
 #: So many announcements are looked at for those that Airflow started no run for.
 RECENT = 200

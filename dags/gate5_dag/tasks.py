@@ -79,6 +79,12 @@ def stage_errors() -> Iterator[None]:
         raise
 
 
+def tried_before() -> bool:
+    """Whether a try went before this one since the run began or the task was cleared: nobody knows how far it came."""
+    ti: Any = get_current_context()["ti"]
+    return int(ti.try_number) > int(ti.max_tries) - int(ti.task.retries) + 1
+
+
 def note_error(error: Exception) -> None:
     """Leave kind, sentence and exit code of an error in the task's XCom ``error``."""
     text = str(error) if isinstance(error, Gate5Error) else f"{type(error).__name__}: {error}"

@@ -16,7 +16,8 @@ from gate5.errors import Gate5Error
 from gate5.gate.report import GateReport
 from gate5.io import canonical
 from gate5.pipeline import results
-from gate5.report.outcome import Outcome, broken, outcome, several, with_standing
+from gate5.report.outcome import Outcome, broken, outcome, several, then_failed, with_standing
+from gate5.store.own import promoted_by
 from gate5.store.releases import find_release
 from gate5.store.standing import standing
 from gate5.workspace.address import find_run_workspace
@@ -29,6 +30,8 @@ from gate5_plugin.sources import log_of, opened, rest, run_config
 #: The tasks of a run in the order in which they come: the stages, and what Airflow has beside them.
 _BEFORE = {"evaluate": "scenarios", "promote": "approval"}
 ORDER = tuple(task for stage in STAGES for task in (_BEFORE.get(stage.name), stage.name) if task is not None)
+#: Why a run failed whose `promote` left no error.
+MARKED = "Airflow marked `promote` as failed, although its work was done."
 #: Tasks that say nothing to the reader of a report.
 HIDDEN = {"scenarios"}
 #: DAGs of gate5 that are no release, by the task that says how they ended.
@@ -129,8 +132,11 @@ def run_outcome(found: Found, stages: tuple[Stage, ...], *, stands: bool = True)
     if failed:
         first = failed[0]
         said_so = f"{first.name}: {first.text}" if first.text else f"{first.name} failed without a word."
-        errors = [value for (task, _, key), value in found.said.items() if task == first.task and key == "error"]
-        codes = [error.get("exit_code") for error in errors if isinstance(error, Mapping)]
+        codes = _codes(found, first.task)
+        anyway = _promoted(found, release, stands)
+        if anyway is not None:
+            why = f"{said_so.rstrip('.')}." if first.text or first.task != "promote" else MARKED
+            return then_failed(_standing(found, anyway) if stands else anyway, why)
         # A hold, a freeze, a channel that moved on: it was told no, and nothing broke.
         if codes and all(code == 1 for code in codes):
             return Outcome("not_taken", said_so)
@@ -138,7 +144,49 @@ def run_outcome(found: Found, stages: tuple[Stage, ...], *, stands: bool = True)
     said = outcome(gate, release, rejection)
     if said is None or (said.kind in ("refused", "undecided") and state.get("gate") != "success"):
         return broken(None)
-    if not stands or said.kind != "promoted" or not said.channel or not said.release:
+    return _standing(found, said) if stands else said
+
+
+def _codes(found: Found, task: str) -> list[Any]:
+    """The exit codes of the errors that a task left."""
+    errors = [value for (name, _, key), value in found.said.items() if name == task and key == "error"]
+    return [error.get("exit_code") for error in errors if isinstance(error, Mapping)]
+
+
+def _promoted(found: Found, release: Mapping[str, Any] | None, ask: bool) -> Outcome | None:
+    """What a run that failed promoted all the same; ``None``: nothing, as far as is known.
+
+    Airflow may mark `promote` as failed after its work was done: what it returned is there then, and where its worker
+    was lost before that, the channel's log names the run.
+
+    Args:
+        release: what `promote` left, where it ended well.
+        ask: whether the store may be asked.
+    """
+    said = outcome(None, release or found.mapping("promote") or None, None)
+    if said is not None:
+        return said if said.kind == "promoted" else None
+    if not ask or found.run.state not in ENDED or set(_codes(found, "promote")) & {1, 2}:  # it was told no
+        return None
+    if not any(task.task_id == "promote" and task.state == "failed" for task in found.tasks):
+        return None
+    form = found.run.conf or {}
+    config = run_config(found.workspace, form)
+    channel = config.release.channel if found.workspace else str(form.get("channel") or config.release.channel)
+    try:
+        run = {"dag_id": found.run.dag_id, "run_id": found.run.run_id}
+        entry = promoted_by(log_of(opened(config), channel), run)
+    except Gate5Error as error:
+        rest(config, error)
+        return None
+    if entry is None:
+        return None
+    return outcome(None, {"release_id": entry.release, "channel": channel, "sequence": entry.sequence}, None)
+
+
+def _standing(found: Found, said: Outcome) -> Outcome:
+    """An outcome as the channel stands now."""
+    if said.kind != "promoted" or not said.channel or not said.release:
         return said
     config = run_config(found.workspace, found.run.conf or {})
     try:

@@ -73,6 +73,7 @@ def describe_task(task: Any) -> dict[str, Any]:
         "teardown": bool(task.is_teardown),
         "mapped": bool(task.is_mapped),
         "starts": task.partial_kwargs.get("trigger_dag_id") if task.is_mapped else None,
+        "emits": sorted((type(out).__name__, out.name) for out in getattr(task, "outlets", [])),
         "told": bool(task.partial_kwargs["on_failure_callback"] if task.is_mapped else task.on_failure_callback),
     }
 

@@ -156,6 +156,16 @@ def test_people_are_told_of_every_task_that_fails(parsed: dict[str, Any]) -> Non
     assert untold == []
 
 
+def test_what_is_emitted_is_an_asset_that_airflow_knows_from_the_dag(parsed: dict[str, Any]) -> None:
+    """Of an alias it makes the asset with the first event, and of two tasks that emit it at once it fails one."""
+    emits = {(dag, task): of["emits"] for dag, about in parsed["dags"].items() for task, of in about["tasks"].items()
+             if of["emits"]}  # fmt: skip
+    release, candidate = [["Asset", "gate5_release"]], [["Asset", "gate5_candidate"]]
+    movers = {("policy_release", "promote"), ("policy_promote", "promote"), ("policy_rollback", "rollback")}
+    assert {name for name, found in emits.items() if found == release} == movers
+    assert [found for name, found in emits.items() if name not in movers] == [candidate], "policy_retrain announces"
+
+
 def test_the_schedule_is_the_asset(parsed: dict[str, Any]) -> None:
     assert parsed["dags"]["policy_release"]["timetable"] == "AssetTriggeredTimetable"
     assert parsed["dags"]["policy_rollback"]["timetable"] == "NullTimetable"

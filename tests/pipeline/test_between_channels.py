@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,14 @@ from gate5.config.models import ReleaseConfig
 from gate5.edge.release_files import in_store
 from gate5.errors import RefusedError, StoreInputError
 from gate5.io import canonical
+from gate5.pipeline import promote
 from gate5.pipeline.admitted import admitted
 from gate5.pipeline.between_channels import promote_between
 from gate5.pipeline.shadowed import check_shadow
 from gate5.store import evidence, keygen, load_signer, open_store, publish
 from gate5.store.candidate import candidates_of
+from gate5.workspace import origin
+from gate5.workspace.artifacts import open_workspace
 from tests.pipeline.test_to_the_plant import CONFIG
 
 GOOD = Path(__file__).parents[2] / "examples/checkpoints/good"
@@ -275,6 +279,34 @@ def test_nobody_is_asked_for_what_would_be_refused(
     with pytest.raises(error) as done:
         promote_between(config, source, target, release, approved_by="bob")
     assert str(asked.value) == str(done.value)
+
+
+def test_a_try_whose_end_nobody_heard_has_promoted(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the channel says by now; a try of another run, or one that promoted nothing, is no such try."""
+    shutil.copytree(home, tmp_path / "home")
+    monkeypatch.setenv("GATE5_HOME", str(tmp_path / "home"))
+    workspace = open_workspace(str(tmp_path / "home/w"))
+    config = ReleaseConfig.parse(workspace.read_json("config.json"))
+    origin.write(workspace, origin.Origin("policy_release", "nightly"))
+    assert promote.promoted_before(workspace, config) is None, "the channel has the release, and not by this run"
+    for name in ("channels", "claims"):
+        shutil.rmtree(tmp_path / "home" / config.store.uri / name)
+    assert promote.promoted_before(workspace, config) is None
+    first = promote.promote(workspace, config)
+    (tmp_path / "home/w/release.json").unlink()
+    assert promote.promoted_before(workspace, config) == first
+    assert workspace.read_json("release.json") == first.to_dict()
+    assert promote.promote(workspace, config).outcome == "already_current"
+    origin.write(workspace, origin.Origin("policy_release", "nightly 2"))
+    assert promote.promoted_before(workspace, config) is None
+
+    run, to = {"dag_id": "policy_promote", "run_id": "onwards"}, ("staging", "onwards", first.release_id)
+    assert promote_between(config, *to, run=run, again=True).outcome == "promoted", "the first try came to nothing"
+    assert promote_between(config, *to, run=run).outcome == "already_current"
+    frozen = config.demanding(ChannelConfig.model_validate(DEMANDS["frozen"]), "onwards")
+    assert promote_between(frozen, *to, run=run, again=True).outcome == "promoted"
+    with pytest.raises(RefusedError, match="frozen"):
+        promote_between(frozen, *to, run=run | {"run_id": "another"}, again=True)
 
 
 def test_whether_a_person_is_asked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

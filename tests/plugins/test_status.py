@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gate5.config.models import ReleaseConfig
 from gate5.io import canonical
+from gate5.store import keygen, open_store, promote, publish
 from gate5.workspace.artifacts import DirectoryWorkspace
 from gate5_plugin.status import Found, run_outcome, stages_of
 
@@ -119,3 +121,42 @@ def test_a_candidate_that_a_further_run_judges_is_neither_promoted_nor_refused(
     run = found([task("gate"), task("promote", state), task("reject", "skipped")], said, workspace)
     became = run_outcome(run, stages_of(run))
     assert (became.word, sentence in became.sentence) == ("JUDGED AGAIN", True), became
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_run_that_failed_after_its_promotion_says_both(tmp_path: Path, kept: bool) -> None:
+    """Airflow may mark `promote`, or a task beside it, as failed although the release is in charge."""
+    done = {"outcome": "promoted", "release_id": "r-1", "channel": "production", "sequence": 4, "text": "done"}
+    said: dict[Any, Any] = {("promote", -1, "return_value"): done}
+    workspace = None
+    if kept:
+        workspace = DirectoryWorkspace(tmp_path)
+        workspace.write_json("gate.json", {"verdict": "pass", "rules": [], "reasons": []})
+        workspace.write_json("release.json", done)
+    marked = found([task("gate"), task("promote", "failed")], said, workspace)
+    became = run_outcome(marked, stages_of(marked), stands=False)
+    assert (became.word, became.release, became.sequence) == ("PROMOTED, THEN FAILED", "r-1", 4)
+    assert "r-1 was released to production (entry 4). The run failed after that: Airflow marked" in became.sentence
+
+    said[("hand_on", -1, "error")] = {"text": "no such DAG", "exit_code": 3}
+    beside = found([task("gate"), task("promote"), task("hand_on", "failed")], said, workspace)
+    became = run_outcome(beside, stages_of(beside), stands=False)
+    assert (became.word, "hand_on: no such DAG." in became.sentence) == ("PROMOTED, THEN FAILED", True), became
+
+
+def test_what_a_lost_try_promoted_is_in_the_channels_log(tmp_path: Path) -> None:
+    """Nothing is in XCom where the worker was lost before the task's end; a task that was told no asks nobody."""
+    opened = open_store(ReleaseConfig().store)
+    keygen(tmp_path / ReleaseConfig().store.signing_key)
+    said = {"plant": "x", "engine": {"backend": "onnxruntime"}, "gate": {"verdict": "pass"}}
+    release = publish(opened, {"policy.onnx": b"a policy"}, said)
+    promote(opened, "production", release, approved_by="ada", details={"dag_id": "policy_release", "run_id": "r"})
+    lost = found([task("gate"), task("promote", "failed")], {})
+    became = run_outcome(lost, stages_of(lost))
+    assert (became.word, became.release) == ("PROMOTED, THEN FAILED", release.id)
+    assert f"{release.id} is the current release of production" in became.sentence
+    assert run_outcome(lost, stages_of(lost), stands=False).word == "BROKEN", "the scheduler does not ask the store"
+    refused = found(
+        [task("gate"), task("promote", "failed")], {("promote", -1, "error"): {"text": "x", "exit_code": 1}}
+    )
+    assert run_outcome(refused, stages_of(refused)).word == "NOT TAKEN"

@@ -6,6 +6,8 @@ people, freeze) is asked of the numbers that the release was signed with.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gate5 import store
 from gate5.config.channel import ChannelConfig
 from gate5.config.models import ReleaseConfig
@@ -24,6 +26,7 @@ from gate5.store.channel import Log
 from gate5.store.demanded import check_backend, refuse_frozen
 from gate5.store.entry import ChannelEntry
 from gate5.store.held import refuse_held, state_of
+from gate5.store.own import as_done, in_charge, promoted_by
 
 
 def promote_between(
@@ -35,6 +38,8 @@ def promote_between(
     approved_by: str | None = None,
     started_by: str | None = None,
     comment: str | None = None,
+    run: Mapping[str, str] | None = None,
+    again: bool = False,
 ) -> store.Promotion:
     """Make a release of one channel the current one of another.
 
@@ -44,6 +49,9 @@ def promote_between(
         approved_by: the person who approves, where the target asks for one.
         started_by: who started this; ``None``: nobody did by hand.
         comment: the approver's; kept in the signed entry.
+        run: ``dag_id`` and ``run_id`` of whoever does this; kept in the entry.
+        again: a try of that run went before, of which nobody knows how far it came: what it promoted stands, as long
+            as it is in charge, whatever the target would say to it by now.
 
     Raises:
         StoreInputError: the release was never on ``source``, or its back end or the approval is not what is demanded.
@@ -53,6 +61,11 @@ def promote_between(
         StoreError: the store failed.
     """
     opened = store.open_store(config.store)
+    if again and run is not None and release is not None:
+        log = Log(opened, target, [opened.signer.public_key, *opened.trusted_keys])
+        mine = promoted_by(log, run, [release])
+        if mine is not None and in_charge(log, mine):
+            return as_done(log, mine)
     entry, found = check(config, opened, source, target, release)
     said = None
     if approved_by is not None:
@@ -68,7 +81,7 @@ def promote_between(
         by=approved_by or started_by,
         made=entry.made,
         approval=said,
-        details={"from": {"channel": source, "sequence": entry.sequence}},
+        details={"from": {"channel": source, "sequence": entry.sequence}, **(run or {})},
     )
 
 

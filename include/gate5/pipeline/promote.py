@@ -18,7 +18,10 @@ from gate5.pipeline import approval, awaiting, candidate, stages
 from gate5.pipeline import current as current_release
 from gate5.pipeline.results import PromoteResult, RejectResult
 from gate5.pipeline.shadowed import check_shadow
+from gate5.store.channel import Log
 from gate5.store.demanded import refuse_frozen
+from gate5.store.own import as_done, in_charge, promoted_by
+from gate5.store.releases import id_of
 from gate5.workspace import contents, origin
 from gate5.workspace.artifacts import Workspace
 from gate5.workspace.records import Tracker, read_record, run_stage
@@ -85,41 +88,82 @@ def promote(workspace: Workspace, config: ReleaseConfig, *, approved_by: str | N
         raise RefusedError(refusal(config.release.channel))
     tracker = Tracker(workspace, config.sha256)
     verdict = _passed(tracker, config)
-    current = current_release.read(tracker)
-    files = _released_files(tracker)
     opened = store.open_store(config.store)
-    kept = None if said is None else said.to_dict()
-    check_channel(config, config.release.channel, approved_by, kept)
-    _check_demands(opened, config)
-    begun = origin.read(workspace)
-    described = _provenance(tracker, config, verdict, approved_by, begun)
-    release = store.publish(opened, files, described, identity=IDENTITY)
-    check_shadow(opened, config, release.id, config.release.channel)
-    promotion = store.promote(
-        opened,
-        config.release.channel,
-        release,
-        approved_by=approved_by or "gate5",
-        require_backend=config.release.require_backend,
-        reason=f"Gate 5 passed in {begun.run_id if begun else workspace.uri}",
-        by=approved_by or (begun.started_by if begun else None),
-        details=begun.to_dict() if begun else None,
-        made=tracker.read_json("checkpoint.json").get("begun"),
-        approval=kept,
-        against=current_release.judged_against(current, config),
-    )
+    return _result(tracker, opened, verdict, _move(tracker, config, opened, verdict, said, approved_by), approved_by)
+
+
+def promoted_before(workspace: Workspace, config: ReleaseConfig) -> PromoteResult | None:
+    """What an earlier try of this run promoted, of which nobody heard the end; ``None``: nothing that is in charge.
+
+    It stands whatever the channel would say to it by now: frozen since, or with stricter demands.
+
+    Raises:
+        InputError, OperationError: as ``promote``.
+    """
+    tracker, begun = Tracker(workspace, config.sha256), origin.read(workspace)
+    if begun is None:
+        return None
+    verdict, opened = _passed(tracker, config), store.open_store(config.store)
+    release = id_of(opened, _released_files(tracker), config.plant.name, identity=IDENTITY)
+    log = Log(opened, config.release.channel, [opened.signer.public_key, *opened.trusted_keys])
+    entry = promoted_by(log, begun.to_dict(), [release])
+    if entry is None or not in_charge(log, entry):
+        return None
+    said = approval.of(workspace, None)
+    return _result(tracker, opened, verdict, as_done(log, entry), None if said is None else said.approved_by)
+
+
+def _result(
+    tracker: Tracker,
+    opened: store.ArtifactStore,
+    verdict: GateReport,
+    promotion: store.Promotion,
+    approved_by: str | None,
+) -> PromoteResult:
     result = PromoteResult(
-        workspace=workspace.uri,
+        workspace=tracker.workspace.uri,
         outcome=promotion.outcome,
-        release_id=release.id,
+        release_id=promotion.release,
         channel=promotion.channel,
         sequence=promotion.sequence,
         store=opened.uri,
         approved_by=approved_by,
         sentence=promotion.sentence if verdict.passed else f"{promotion.sentence} {AWAITED}",
     )
-    workspace.write_json("release.json", result.to_dict())
+    tracker.workspace.write_json("release.json", result.to_dict())
     return result
+
+
+def _move(
+    tracker: Tracker,
+    config: ReleaseConfig,
+    opened: store.ArtifactStore,
+    verdict: GateReport,
+    said: approval.Approval | None,
+    approved_by: str | None,
+) -> store.Promotion:
+    """Hold the candidate to what its channel demands, publish it, and move the channel."""
+    current, files = current_release.read(tracker), _released_files(tracker)
+    kept = None if said is None else said.to_dict()
+    check_channel(config, config.release.channel, approved_by, kept)
+    _check_demands(opened, config)
+    begun = origin.read(tracker.workspace)
+    described = _provenance(tracker, config, verdict, approved_by, begun)
+    release = store.publish(opened, files, described, identity=IDENTITY)
+    check_shadow(opened, config, release.id, config.release.channel)
+    return store.promote(
+        opened,
+        config.release.channel,
+        release,
+        approved_by=approved_by or "gate5",
+        require_backend=config.release.require_backend,
+        reason=f"Gate 5 passed in {begun.run_id if begun else tracker.workspace.uri}",
+        by=approved_by or (begun.started_by if begun else None),
+        details=begun.to_dict() if begun else None,
+        made=tracker.read_json("checkpoint.json").get("begun"),
+        approval=kept,
+        against=current_release.judged_against(current, config),
+    )
 
 
 def _passed(tracker: Tracker, config: ReleaseConfig) -> GateReport:

@@ -13,6 +13,7 @@ from gate5.store.standing import Standing
 #: Kinds of outcome and their words; ``outcome`` and ``with_standing`` give them.
 WORDS: Mapping[str, str] = {
     "promoted": "PROMOTED",
+    "promoted_then_failed": "PROMOTED, THEN FAILED",
     "superseded": "SUPERSEDED",
     "rolled_back": "ROLLED BACK SINCE",
     "not_promoted": "NOT PROMOTED",
@@ -29,6 +30,7 @@ WORDS: Mapping[str, str] = {
 #: The colour of each kind: a class of the style sheet.
 COLOURS: Mapping[str, str] = {
     "promoted": "pass",
+    "promoted_then_failed": "warn",
     "superseded": "wait",
     "rolled_back": "warn",
     "not_promoted": "warn",
@@ -101,6 +103,12 @@ def broken(text: str | None, *, bad_input: bool = False) -> Outcome:
         "bad_input" if bad_input else "broken",
         text or "The run ended without a verdict; a person may have marked it so by hand.",
     )
+
+
+def then_failed(found: Outcome, why: str) -> Outcome:
+    """The outcome of a run that promoted and failed after it; where another release is in charge by now, that leads."""
+    kind = "promoted_then_failed" if found.kind == "promoted" else found.kind
+    return _changed(found, kind, f"{found.sentence} The run failed after that: {why}")
 
 
 def with_standing(found: Outcome, standing: Standing | None) -> Outcome:

@@ -70,6 +70,14 @@ def publish(
     return _same_candidate(release, digests, names)
 
 
+def id_of(
+    store: ArtifactStore, files: Mapping[str, bytes], plant: str, *, identity: Sequence[str] | None = None
+) -> str:
+    """The id that ``publish`` gives to the same arguments; nothing is written, and the store is not asked."""
+    digests = {checked_file_name(name): sha256(data) for name, data in files.items()}
+    return release_id(plant, digests, _checked_identity(identity, digests), store.signer.public_key.keyid)
+
+
 def find_release(store: ArtifactStore, release: str, trusted_keys: Sequence[PublicKey] | None = None) -> Release | None:
     """A release's manifest, ``None`` where there is none of this id; blobs are not looked at.
 
