@@ -94,6 +94,12 @@ class Box:
         said = {name: self.translated(value) for name, value in self.service.environment.items()}
         return {**image_environment(self), **said, **own(self)}
 
+    def database(self) -> str:
+        """The address of Airflow's database, as a client of PostgreSQL takes it."""
+        return self.environment()["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace(
+            "postgresql+psycopg2://", "postgresql://"
+        )
+
     def command(self) -> list[str]:
         """What is started."""
         words = [self.translated(word) for word in self.service.command]
@@ -132,6 +138,8 @@ def own(box: Box) -> dict[str, str]:
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
         "SCHEDULER__TASK_QUEUED_TIMEOUT": str(SENT_AGAIN_S),
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        # Nobody changes a DAG here. Where a setting changes that DAGs are made of, the DAG processor is started again.
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
         # Two processors for all of it: slow is not broken.
         "CORE__DAGBAG_IMPORT_TIMEOUT": "600",
         "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "900",

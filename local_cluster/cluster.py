@@ -22,6 +22,7 @@ from local_cluster.ceph import CEPH, start_ceph
 from local_cluster.compose import read_env, read_services
 from local_cluster.packages import ROOT
 from local_cluster.processes import Processes, Running
+from local_cluster.states import States
 
 DAG = "policy_release"
 CONFIG = "cluster-test.yaml"
@@ -53,6 +54,7 @@ class Cluster:
         processes: all of them.
         api: Airflow's, as ``admin``.
         patience_s: how long nothing may move on a run [s].
+        states: of runs and their tasks, once everything is being started.
         s3: which S3 server it has, one of ``ceph.CEPH`` and ``ceph.TESTS``.
     """
 
@@ -79,6 +81,7 @@ class Cluster:
         start_redis(self.boxes["redis"], self.processes)
         (start_ceph if self.s3 == CEPH else start_test_s3)(self.boxes["s3"], self.processes)
         start_postgres(self.boxes["postgres"], self.processes)
+        self.states = States(self.boxes["init"].database())
         self.init()
         for name in AIRFLOW:
             box = self.boxes[name]
@@ -153,19 +156,18 @@ class Cluster:
         """Wait until a task has one of some states, or is past them; returns its state."""
 
         def reached() -> str | None:
-            found = [str(task["state"]) for task in self.tasks(run_id, dag_id) if task["task_id"] == task_id]
             wanted = (*states, "success", "failed", "upstream_failed", "skipped")
-            return next((state for state in found if state in wanted), None)
+            return next((state for state in self.states.of(dag_id, run_id).of(task_id) if state in wanted), None)
 
         what = f"{run_id} of {dag_id}: {task_id} is not {states}"
-        return wait_for(what, reached, lambda: self.signs(run_id, dag_id), every_s=0.3, still_s=self.patience_s)
+        return wait_for(what, reached, lambda: self.signs(run_id, dag_id), every_s=0.2, still_s=self.patience_s)
 
     def wait_for_run(self, run_id: str, dag_id: str = DAG) -> str:
         """Wait until a run has ended; returns its state."""
 
         def ended() -> str | None:
             self.processes.check()
-            state = str(self.patiently(lambda: self.api.get(self.api.run_path(dag_id, run_id)))["state"])
+            state = self.states.of(dag_id, run_id).run
             return state if state in ("success", "failed") else None
 
         what = f"{run_id} of {dag_id} has not ended"
@@ -173,8 +175,7 @@ class Cluster:
 
     def signs(self, run_id: str, dag_id: str = DAG) -> object:
         """What moves while a run goes on."""
-        tasks = self.tasks(run_id, dag_id)
-        return sorted((t["task_id"], t["map_index"], str(t["state"]), t["try_number"]) for t in tasks)
+        return self.states.of(dag_id, run_id).tasks
 
 
 @contextlib.contextmanager
@@ -192,6 +193,7 @@ def running_cluster(s3: str, keep: Path | None = None) -> Iterator[Cluster]:
             cluster = Cluster(folder, processes, s3)
             cluster.start()
             yield cluster
+            cluster.states.close()
     finally:
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)

@@ -74,6 +74,7 @@ def other_kind(cluster: Cluster) -> Iterator[dict[str, Box]]:
     cluster.configure(SITE)
     try:
         cluster.init()
+        cluster.processes.kill("dag-processor")  # back at once, it reads the DAGs as the site now has them
         for name, box in boxes.items():
             cluster.processes.start(Running(name, box.command(), box.environment(), box.code, box.log, stays=True))
         cluster.patiently(lambda: cluster.api.call("PATCH", f"dags/{dag_id}", {"is_paused": False}))
@@ -82,6 +83,7 @@ def other_kind(cluster: Cluster) -> Iterator[dict[str, Box]]:
         cluster.configure(QUICK)
         with contextlib.suppress(OperationError):
             cluster.api.call("PATCH", f"dags/{dag_id}", {"is_paused": True})
+        cluster.processes.kill("dag-processor")
         for name in boxes:
             cluster.processes.stop(name)
 

@@ -176,17 +176,19 @@ class TestCompose:
 
 class TestDag:
     @pytest.mark.airflow
-    def test_pools_and_queues_of_the_dags_are_those_of_the_cluster(
+    def test_pools_queues_and_early_imports_of_the_dags_are_those_of_the_cluster(
         self, compose: dict[str, Any], tmp_path: Path
     ) -> None:
+        early = compose["services"]["cpu-worker"]["environment"]["AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"]
         code = (
             "import json; from airflow.dag_processing.dagbag import DagBag; "
+            f"import {', '.join(json.loads(early)['imports'])}; "  # one that is not there, and no worker starts
             f"bag = DagBag({str(ROOT / 'dags')!r}); assert not bag.import_errors; "
             "tasks = [t for d in bag.dags.values() for t in d.tasks]; "
             "print('\\n' + json.dumps([[t.task_id, t.pool, t.queue, t.pool_slots] for t in tasks]))"
         )
         environment = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW_")} | {
-            "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(ROOT / "dags"), "GATE5_HOME": str(ROOT),
+            "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": f"{ROOT / 'dags'}:{ROOT / 'include'}", "GATE5_HOME": str(ROOT),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
         }  # fmt: skip
         outcome = subprocess.run(
