@@ -9,12 +9,12 @@ from local_cluster.broker import deliver_late_and_twice, kill_before_it_begins, 
 from local_cluster.clock import AHEAD_S, WORKER, check_ahead, clock_ahead
 from local_cluster.edge import WORKER as EDGE_WORKER
 from local_cluster.edge import check_edge, edge_worker
-from local_cluster.faults import Case, Fault, Group, kill, outage
+from local_cluster.faults import Case, Fault, Group, kill, kill_once_moved, outage
 from local_cluster.kinds import KINDS
 from local_cluster.many import MANY
 
 _GONE_PAST = ("scheduled", "queued", "running")
-PLAIN, TAKEN, EDGE = Case("plain", ()), "taken", "edge"
+PLAIN, TAKEN, EDGE, CPU_LAST = Case("plain", ()), "taken", "edge", "cpu-last"
 #: Side by side: a kill may meet the other release, too.
 SHORT: Group = Group(
     (PLAIN, Case("two-kills", (kill("gpu-worker", "evaluate"), kill("scheduler", "compare", *_GONE_PAST)))), 200
@@ -27,7 +27,17 @@ LONG: tuple[Group, ...] = (
         (
             PLAIN,
             Case("cpu-first", tuple(kill("cpu-worker", task) for task in ("receive", "resolve", "export"))),
-            Case("cpu-last", tuple(kill("cpu-worker", task) for task in ("compare", "gate", "report", "promote"))),
+            Case(
+                CPU_LAST,
+                (
+                    *(kill("cpu-worker", task) for task in ("compare", "gate", "report")),
+                    Fault(
+                        "the channel has moved: kill -9 cpu-worker",
+                        "promote",
+                        lambda cluster: kill_once_moved(cluster, CPU_LAST, "promote", "cpu-worker"),
+                    ),
+                ),
+            ),
             Case("gpu-first", tuple(kill("gpu-worker", task) for task in ("look_up", "build", "verify"))),
             Case("gpu-last", tuple(kill("gpu-worker", task) for task in ("benchmark", "evaluate", "stress"))),
         ),

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gate5.errors import OperationError
 from gate5.io.airflow import ApiError
+from local_airflow.patience import wait_for
 from local_cluster.ceph import TESTS
 from local_cluster.cluster import AIRFLOW, DAG, Cluster
-from local_cluster.outcome import Ending, ending
+from local_cluster.outcome import Ending, cluster_store, ending
 
 #: A service that is stopped stays so for so long [s].
 OUTAGE_S = 20.0
@@ -85,6 +87,26 @@ class Met:
 def kill(service: str, task: str, *states: str) -> Fault:
     """kill -9 of a service and of all that it started."""
     return Fault(f"kill -9 {service}", task, lambda cluster: _kill(cluster, service), states or ("running",))
+
+
+def kill_once_moved(cluster: Cluster, run_id: str, task_id: str, service: str) -> None:
+    """kill -9 of a worker that has promoted the run's release, and has not come to say so.
+
+    Raises:
+        OperationError: it had said so.
+    """
+    store = cluster_store(cluster)
+    wait_for(
+        f"{run_id} promotes nothing",
+        lambda: store.backend.list(f"channels/{run_id}/", 1) or None,
+        lambda: cluster.signs(run_id),
+        every_s=0.1,
+        still_s=cluster.patience_s,
+    )
+    cluster.processes.kill(service)
+    (state,) = cluster.states.of(DAG, run_id).of(task_id)
+    if state != "running":
+        raise OperationError(f"{task_id} of {run_id} is {state}: it had ended before its worker was killed.")
 
 
 def outage(service: str, task: str) -> Fault:

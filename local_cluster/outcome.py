@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gate5.config.channel import StoreConfig
+from gate5.config.gpus import RELEASE_DAG
 from gate5.errors import Gate5Error
 from gate5.io.s3 import make_client
 from gate5.store import ArtifactStore, ChannelEntry, history, load_public_keys, open_store, verify_release
@@ -48,8 +49,17 @@ def ending(cluster: Cluster, run_id: str) -> Ending:
     kinds = [entry.kind for entry in entries]
     if kinds != ["promote"]:
         wrong.append(f"the channel has {kinds or 'no entry'} in place of one promotion")
+    wrong += events(cluster, run_id)
     tries = {str(task["task_id"]): int(task["try_number"]) for task in tasks if task["try_number"] > 1}
     return Ending(run_id, state, tuple(kinds), tries, (*wrong, *faults))
+
+
+def events(cluster: Cluster, run_id: str) -> list[str]:
+    """What is wrong with what a run told those that follow the channel: one event, however often it was tried."""
+    asked = {"source_dag_id": RELEASE_DAG, "source_run_id": run_id}
+    found = cluster.patiently(lambda: cluster.api.get("assets/events", **asked))["asset_events"]
+    said = [(event["name"], event["extra"].get("kind"), event["extra"].get("entry")) for event in found]
+    return [] if said == [("gate5_release", "promote", 1)] else [f"its events are {said}"]
 
 
 def cluster_store(cluster: Cluster) -> ArtifactStore:
