@@ -236,11 +236,11 @@ def promote() -> dict[str, Any]:
     release by now than the one that the candidate was compared with, a further run judges it again.
     """
     from gate5.errors import InputError
-    from gate5.pipeline import approval, stages
+    from gate5.pipeline import approval, promote, stages
     from gate5_dag.again import or_again, start_again
     from gate5_dag.credentials import at_the_store
     from gate5_dag.judged import tell_end
-    from gate5_dag.moved import promote_once, tell_moved
+    from gate5_dag.moved import once, tell_moved
     from gate5_dag.tasks import perform, refresh_report, run_workspace, stage_errors, verdict_of_run
 
     with stage_errors():
@@ -248,7 +248,7 @@ def promote() -> dict[str, Any]:
         config = stages.load_run_config(workspace)
         if config.release.approval == "required" and approval.read(workspace) is None:
             raise InputError("The release needs an approval and nobody gave one: clear the task `approval`.")
-    result = perform(at_the_store(or_again(promote_once)))
+    result = perform(at_the_store(or_again(once(promote.promote))))
     refresh_report()
     if "reasons" in result:
         tell_end("judged_again", result["reasons"][0])

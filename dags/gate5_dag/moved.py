@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
@@ -15,7 +15,7 @@ from gate5_dag.told import tell
 
 if TYPE_CHECKING:
     from gate5.config.models import ReleaseConfig
-    from gate5.pipeline.results import PromoteResult
+    from gate5.pipeline.results import StageResult
     from gate5.workspace.artifacts import Workspace
 
 #: In the run's workspace: the entry that people were told of.
@@ -32,15 +32,19 @@ def no_event(context: Any) -> None:
 EMITS: dict[str, Any] = {"outlets": [RELEASE], "pre_execute": no_event}
 
 
-def promote_once(workspace: Workspace, config: ReleaseConfig) -> PromoteResult:
-    """The stage `promote`, or what an earlier try of this task did before it was killed or its report was lost."""
-    from gate5.pipeline import promote
+def once(promote: Callable[..., StageResult]) -> Callable[..., StageResult]:
+    """The stage, or what an earlier try of this task did before it was killed or its report was lost."""
 
-    found = promote.promoted_before(workspace, config) if tried_before() else None
-    if found is not None:
-        return found
-    check_freeze(config)
-    return promote.promote(workspace, config)
+    def run(workspace: Workspace, config: ReleaseConfig) -> StageResult:
+        from gate5.pipeline.promote import promoted_before
+
+        found = promoted_before(workspace, config) if tried_before() else None
+        if found is not None:
+            return found
+        check_freeze(config)
+        return promote(workspace, config)
+
+    return run
 
 
 def tell_moved(done: Mapping[str, Any], config: ReleaseConfig, verdict: str | None = None) -> None:

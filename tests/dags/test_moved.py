@@ -73,16 +73,17 @@ def test_only_another_try_looks_for_what_it_promoted(told: list[str], monkeypatc
     from gate5.pipeline import promote
     from gate5_dag import moved
 
-    def frozen(_: ReleaseConfig) -> None:
+    def frozen(_: object) -> None:
         raise RefusedError("frozen")
 
     monkeypatch.setattr(moved, "check_freeze", frozen)
     monkeypatch.setattr(promote, "promoted_before", lambda *_: "found")
+    stage, nowhere = moved.once(lambda *_: "promoted"), None
     for number, most, again in ((1, 4, False), (2, 4, True), (5, 4, True), (2, 5, False), (3, 5, True), (6, 9, False)):
         context: Any = Task(number, most).context
         with set_current_context(context):
             if again:
-                assert moved.promote_once(None, ReleaseConfig()) == "found", (number, most)
+                assert stage(nowhere, ReleaseConfig()) == "found", (number, most)
                 continue
             with pytest.raises(RefusedError):
-                moved.promote_once(None, ReleaseConfig())
+                stage(nowhere, ReleaseConfig())
