@@ -78,12 +78,13 @@ def test_only_another_try_looks_for_what_it_promoted(told: list[str], monkeypatc
 
     monkeypatch.setattr(moved, "check_freeze", frozen)
     monkeypatch.setattr(promote, "promoted_before", lambda *_: "found")
-    stage, nowhere = moved.once(lambda *_: "promoted"), None
+    promoted: Any = lambda *_: "promoted"  # noqa: E731
+    stage: Any = moved.once(promoted)
     for number, most, again in ((1, 4, False), (2, 4, True), (5, 4, True), (2, 5, False), (3, 5, True), (6, 9, False)):
         context: Any = Task(number, most).context
         with set_current_context(context):
             if again:
-                assert stage(nowhere, ReleaseConfig()) == "found", (number, most)
+                assert stage(None, ReleaseConfig()) == "found", (number, most)
                 continue
             with pytest.raises(RefusedError):
-                stage(nowhere, ReleaseConfig())
+                stage(None, ReleaseConfig())
