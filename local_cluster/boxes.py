@@ -22,7 +22,7 @@ from local_cluster.packages import OVERLAY, ROOT
 
 CODE = ("dags", "plugins", "config", "examples", "deploy")
 #: A killed worker is missed after this time, not after the compose file's 90 s: the test would only wait.
-MISSED_S = 40
+MISSED_S = 30
 #: The longest delay between two tries of a task of the DAGs.
 RETRY_S = 300
 #: A message that was lost is sent again after this time, not after the compose file's 120 s: likewise.
@@ -135,6 +135,7 @@ def own(box: Box) -> dict[str, str]:
         "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(MISSED_S),
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
         "SCHEDULER__TASK_QUEUED_TIMEOUT": str(SENT_AGAIN_S),
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",

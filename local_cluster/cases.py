@@ -20,7 +20,7 @@ SHORT: Group = Group(
     (PLAIN, Case("two-kills", (kill("gpu-worker", "evaluate"), kill("scheduler", "compare", *_GONE_PAST)))), 200
 )
 #: Groups one after the other, with the seconds that each is expected to take on two processors that do nothing else:
-#: from the number of tasks, 40 s and a retry's delay for each killed worker, 60 s for each lost message, 20 s for each
+#: from the number of tasks, 30 s and a retry's delay for each killed worker, 60 s for each lost message, 20 s for each
 #: outage.
 LONG: tuple[Group, ...] = (
     Group(
