@@ -69,6 +69,8 @@ def test_one_fault_can_be_asked_for_alone() -> None:
 def test_all_of_it_takes_less_than_twenty_minutes_on_a_quiet_machine() -> None:
     assert READY_S + sum(group.seconds for group in LONG) <= 20 * 60
     assert READY_S + SHORT.seconds <= 5 * 60
+    assert "max_active_runs=4" in (packages.ROOT / "dags/policy_release.py").read_text()
+    assert all(len(group.cases) <= 4 for group in LONG), "the fifth would wait until another's run has ended"
 
 
 class Silent:
