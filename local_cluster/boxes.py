@@ -141,6 +141,7 @@ def own(box: Box) -> dict[str, str]:
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         # Nobody changes a DAG here. Where a setting changes that DAGs are made of, the DAG processor is started again.
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+        "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",  # what it reads then counts, however soon that is
         # Two processors for all of it: slow is not broken.
         "CORE__DAGBAG_IMPORT_TIMEOUT": "600",
         "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "900",
