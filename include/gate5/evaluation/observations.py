@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -47,10 +47,15 @@ def collect_observations(
         EvaluationError: no finite observation was seen.
     """
     share = -(-count // (len(plant.scenarios) * len(controllers)))
+    seeds = [seed + i for i in range(episodes)]
+    # One batch of all scenarios takes hardly longer than one of them, where the plant can start one.
+    names = list(plant.scenarios)
+    groups = [names] if hasattr(plant, "reset_mixed") else [[name] for name in names]
+    driven = [[_episode_observations(plant, each, group, seeds, policy) for each in controllers] for group in groups]
     parts = []
-    for scenario in plant.scenarios:
-        for controller in controllers:
-            seen = _episode_observations(plant, controller, scenario, [seed + i for i in range(episodes)], policy)
+    for scenario, group in ((name, i) for i, each in enumerate(groups) for name in each):
+        for found in driven[group]:
+            seen = found[scenario]
             picked = np.unique(np.linspace(0, len(seen) - 1, min(share, len(seen))).round().astype(int))
             parts.append(seen[picked])
     observations = np.concatenate(parts)
@@ -61,25 +66,33 @@ def collect_observations(
 
 
 def _episode_observations(
-    plant: Plant, controller: Controller, scenario: str, seeds: list[int], policy: Rowed | None
-) -> Float32:
-    obs = plant.reset(scenario, seeds)
-    controller.reset(len(seeds))
+    plant: Any, controller: Controller, scenarios: Sequence[str], seeds: list[int], policy: Rowed | None
+) -> dict[str, Float32]:
+    """What is seen in an episode of each scenario and seed, ``[n, obs_dim]`` by scenario, in the order of time."""
+    batch = len(scenarios) * len(seeds)
+    if len(scenarios) == 1:
+        obs = plant.reset(scenarios[0], seeds)
+    else:
+        obs = plant.reset_mixed([name for name in scenarios for _ in seeds], seeds * len(scenarios))
+    controller.reset(batch)
     if policy is not None:
-        policy.reset(len(seeds))
-    running = np.ones(len(seeds), dtype=bool)
-    seen = []
-    for _ in range(plant.scenarios[scenario].steps + 1):
+        policy.reset(batch)
+    running = np.ones(batch, dtype=bool)
+    seen, live = [], []
+    for _ in range(max(plant.scenarios[name].steps for name in scenarios) + 1):
         action, _ = controller.predict(obs)
         rows = obs
         if policy is not None and policy.rows is not None:
             if controller is not policy:
                 policy.predict(obs)
             rows = policy.rows.given
-        seen.append(rows[running])
+        seen.append(np.array(rows))
+        live.append(running)
         step = plant.step(action)
-        running &= ~(step.terminated | step.truncated)
+        running = running & ~(step.terminated | step.truncated)
         if not running.any():
             break
         obs = step.obs
-    return np.concatenate(seen)
+    whole, kept = np.stack(seen), np.stack(live)  # [T, B, obs_dim] and [T, B]
+    parts = {name: slice(i * len(seeds), (i + 1) * len(seeds)) for i, name in enumerate(scenarios)}
+    return {name: whole[:, rows][kept[:, rows]] for name, rows in parts.items()}
