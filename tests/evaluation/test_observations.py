@@ -54,7 +54,7 @@ def test_all_scenarios_at_once_are_those_one_after_the_other() -> None:
     plant = SCO2Plant()
     alone = OneScenario(SCO2Plant())
     baseline = open_baseline(BaselineConfig(), plant)
-    found = [collect_observations(each, [baseline], 700) for each in (plant, alone)]  # type: ignore[list-item]
+    found = [collect_observations(each, [baseline], 700) for each in (plant, alone)]  # type: ignore[arg-type, list-item]
     assert alone.begun == list(plant.scenarios)
     assert found[0].shape[1] == plant.observation_space.size
     assert len(found[0]) >= 700
@@ -88,4 +88,4 @@ def test_nothing_finite_is_an_error() -> None:
             return step
 
     with pytest.raises(EvaluationError, match="no finite observation"):
-        collect_observations(Blind(plant), [Counter()], 10)  # type: ignore[arg-type, list-item]
+        collect_observations(Blind(plant), [Counter()], 10)  # type: ignore[arg-type]
