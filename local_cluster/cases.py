@@ -14,7 +14,7 @@ from local_cluster.kinds import KINDS
 from local_cluster.many import MANY
 
 _GONE_PAST = ("scheduled", "queued", "running")
-PLAIN, TAKEN, EDGE, CPU_LAST = Case("plain", ()), "taken", "edge", "cpu-last"
+PLAIN, TAKEN, EDGE, CPU_LAST, SERVICES = Case("plain", ()), "taken", "edge", "cpu-last", "services"
 #: Side by side: a kill may meet the other release, too.
 SHORT: Group = Group(
     (PLAIN, Case("two-kills", (kill("gpu-worker", "evaluate"), kill("scheduler", "compare", *_GONE_PAST)))), 200
@@ -54,14 +54,18 @@ LONG: tuple[Group, ...] = (
                 answer=True,
             ),
             Case(
-                "services",
+                SERVICES,
                 (
                     kill("dag-processor", "resolve"),
                     kill("api-server", "export"),
                     kill("scheduler", "build", *_GONE_PAST),
                     kill("api-server", "evaluate"),
                     kill("triggerer", "compare"),
-                    kill("scheduler", "promote"),
+                    Fault(
+                        "the channel has moved: kill -9 scheduler and api-server",
+                        "promote",
+                        lambda cluster: kill_once_moved(cluster, SERVICES, "promote", "scheduler", "api-server"),
+                    ),
                 ),
             ),
             Case(

@@ -89,8 +89,8 @@ def kill(service: str, task: str, *states: str) -> Fault:
     return Fault(f"kill -9 {service}", task, lambda cluster: _kill(cluster, service), states or ("running",))
 
 
-def kill_once_moved(cluster: Cluster, run_id: str, task_id: str, service: str) -> None:
-    """kill -9 of a worker that has promoted the run's release, and has not come to say so.
+def kill_once_moved(cluster: Cluster, run_id: str, task_id: str, *services: str) -> None:
+    """kill -9 of services when a worker has promoted the run's release, and has not come to say so.
 
     Raises:
         OperationError: it had said so.
@@ -103,7 +103,8 @@ def kill_once_moved(cluster: Cluster, run_id: str, task_id: str, service: str) -
         every_s=0.1,
         still_s=cluster.patience_s,
     )
-    cluster.processes.kill(service)
+    for service in services:
+        cluster.processes.kill(service)
     (state,) = cluster.states.of(DAG, run_id).of(task_id)
     if state != "running":
         raise OperationError(f"{task_id} of {run_id} is {state}: it had ended before its worker was killed.")
