@@ -88,3 +88,36 @@ def test_only_another_try_looks_for_what_it_promoted(told: list[str], monkeypatc
                 continue
             with pytest.raises(RefusedError):
                 stage(None, ReleaseConfig())
+
+
+@pytest.mark.parametrize(("code", "moved_before"), [(3, True), (3, False), (1, True)])
+def test_a_failure_after_the_channel_has_moved_says_so(
+    told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, moved_before: bool
+) -> None:
+    """And the candidate's record stays that of a promoted one; a task that was told no has its own sentence."""
+    from airflow.sdk.execution_time.context import set_current_context
+
+    from gate5_dag import failed, judged
+    from gate5_dag import told as telling
+
+    recorded: list[str] = []
+    monkeypatch.setattr(telling, "tell", lambda event, sentence, **_: told.append(f"{event}: {sentence}"))
+    monkeypatch.setattr(judged, "tell_end", lambda outcome, *_: recorded.append(outcome))
+    if moved_before:
+        move(Task(1), DONE)
+    told.clear()
+    task = Task(5)
+    error = {"kind": "StoreError", "text": "it does not answer.", "exit_code": code}
+    ti = SimpleNamespace(task_id="promote", map_index=-1, xcom_pull=lambda **_: error)
+    task.context["dag_run"].clear_number = 0
+    context: Any = {**task.context, "ti": ti}
+    with set_current_context(context):
+        failed._tell(context)
+    (said,) = told
+    if code == 3 and moved_before:
+        assert said == ("broken: promote: it does not answer; before that this run had moved production (entry 4): "
+                        "Releases shows what is in charge")  # fmt: skip
+        assert recorded == []
+    else:
+        kind = "refused" if code == 1 else "broken"
+        assert (said, recorded) == (f"{kind}: promote: it does not answer.", [kind])
