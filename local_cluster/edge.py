@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from gate5.errors import OperationError
 from local_airflow.patience import wait_for
@@ -21,7 +22,7 @@ SITE = {
     "GATE5_EDGE": "true",
     "GATE5_GPU_EXECUTOR": EXECUTOR,
 }
-#: Who has to know of it, in the order in which they are started again.
+#: Who has to know of it.
 CHANGED = ("api-server", "scheduler", "dag-processor")
 
 
@@ -44,15 +45,14 @@ def edge_worker(cluster: Cluster) -> Iterator[None]:
     services = read_services(ROOT / "docker-compose.yaml", {**cluster.variables, **SITE})
     processes.stop("gpu-worker")
     try:
-        for name in CHANGED:
-            changed = Box(services[name], cluster.boxes[name].folder, cluster.ports)
-            _start_again(cluster, name, changed)
+        _start_again(
+            cluster, {name: Box(services[name], cluster.boxes[name].folder, cluster.ports) for name in CHANGED}
+        )
         processes.start(Running(WORKER, box.command(), box.environment(), box.code, box.log, stays=True))
         yield
     finally:
         processes.stop(WORKER)
-        for name in CHANGED:
-            _start_again(cluster, name, cluster.boxes[name])
+        _start_again(cluster, {name: cluster.boxes[name] for name in CHANGED})
         processes.again("gpu-worker")
 
 
@@ -71,13 +71,16 @@ def check_edge(cluster: Cluster, run_id: str, task_id: str) -> None:
                 raise OperationError(f"The edge worker has made itself a database: {made}.")
 
 
-def _start_again(cluster: Cluster, name: str, box: Box) -> None:
-    """A service with another box's environment; the DAG processor has read the DAG again when this returns."""
+def _start_again(cluster: Cluster, boxes: Mapping[str, Box]) -> None:
+    """Services with other boxes' environments; the DAG processor has read the DAG again when this returns."""
 
     def parsed() -> str:
         return str(cluster.patiently(lambda: cluster.api.get(f"dags/{DAG}"))["last_parsed_time"])
 
     before = parsed()
-    cluster.processes.started_again(name, box.environment())
-    if name == "dag-processor":
-        wait_for("The DAG is not read again", lambda: parsed() != before or None, every_s=1.0)
+    with ThreadPoolExecutor() as side_by_side:  # each takes some seconds to end
+        for done in [
+            side_by_side.submit(cluster.processes.started_again, name, box.environment()) for name, box in boxes.items()
+        ]:
+            done.result()
+    wait_for("The DAG is not read again", lambda: parsed() != before or None, every_s=1.0)
