@@ -109,7 +109,8 @@ def test_a_failure_after_the_channel_has_moved_says_so(
     task = Task(5)
     error = {"kind": "StoreError", "text": "it does not answer.", "exit_code": code}
     ti = SimpleNamespace(task_id="promote", map_index=-1, xcom_pull=lambda **_: error)
-    task.context["dag_run"].clear_number = 0
+    dag_run: Any = task.context["dag_run"]
+    dag_run.clear_number = 0
     context: Any = {**task.context, "ti": ti}
     with set_current_context(context):
         failed._tell(context)
