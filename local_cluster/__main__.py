@@ -13,6 +13,7 @@ Exit code: 0 every run ended in its one right state, 1 one did not, 3 something 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import queue
 import sys
 import threading
@@ -31,6 +32,8 @@ from local_cluster.many import MANY, carry_out_many
 from local_cluster.packages import NEEDED, MissingError, ensure_environment, ensure_programs
 from local_cluster.page import lines, write_page
 
+#: So many cases go on at once: Airflow lets no more runs of one DAG do so.
+AT_ONCE = 4
 #: Cases that are more than one release.
 OWN = {MANY.name: carry_out_many, KINDS.name: carry_out_kinds}
 
@@ -96,19 +99,28 @@ def carried_out(cluster: Cluster, wanted: Sequence[Group], end: float) -> Iterat
 
 
 def side_by_side(cluster: Cluster, cases: Sequence[Case], end: float) -> Iterator[Met]:
-    """Carry out some cases at once; whoever ends this process need not wait for them."""
-    ends: queue.Queue[Met] = queue.Queue()
-    began, left = time.monotonic(), {case.name: case for case in cases}
+    """Carry out some cases, ``AT_ONCE`` at a time; whoever ends this process need not wait for them."""
+    todo, ends = queue.SimpleQueue[Case](), queue.SimpleQueue[Met]()
+    began, left = {case.name: time.monotonic() for case in cases}, {case.name: case for case in cases}
 
-    def one(case: Case) -> None:
+    def one_after_the_other() -> None:
+        with contextlib.suppress(queue.Empty):
+            while time.monotonic() < end:
+                case = todo.get_nowait()
+                began[case.name] = time.monotonic()
+                ends.put(one(case))
+
+    def one(case: Case) -> Met:
         try:
-            ends.put(OWN[case.name](cluster) if case.name in OWN else carry_out(cluster, case))
+            return OWN[case.name](cluster) if case.name in OWN else carry_out(cluster, case)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is this case's row, and the others go on)
             why = " ".join(str(error).split())[:300]
-            ends.put(went_wrong(case, time.monotonic() - began, f"{type(error).__name__}: {why}"))
+            return went_wrong(case, time.monotonic() - began[case.name], f"{type(error).__name__}: {why}")
 
     for case in cases:
-        threading.Thread(target=one, args=(case,), daemon=True).start()
+        todo.put(case)
+    for _ in range(min(AT_ONCE, len(cases))):
+        threading.Thread(target=one_after_the_other, daemon=True).start()
     while left and time.monotonic() < end:
         try:
             found = ends.get(timeout=0.2)
@@ -117,7 +129,7 @@ def side_by_side(cluster: Cluster, cases: Sequence[Case], end: float) -> Iterato
         del left[found.case.name]
         yield found
     for case in left.values():
-        yield went_wrong(case, time.monotonic() - began, "it had not ended when the time was over")
+        yield went_wrong(case, time.monotonic() - began[case.name], "it had not ended when the time was over")
 
 
 if __name__ == "__main__":
