@@ -21,7 +21,8 @@ SHORT: Group = Group(
 )
 #: Groups one after the other, with the seconds that each is expected to take on two processors that do nothing else:
 #: from the number of tasks, 30 s and a retry's delay for each killed worker, 60 s for each lost message, 20 s for each
-#: outage. Within a group those that take longest come first: the others fill what they leave.
+#: outage. Within a group those that take longest come first, and the others fill what they leave. Two that kill the
+#: same worker are not begun together: at the same stage each loses its task with every kill that is meant for the other.
 LONG: tuple[Group, ...] = (
     Group(
         (
@@ -36,7 +37,17 @@ LONG: tuple[Group, ...] = (
                     ),
                 ),
             ),
-            Case("cpu-first", tuple(kill("cpu-worker", task) for task in ("receive", "resolve", "export"))),
+            Case(
+                "outages",
+                (
+                    outage("postgres", "export"),
+                    outage("redis", "build"),
+                    outage("s3", "evaluate"),
+                    outage("postgres", "compare"),
+                    outage("redis", "gate"),
+                    outage("s3", "promote"),
+                ),
+            ),
             Case("gpu-last", tuple(kill("gpu-worker", task) for task in ("benchmark", "evaluate", "stress"))),
             PLAIN,
             Case(
@@ -54,18 +65,8 @@ LONG: tuple[Group, ...] = (
                     ),
                 ),
             ),
-            Case(
-                "outages",
-                (
-                    outage("postgres", "export"),
-                    outage("redis", "build"),
-                    outage("s3", "evaluate"),
-                    outage("postgres", "compare"),
-                    outage("redis", "gate"),
-                    outage("s3", "promote"),
-                ),
-            ),
             Case("gpu-first", tuple(kill("gpu-worker", task) for task in ("look_up", "build", "verify"))),
+            Case("cpu-first", tuple(kill("cpu-worker", task) for task in ("receive", "resolve", "export"))),
             Case(
                 "a-person",
                 tuple(

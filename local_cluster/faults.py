@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gate5.errors import OperationError
+from gate5.errors import OperationError, StoreError
 from gate5.io.airflow import ApiError
 from local_airflow.patience import wait_for
 from local_cluster.ceph import TESTS
@@ -96,9 +96,16 @@ def kill_once_moved(cluster: Cluster, run_id: str, task_id: str, *services: str)
         OperationError: it had said so.
     """
     store = cluster_store(cluster)
+
+    def moved() -> bool | None:
+        try:
+            return bool(store.backend.list(f"channels/{run_id}/", 1)) or None
+        except StoreError:  # gone, for another case
+            return None
+
     wait_for(
         f"{run_id} promotes nothing",
-        lambda: store.backend.list(f"channels/{run_id}/", 1) or None,
+        moved,
         lambda: cluster.signs(run_id),
         every_s=0.1,
         still_s=cluster.patience_s,

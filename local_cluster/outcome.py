@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gate5.config.channel import StoreConfig
 from gate5.config.gpus import RELEASE_DAG
-from gate5.errors import Gate5Error
+from gate5.errors import Gate5Error, StoreError
 from gate5.io.s3 import make_client
 from gate5.store import ArtifactStore, ChannelEntry, history, load_public_keys, open_store, verify_release
 
 if TYPE_CHECKING:
     from local_cluster.cluster import Cluster
+
+
+#: A store that does not answer for so long is not coming back [s].
+PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,16 @@ def channel_log(cluster: Cluster, channel: str) -> tuple[list[ChannelEntry], lis
     """A channel's entries, oldest first, and what is wrong with its log or its releases."""
     store = cluster_store(cluster)
     keys = load_public_keys([Path(cluster.boxes["init"].translated("/srv/gate5/var/trust"))])
-    try:
-        entries = history(store, channel, keys)
-        for entry in entries:
-            verify_release(store, entry.release, keys)
-    except Gate5Error as error:
-        return [], [str(error)]
-    return list(reversed(entries)), []
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            entries = history(store, channel, keys)
+            for entry in entries:
+                verify_release(store, entry.release, keys)
+            return list(reversed(entries)), []
+        except StoreError as error:  # gone, for another case
+            if time.monotonic() > end:
+                return [], [str(error)]
+            time.sleep(1.0)
+        except Gate5Error as error:
+            return [], [str(error)]
