@@ -22,7 +22,7 @@ SHORT: Group = Group(
 #: Groups one after the other, with the seconds that each is expected to take on two processors that do nothing else:
 #: from the number of tasks, 30 s and a retry's delay for each killed worker, 60 s for each lost message, 20 s for each
 #: outage. Within a group those that take longest come first, and the others fill what they leave. Two that kill the
-#: same worker are not begun together: at the same stage each loses its task with every kill that is meant for the other.
+#: same worker are not begun together: at the same stage each loses its task by every kill that is for the other one.
 LONG: tuple[Group, ...] = (
     Group(
         (
