@@ -71,6 +71,18 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget() -> Iterator[None]:
+    """A million nodes are of no use to other files' tests."""
+    yield
+    parsed.cache_clear()
+
+
 def _name(path: Path) -> str:
     return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
 
@@ -85,7 +97,7 @@ def room(module: str) -> str | None:
 
 def imports(module: str, path: Path) -> Iterator[tuple[str, int]]:
     """Modules of the project that a module imports, with the line."""
-    yield from imports_of(ast.parse(path.read_text(encoding="utf-8")), module)
+    yield from imports_of(parsed(path), module)
 
 
 def imports_of(tree: ast.AST, module: str) -> Iterator[tuple[str, int]]:
@@ -135,7 +147,7 @@ def test_imports_go_down() -> None:
 def test_imports_are_written_in_full() -> None:
     """A relative import would be read by no test of this file."""
     for module, path in modules().items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             assert not (isinstance(node, ast.ImportFrom) and node.level), f"{module}:{node.lineno}: a relative import"
 
 
@@ -144,7 +156,7 @@ def test_the_library_takes_nothing_from_its_own_root_but_the_version() -> None:
     for module, path in modules().items():
         if module == "gate5" or not module.startswith("gate5."):
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ImportFrom) and node.module == "gate5":
                 taken = {alias.name for alias in node.names if f"gate5.{alias.name}" not in modules()}
                 assert taken <= {"__version__"}, f"{module}:{node.lineno} takes {taken} from the root"
@@ -176,7 +188,7 @@ def test_no_circle_of_modules() -> None:
     graph: dict[str, set[str]] = {}
     for module, path in modules().items():
         graph[module] = set()
-        for node in at_import(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in at_import(parsed(path)):
             for target, _ in imports_of(node, module):
                 graph[module] |= {target, *packages(target, module)} - {module}
     state: dict[str, int] = {}

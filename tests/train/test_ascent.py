@@ -58,27 +58,14 @@ def test_a_killed_ascent_goes_on_with_the_iterations_that_are_left(
         patch.setattr(Run, "_note", die)
         with pytest.raises(KeyboardInterrupt):
             train(tank, tmp_path, SETTINGS, progress=False)
-    assert (tmp_path / STATE).exists()
+    left = (tmp_path / STATE).read_bytes()
     train(tank, tmp_path, SETTINGS, progress=False, resume=True)
     record = json.loads((tmp_path / "train.json").read_text())
     assert 1 <= len(record["ascent"]["values"]) <= 3
-    (tmp_path / STATE).write_bytes(_state_of(tmp_path, tank))
+    (tmp_path / STATE).write_bytes(left)
     other = replace(SETTINGS, ascent=AscentConfig(iterations=9))
     with pytest.raises(ConfigError, match="another plant, seed"):
         train(tank, tmp_path, other, progress=False, resume=True)
-
-
-def _state_of(folder: Path, tank: Tank) -> bytes:
-    """The state that a training of ``SETTINGS`` leaves when it is killed at once."""
-    kept: list[bytes] = []
-    train(
-        tank, folder / "again", SETTINGS, progress=lambda text, share: kept.append(_read(folder / "again" / STATE)),
-    )  # fmt: skip
-    return next(state for state in kept if state)
-
-
-def _read(path: Path) -> bytes:
-    return path.read_bytes() if path.exists() else b""
 
 
 def test_what_violates_or_loses_a_term_is_worth_less(tank: Tank) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ElementTree
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.support.scenarios import SCENARIOS
 FOLDER = Path(__file__).parents[2] / "examples" / "checkpoints"
 
 
+@cache
 def drive(name: str) -> QuickScore:
     plant = SCO2Plant()
     return quick(plant, TorchController(read(fetch(str(FOLDER / name))).module), *pairs(plant, 12, 20_000))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,39 @@ def stopped(tank: Tank, out: Path, what: str, count: int) -> None:
     assert not (out / "train.json").exists()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in ``ONE_THREAD``, for the trainings in this process."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training that was stopped after its first chunk of PPO."""
+    folder = tmp_path_factory.mktemp("begun")
+    stopped(Tank(), folder, "PPO", 2)
+    return folder
+
+
+@pytest.fixture
+def out(begun: Path, tmp_path: Path) -> Path:
+    """A copy of ``begun``."""
+    return Path(shutil.copytree(begun, tmp_path / "out"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The training of all tests here, which nobody stopped."""
+    folder = tmp_path_factory.mktemp("finished")
+    go(Tank(), folder)
+    return folder
+
+
 def environment() -> dict[str, str]:
     """Of a process that finds the tests' own modules, as this one does."""
     return {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -121,19 +155,18 @@ def run_to_its_end(command: list[str]) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_killed_with_kill_9_it_goes_on_in_a_new_process(tmp_path: Path) -> None:
+def test_killed_with_kill_9_it_goes_on_in_a_new_process(tmp_path: Path, finished: Path) -> None:
     """Killed in PPO and again in the search. What had been done is not done again: the learning curve up to the first
-    kill is that of a training nobody killed, also in a process of its own."""
+    kill is that of a training nobody killed, in another process."""
     out = tmp_path / "killed"
-    command, unharmed = ([sys.executable, "-c", CHILD, str(folder), str(STEPS)] for folder in (out, tmp_path / "whole"))
+    command = [sys.executable, "-c", CHILD, str(out), str(STEPS)]
     run_until(command, "PPO", 3)
     assert not (out / "train.json").exists()
     run_until(command, "output layer", 8)
     assert not (out / "train.json").exists()
     said = run_to_its_end(command)
-    run_to_its_end(unharmed)
 
-    record, whole = (json.loads((tmp_path / name / "train.json").read_text()) for name in ("killed", "whole"))
+    record, whole = (json.loads((folder / "train.json").read_text()) for folder in (out, finished))
     assert not any(text.startswith(("imitation", "PPO")) for text in said)
     assert 0 < len(said) <= SEARCH.generations - 5, "of the search, only what was not saved is done again"
     first, second = record["resumed_at"]
@@ -144,14 +177,13 @@ def test_killed_with_kill_9_it_goes_on_in_a_new_process(tmp_path: Path) -> None:
     assert not (out / STATE).exists()
 
 
-def test_a_search_that_was_interrupted_ends_as_if_it_had_not_been(tank: Tank, tmp_path: Path) -> None:
+def test_a_search_that_was_interrupted_ends_as_if_it_had_not_been(tank: Tank, tmp_path: Path, finished: Path) -> None:
     """Everything before the search and in it is restored exactly, so the policies are equal to the bit."""
     from gate5.checkpoint import fetch, read
 
-    stopped(tank, tmp_path / "a", "output layer", 7)
-    go(tank, tmp_path / "a", resume=True)
-    go(tank, tmp_path / "b")
-    first, second = (read(fetch(str(tmp_path / name))) for name in "ab")
+    stopped(tank, tmp_path, "output layer", 7)
+    go(tank, tmp_path, resume=True)
+    first, second = (read(fetch(str(folder))) for folder in (tmp_path, finished))
     for ours, theirs in zip(first.policy.layers, second.policy.layers, strict=True):
         np.testing.assert_array_equal(ours.weight, theirs.weight)
     assert first.normaliser is not None
@@ -159,12 +191,11 @@ def test_a_search_that_was_interrupted_ends_as_if_it_had_not_been(tank: Tank, tm
     np.testing.assert_array_equal(first.normaliser.mean, second.normaliser.mean)
 
 
-def test_two_resumptions_are_both_on_record_and_the_seeds_of_episodes_go_on(tank: Tank, tmp_path: Path) -> None:
+def test_two_resumptions_are_both_on_record_and_the_seeds_of_episodes_go_on(tank: Tank, out: Path) -> None:
     """A curriculum that began again would train on the same episodes over and over."""
-    stopped(tank, tmp_path, "PPO", 2)
     with pytest.raises(Interrupted):
-        go(tank, tmp_path, resume=True, progress=stop_at("PPO", 3))
-    assert go(tank, tmp_path, resume=True)["resumed_at"] == [384, 1152]
+        go(tank, out, resume=True, progress=stop_at("PPO", 3))
+    assert go(tank, out, resume=True)["resumed_at"] == [384, 1152]
 
 
 def test_the_state_of_the_curriculum_optimiser_and_generators_comes_back(tank: Tank, tmp_path: Path) -> None:
@@ -188,8 +219,8 @@ def test_the_state_of_the_curriculum_optimiser_and_generators_comes_back(tank: T
     assert again.model.num_timesteps == run.model.num_timesteps == 384
 
 
-def test_a_training_that_came_to_its_end_is_not_repeated(tank: Tank, tmp_path: Path) -> None:
-    go(tank, tmp_path)
+def test_a_training_that_came_to_its_end_is_not_repeated(tank: Tank, tmp_path: Path, finished: Path) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     before = (tmp_path / "policy.zip").stat().st_mtime_ns
     go(tank, tmp_path, resume=True, progress=stop_at("", 1))
     assert (tmp_path / "policy.zip").stat().st_mtime_ns == before
@@ -197,26 +228,23 @@ def test_a_training_that_came_to_its_end_is_not_repeated(tank: Tank, tmp_path: P
         go(tank, tmp_path, resume=True, seed=4, progress=stop_at("", 1))
 
 
-def test_without_resume_it_begins_anew(tank: Tank, tmp_path: Path) -> None:
-    stopped(tank, tmp_path, "PPO", 2)
-    assert go(tank, tmp_path)["resumed_at"] == []
+def test_without_resume_it_begins_anew(tank: Tank, out: Path) -> None:
+    assert go(tank, out, steps=384, polish=PolishConfig(generations=0))["resumed_at"] == []
 
 
 @pytest.mark.parametrize(
     "change",
     [{"seed": 4}, {"steps": 2000}, {"ppo": replace(SMALL, gamma=0.9)}, {"polish": PolishConfig(generations=0)}],
 )
-def test_another_training_does_not_go_on_from_it(tank: Tank, tmp_path: Path, change: dict[str, Any]) -> None:
-    stopped(tank, tmp_path, "PPO", 2)
+def test_another_training_does_not_go_on_from_it(tank: Tank, out: Path, change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="another plant, seed, number of steps or other settings"):
-        go(tank, tmp_path, resume=True, **change)
+        go(tank, out, resume=True, **change)
 
 
-def test_another_limit_of_the_plant_is_another_training(tank: Tank, tmp_path: Path) -> None:
-    stopped(tank, tmp_path, "PPO", 2)
+def test_another_limit_of_the_plant_is_another_training(tank: Tank, out: Path) -> None:
     tank.constraints = (replace(tank.constraints[0], high=2.9), *tank.constraints[1:])
     with pytest.raises(ConfigError, match="another plant"):
-        go(tank, tmp_path, resume=True)
+        go(tank, out, resume=True)
 
 
 class Malicious:
@@ -227,26 +255,26 @@ class Malicious:
 
 
 def test_a_damaged_state_is_told_and_code_in_it_is_not_run(
-    tank: Tank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tank: Tank, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    stopped(tank, tmp_path, "PPO", 2)
-    whole = (tmp_path / STATE).read_bytes()
+    monkeypatch.chdir(out)
+    whole = (out / STATE).read_bytes()
     for data in (b"", whole[: len(whole) // 2], pickle.dumps(Malicious(), protocol=2)):
-        (tmp_path / STATE).write_bytes(data)
+        (out / STATE).write_bytes(data)
         with pytest.raises(CheckpointError, match=r"training\.pt in .* is damaged"):
-            go(tank, tmp_path, resume=True)
-    assert not (tmp_path / "owned").exists()
+            go(tank, out, resume=True)
+    assert not (out / "owned").exists()
 
 
 def test_the_state_may_lie_in_s3_where_another_machine_goes_on(tank: Tank, tmp_path: Path) -> None:
+    short: dict[str, Any] = {"steps": 1152, "polish": PolishConfig(generations=0)}
     with S3Server() as server:
         server.bucket("candidates")
         state = open_workspace("s3://candidates/run", server.client())
         with pytest.raises(Interrupted):
-            go(tank, tmp_path / "first", state=state, progress=stop_at("PPO", 3))
+            go(tank, tmp_path / "first", state=state, progress=stop_at("PPO", 3), **short)
         assert state.list() == [STATE]
-        record = go(tank, tmp_path / "second", state=state, resume=True)
+        record = go(tank, tmp_path / "second", state=state, resume=True, **short)
         assert record["resumed_at"] == [768]
         assert state.list() == ["policy.zip", "train.json", "vecnormalize.pkl"]
         assert state.read("policy.zip") == (tmp_path / "second" / "policy.zip").read_bytes()
