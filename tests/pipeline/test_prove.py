@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +79,22 @@ class Fleet:
         self.of("plant").joinpath("proof.json").write_bytes(data)
 
 
-def publish(home: Path, changes: Json | None = None, verdict: str = "pass") -> str:
-    """Publish and promote a release of the good checkpoint; returns its id."""
-    config = ReleaseConfig.load(home / "release.yaml", changes)
-    checkpoint = read(fetch(GOOD))
+@cache
+def built_once() -> tuple[bytes, engine.BuiltEngine, bytes]:
+    """The good checkpoint's graph, its engine, and its golden inputs."""
+    config, checkpoint = ReleaseConfig.parse(CONFIG), read(fetch(GOOD))
     onnx = ONNXExporter(config.export).trace(checkpoint)
     built = engine.build(onnx, config.engine)
     rows = np.random.default_rng(3).normal(size=(8, checkpoint.obs_dim)).astype(np.float32)
     with engine.load(built.blob, built.metadata) as loaded:
         golden = pack_golden(rows, np.concatenate([loaded.infer(rows[i : i + 1]) for i in range(len(rows))]))
+    return onnx, built, golden
+
+
+def publish(home: Path, changes: Json | None = None, verdict: str = "pass") -> str:
+    """Publish and promote a release of the good checkpoint; returns its id."""
+    config = ReleaseConfig.load(home / "release.yaml", changes)
+    onnx, built, golden = built_once()
     files = {
         "policy.onnx": onnx,
         "engine/policy.engine": built.blob,
