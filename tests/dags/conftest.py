@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,24 +49,28 @@ def airflow_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
 @pytest.fixture(scope="session")
 def inspect_dags(
     airflow_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., dict[str, Any]]:
+) -> Iterator[Callable[..., dict[str, Any]]]:
     """Parse the DAG folder in a new process with these further environment variables."""
     baseline = tmp_path_factory.mktemp("baseline")
     (baseline / "baseline.py").write_text(BASELINE)
+    command = [sys.executable, str(HERE / "inspect_dags.py"), str(baseline)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=airflow_environment, cwd=ROOT, **pipes) as process:
+        asked, said = process.stdin, process.stdout
+        assert asked is not None
+        assert said is not None
 
-    def inspect(**environment: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, str(HERE / "inspect_dags.py"), str(baseline)],
-            env={**airflow_environment, **environment},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        return dict(json.loads(done.stdout.splitlines()[-1]))
+        def inspect(**environment: str) -> dict[str, Any]:
+            print(json.dumps(environment), file=asked, flush=True)
+            for line in said:
+                if line.startswith("{"):  # Airflow may say something before
+                    found: dict[str, Any] = json.loads(line)
+                    assert "status" not in found, "the process that parses has failed; what it said is above"
+                    return found
+            raise AssertionError("the process that parses has ended; what it said is above")
 
-    return inspect
+        yield inspect
+        process.kill()  # it has nothing to end
 
 
 @pytest.fixture(scope="session")
