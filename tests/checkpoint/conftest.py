@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,18 @@ import pytest
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
+from tests.support.measured import Measured, measuring
 from tests.support.saved import Saved
 
 OBS, ACT = 6, 2
 SCALE = np.array([1.0, 300.0, 2e7, 1e-5, 50.0, 1.0], dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def measured() -> Iterator[Measured]:
+    """Reads a checkpoint and says what it cost."""
+    with measuring() as found:
+        yield found
 
 
 class Tiny(gymnasium.Env[Any, Any]):

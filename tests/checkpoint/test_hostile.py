@@ -25,7 +25,7 @@ from gate5.checkpoint.inspection import inspect
 from gate5.errors import CheckpointError
 from gate5.io.excerpt import excerpt
 from scripts.hostile_checkpoints import bomb, nested_lists
-from tests.checkpoint.test_memory import measured
+from tests.support.measured import Measured
 from tests.support.saved import Saved
 
 _TUPLES = b"N" + b"2\x86" * 40  # a tuple of itself twice, forty times over
@@ -134,7 +134,7 @@ def test_encrypted(save: Callable[..., Saved], flags: int) -> None:
     assert any(word in _sentence(CheckpointFiles(bytes(policy), None, "x")) for word in ("encrypted", "encryption"))
 
 
-def test_member_that_unpacks_to_more_than_it_says(tmp_path: Path) -> None:
+def test_member_that_unpacks_to_more_than_it_says(tmp_path: Path, measured: Measured) -> None:
     """zipfile unpacks all there is before it cuts."""
     (tmp_path / "policy.zip").write_bytes(bomb(512 << 20, 1000))
     assert measured(tmp_path / "policy.zip")["mib"] < 500
