@@ -1,7 +1,8 @@
 """One real Airflow (scheduler, DAG processor, API server, SQLite) for all tests of this folder.
 
 The runs that the tests look at are started together and go on side by side, because most of their time is waiting. Each
-has a channel of its own and is answered by one fixture alone, so that the tests may run in any order, or singly.
+has a channel of its own and is answered by one fixture alone, so that the tests may run in any order, or singly. The
+fixtures end with the folder: an Airflow that waits takes a third of a processor from the tests that come after it.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ QUIET = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pager() -> Iterator[Receiver]:
     """Where the connection ``gate5_pager`` leads, which is in the environment and not in Airflow's database."""
     with receiving() as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory, pager: Receiver) -> Iterator[Site]:
     """A real Airflow with real users; ended with every process of it when the tests end."""
     folder = tmp_path_factory.mktemp("site")
@@ -81,7 +82,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, pager: Receiver) -> Iterator[
             os.environ["GATE5_WORKSPACES"] = before
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def runs(site: Site) -> Runs:
     """All started together, none of them answered."""
     token = site.login("ada")
@@ -94,7 +95,7 @@ def runs(site: Site) -> Runs:
     return Runs(site.triggered_by(announcement["extra"]), "refuse", "silent", "waiting", announcement)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def promoted(site: Site, runs: Runs) -> str:
     """The announced run, answered with Promote, and ended."""
     site.answer(runs.promote, "Promote")
@@ -102,7 +103,7 @@ def promoted(site: Site, runs: Runs) -> str:
     return runs.promote
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def refused(site: Site, runs: Runs) -> str:
     """A run, answered with Reject, and ended."""
     site.answer(runs.refuse, "Reject")
@@ -110,7 +111,7 @@ def refused(site: Site, runs: Runs) -> str:
     return runs.refuse
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def waiting(site: Site, runs: Runs) -> str:
     """A run whose question stands, and is answered by nobody."""
     site.wait_for_task(runs.waiting, "approval", "awaiting_input")
@@ -122,7 +123,7 @@ def policy_sha256() -> str:
     return hashlib.sha256((GOOD / "policy.zip").read_bytes()).hexdigest()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def screenshots() -> Path:
     """Where the browser's pictures go, for a person to look at."""
     folder = ROOT / "var" / "screenshots"
