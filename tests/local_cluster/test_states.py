@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from local_airflow.patience import wait_for
-from local_cluster.backing import needed, start_postgres
-from local_cluster.boxes import Box, Ports
-from local_cluster.compose import read_env, read_services
-from local_cluster.packages import OVERLAY, program
-from local_cluster.processes import Processes
+from local_cluster.backing import needed
 from local_cluster.states import Snapshot, States
+from tests.local_cluster.conftest import Database
 
-ROOT = Path(__file__).resolve().parents[2]
 TABLES = """
 CREATE TABLE dag_run (dag_id text, run_id text, state text);
 CREATE TABLE task_instance (dag_id text, run_id text, task_id text, map_index int, state text, try_number int);
@@ -26,33 +19,19 @@ INSERT INTO task_instance VALUES ('a', '1', 'resolve', -1, 'success', 2), ('a', 
 """
 SEEN = Snapshot("running", (("evaluate", 0, "queued", 1), ("evaluate", 1, None, 0), ("resolve", -1, "success", 2)))
 
-pytestmark = pytest.mark.skipif(
-    program("postgres") is None or not (OVERLAY / "bin" / "python").is_file(),
-    reason="no PostgreSQL here, or `make test-cluster` never ran: it installs the client",
-)
 
-
-def test_states_are_read_and_a_database_that_goes_is_waited_for(tmp_path: Path) -> None:
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o711)  # PostgreSQL runs as another user
-    variables = {name: f"secret-{name.lower()}" for name in read_env(ROOT / ".env.example")}
-    services = read_services(ROOT / "docker-compose.yaml", variables)
-    postgres, init = (
-        Box(services[name], tmp_path / name, ports) for ports in [Ports.free()] for name in ("postgres", "init")
-    )
-    postgres.folder.mkdir()
-    with Processes() as processes:
-        start_postgres(postgres, processes)
-        subprocess.run([needed("psql"), init.database(), "-q", "-c", TABLES], check=True)
-        states = States(init.database())
-        assert states.of("a", "1") == SEEN
-        assert SEEN.of("evaluate") == ["queued", "None"]
-        assert states.of("a", "2").run == "failed"
-        assert states.of("a", "3") == Snapshot()
-        processes.stop("postgres")
-        assert states.of("a", "1") == SEEN, "as it was last seen"
-        processes.again("postgres")
-        change = [needed("psql"), init.database(), "-q", "-c", "UPDATE dag_run SET state = 'success'"]
-        wait_for("PostgreSQL is not back", lambda: subprocess.run(change, check=False).returncode == 0 or None)
-        assert states.of("a", "1") == replace(SEEN, run="success")
-        states.close()
+def test_states_are_read_and_a_database_that_goes_is_waited_for(database: Database) -> None:
+    address, processes = database.client.database(), database.processes
+    subprocess.run([needed("psql"), address, "-q", "-c", TABLES], check=True)
+    states = States(address)
+    assert states.of("a", "1") == SEEN
+    assert SEEN.of("evaluate") == ["queued", "None"]
+    assert states.of("a", "2").run == "failed"
+    assert states.of("a", "3") == Snapshot()
+    processes.stop("postgres")
+    assert states.of("a", "1") == SEEN, "as it was last seen"
+    processes.again("postgres")
+    change = [needed("psql"), address, "-q", "-c", "UPDATE dag_run SET state = 'success'"]
+    wait_for("PostgreSQL is not back", lambda: subprocess.run(change, check=False).returncode == 0 or None)
+    assert states.of("a", "1") == replace(SEEN, run="success")
+    states.close()
