@@ -2,7 +2,7 @@
 
 The runs that the tests look at are started together and go on side by side, because most of their time is waiting. Each
 has a channel of its own and is answered by one fixture alone, so that the tests may run in any order, or singly. The
-fixtures end with the folder: an Airflow that waits takes a third of a processor from the tests that come after it.
+fixtures end with the folder: an Airflow that waits takes time from the tests after it.
 """
 
 from __future__ import annotations
