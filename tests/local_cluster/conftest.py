@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,16 +30,17 @@ class Database:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database() -> Iterator[Database]:
     """An empty one; the test is skipped where there is no PostgreSQL or no client."""
     if program("postgres") is None or not (OVERLAY / "bin" / "python").is_file():
         pytest.skip("no PostgreSQL here, or `make test-cluster` never ran: it installs the client")
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o711)  # PostgreSQL runs as another user
     variables = {name: f"secret-{name.lower()}" for name in read_env(ROOT / ".env.example")}
     services, ports = read_services(ROOT / "docker-compose.yaml", variables), Ports.free()
-    postgres, client = (Box(services[name], tmp_path / name, ports) for name in ("postgres", "init"))
-    postgres.folder.mkdir()
-    with Processes() as processes:
+    # Not pytest's own folder, which lies, the deeper the more workers there are, in folders that are root's alone.
+    with tempfile.TemporaryDirectory(prefix="gate5-postgres-") as made, Processes() as processes:
+        folder = Path(made)
+        folder.chmod(0o711)  # PostgreSQL runs as another user
+        postgres, client = (Box(services[name], folder / name, ports) for name in ("postgres", "init"))
+        postgres.folder.mkdir()
         start_postgres(postgres, processes)
         yield Database(client, processes)
