@@ -119,7 +119,12 @@ def kill_once_moved(cluster: Cluster, run_id: str, task_id: str, *services: str)
 
 def outage(service: str, task: str) -> Fault:
     """A service is gone for a while."""
-    return Fault(f"{service} gone for {OUTAGE_S:g} s", task, lambda cluster: _outage(cluster, service))
+
+    def do(cluster: Cluster) -> None:
+        with cluster.processes.outage():
+            _outage(cluster, service)
+
+    return Fault(f"{service} gone for {OUTAGE_S:g} s", task, do)
 
 
 def _kill(cluster: Cluster, service: str) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class Processes:
         self._done = threading.Event()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
         self._watchdog: subprocess.Popen[bytes] | None = None
+        self._outages = 0
 
     def __enter__(self) -> Processes:
         self._watchdog = subprocess.Popen(
@@ -130,6 +131,17 @@ class Processes:
             running.environment = {**running.environment, **environment}
         self.again(name)
 
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        """Something that all need is gone: that a service ends again and again meanwhile is no fault of its own."""
+        with self._lock:
+            self._outages += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._outages -= 1
+
     def pids(self) -> list[int]:
         """Of all services that run."""
         with self._lock:
@@ -183,6 +195,7 @@ class Processes:
                     process = running.process
                     if process is None or process.poll() is None or not (running.wanted and running.stays):
                         continue
-                    running.ends.append(time.monotonic())
+                    if not self._outages:
+                        running.ends.append(time.monotonic())
                     self._signal(running, signal.SIGKILL)  # what it started and left behind
                     self._launch(running)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,9 @@ class Recorder:
 
     def __init__(self, s3: str) -> None:
         self.s3, self.done, self.processes = s3, list[str](), self
+
+    def outage(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda service, **more: self.done.append(f"{name} {service} {more or ''}".strip())

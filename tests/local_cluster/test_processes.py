@@ -126,6 +126,28 @@ def test_a_service_that_cannot_run_is_told_with_its_last_words(quick: Processes,
     assert "no database" in said
 
 
+def test_a_service_is_not_blamed_for_what_it_ends_of_in_an_outage(quick: Processes, tmp_path: Path) -> None:
+    """As the scheduler does while PostgreSQL is gone: on a quick machine more than `ENDS` times in 20 s."""
+    code = (
+        "import os, sys, time\n"
+        "open('tries', 'a').write('x')\n"
+        "sys.exit('no database') if not os.path.exists('database') else time.sleep(600)\n"
+    )
+    tries = tmp_path / "tries"
+    with quick.outage():
+        quick.start(service(tmp_path, code))
+
+        def often() -> bool | None:
+            return (tries.exists() and len(tries.read_text()) > module.ENDS + 2) or None
+
+        wait_for("it did not end often enough", often, every_s=0.05)
+        (tmp_path / "database").touch()
+    before = len(tries.read_text())
+    wait_for("it did not stay", lambda: quick.pids() or None, every_s=0.05)
+    assert len(tries.read_text()) <= before + 2
+    quick.check()
+
+
 def test_one_that_need_not_stay_is_not_started_again(quick: Processes, tmp_path: Path) -> None:
     quick.start(service(tmp_path, "open('ran', 'a').write('x')", stays=False))
     wait_for("it did not run", lambda: (tmp_path / "ran").exists() or None, every_s=0.02)
