@@ -22,11 +22,11 @@ from local_cluster.packages import OVERLAY, ROOT
 
 CODE = ("dags", "plugins", "config", "examples", "deploy")
 #: A killed worker is missed after this time, not after the compose file's 90 s: the test would only wait.
-MISSED_S = 30
+MISSED_S = 25
 #: The longest delay between two tries of a task of the DAGs.
 RETRY_S = 300
 #: A message that was lost is sent again after this time, not after the compose file's 120 s: likewise.
-SENT_AGAIN_S = 60
+SENT_AGAIN_S = 40
 
 
 @dataclass(frozen=True)

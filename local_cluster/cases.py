@@ -21,22 +21,11 @@ SHORT: Group = Group(
 )
 #: Groups one after the other, with the seconds that each is expected to take on two processors that do nothing else:
 #: from the number of tasks, 30 s and a retry's delay for each killed worker, 60 s for each lost message, 20 s for each
-#: outage. Within a group those that take longest come first, and the others fill what they leave. Two that kill the
-#: same worker are not begun together: at the same stage each loses its task by every kill that is for the other one.
+#: outage. Within a group those that begin later fill what the first ones leave. Two that kill the same worker are not
+#: begun together: at the same stage each loses its task by every kill that is for the other one.
 LONG: tuple[Group, ...] = (
     Group(
         (
-            Case(
-                CPU_LAST,
-                (
-                    *(kill("cpu-worker", task) for task in ("compare", "gate", "report")),
-                    Fault(
-                        "the channel has moved: kill -9 cpu-worker",
-                        "promote",
-                        lambda cluster: kill_once_moved(cluster, CPU_LAST, "promote", "cpu-worker"),
-                    ),
-                ),
-            ),
             Case(
                 "outages",
                 (
@@ -48,8 +37,18 @@ LONG: tuple[Group, ...] = (
                     outage("s3", "promote"),
                 ),
             ),
-            Case("gpu-last", tuple(kill("gpu-worker", task) for task in ("benchmark", "evaluate", "stress"))),
-            PLAIN,
+            Case(
+                CPU_LAST,
+                (
+                    *(kill("cpu-worker", task) for task in ("compare", "gate", "report")),
+                    Fault(
+                        "the channel has moved: kill -9 cpu-worker",
+                        "promote",
+                        lambda cluster: kill_once_moved(cluster, CPU_LAST, "promote", "cpu-worker"),
+                    ),
+                ),
+            ),
+            Case("gpu-first", tuple(kill("gpu-worker", task) for task in ("look_up", "build", "verify"))),
             Case(
                 SERVICES,
                 (
@@ -65,7 +64,7 @@ LONG: tuple[Group, ...] = (
                     ),
                 ),
             ),
-            Case("gpu-first", tuple(kill("gpu-worker", task) for task in ("look_up", "build", "verify"))),
+            Case("gpu-last", tuple(kill("gpu-worker", task) for task in ("benchmark", "evaluate", "stress"))),
             Case("cpu-first", tuple(kill("cpu-worker", task) for task in ("receive", "resolve", "export"))),
             Case(
                 "a-person",
@@ -76,6 +75,7 @@ LONG: tuple[Group, ...] = (
                 {"approval": "required"},
                 answer=True,
             ),
+            PLAIN,
         ),
         560,
     ),
