@@ -10,24 +10,30 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from benchmarks.far_server import through_a_network
+from benchmarks.far_client import through_a_network
 from gate5.edge.golden import golden_provenance, pack_golden
 from gate5.edge.pull import pull
 from gate5.io.together import together
 from gate5.provenance import now
 from gate5.store import ArtifactStore, load_public_keys, promote, publish
 from gate5.store.channel import Log, next_entry
-from tests.support.s3_server import S3Server
 
 CHANNEL = "production"
 #: A release's size: an engine of a few layers, graph, reports.
 ENGINE_BYTES, REPORT_BYTES = 600_000, 400_000
 #: All of it, with its manifest and its entry.
 SIZES = (ENGINE_BYTES, REPORT_BYTES, 2000, 2500, 700, 1700)
+
+
+class S3(Protocol):
+    """A server that has the bucket ``store``."""
+
+    def client(self) -> Any:
+        """A new boto3 client of it."""
 
 
 class Copier:
@@ -56,7 +62,7 @@ class Place:
         asked: what the last promotion and the last pull asked the store, by kind.
     """
 
-    def __init__(self, folder: Path, open_it: Callable[[Any], ArtifactStore], server: S3Server | None) -> None:
+    def __init__(self, folder: Path, open_it: Callable[[Any], ArtifactStore], server: S3 | None) -> None:
         self.folder, self._open, self.server, self.far = folder, open_it, server, False
         self.keys = load_public_keys([folder / "key.pub"])
         self.asked: dict[str, Counter[str]] = {}

@@ -120,7 +120,8 @@ def start_ceph(box: Box, processes: Processes) -> None:
     run(command("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd), environment, folder)
     start("ceph-osd", "ceph-osd", "-i", "0", "-f")
     make_user(box, command("radosgw-admin", "user", "create"), environment)
-    listen = ["--rgw-frontends", f"beast endpoint=127.0.0.1:{box.ports.s3}"]
+    options = box.service.environment["RGW_FRONTEND_OPTIONS"]
+    listen = ["--rgw-frontends", f"beast {options} endpoint=127.0.0.1:{box.ports.s3}"]
     start("s3", "radosgw", "-n", "client.admin", "-f", *listen)
 
     def there() -> bool | None:
