@@ -20,9 +20,9 @@ SHORT: Group = Group(
     (PLAIN, Case("two-kills", (kill("gpu-worker", "evaluate"), kill("scheduler", "compare", *_GONE_PAST)))), 200
 )
 #: Groups one after the other, with the seconds that each is expected to take on two processors that do nothing else:
-#: from the number of tasks, 30 s and a retry's delay for each killed worker, 60 s for each lost message, 20 s for each
-#: outage. Within a group those that begin later fill what the first ones leave. Two that kill the same worker are not
-#: begun together: at the same stage each loses its task by every kill that is for the other one.
+#: from the number of tasks, 25 s and a retry's delay for each killed worker, 40 s for each lost message, 20 s for each
+#: outage. Within a group those that begin later fill what the first ones leave. Two that kill the same worker lie far
+#: apart: at the same stage each loses its task by every kill that is for the other one, and tries come to an end.
 LONG: tuple[Group, ...] = (
     Group(
         (
@@ -64,8 +64,7 @@ LONG: tuple[Group, ...] = (
                     ),
                 ),
             ),
-            Case("gpu-last", tuple(kill("gpu-worker", task) for task in ("benchmark", "evaluate", "stress"))),
-            Case("cpu-first", tuple(kill("cpu-worker", task) for task in ("receive", "resolve", "export"))),
+            PLAIN,
             Case(
                 "a-person",
                 tuple(
@@ -75,9 +74,10 @@ LONG: tuple[Group, ...] = (
                 {"approval": "required"},
                 answer=True,
             ),
-            PLAIN,
+            Case("gpu-last", tuple(kill("gpu-worker", task) for task in ("benchmark", "evaluate", "stress"))),
+            Case("cpu-first", tuple(kill("cpu-worker", task) for task in ("receive", "resolve", "export"))),
         ),
-        560,
+        600,
     ),
     Group(
         (
@@ -103,7 +103,7 @@ LONG: tuple[Group, ...] = (
                 setting=workers_that_begin_nothing,
             ),
         ),
-        210,
+        120,
     ),
     Group(
         (
@@ -120,7 +120,7 @@ LONG: tuple[Group, ...] = (
                 setting=edge_worker,
             ),
         ),
-        130,
+        70,
     ),
     Group(
         (
@@ -144,7 +144,7 @@ LONG: tuple[Group, ...] = (
 #: Carried out where it is asked for by name alone, so that all others take no more than twenty minutes.
 ASKED: tuple[Group, ...] = (Group((KINDS,), 230),)
 #: What everything is expected to take to start [s].
-READY_S = 40
+READY_S = 30
 CASES = [case for group in (*LONG, *ASKED) for case in group.cases]
 #: What may be asked for alone: a case, or one of its faults as CASE/TASK or CASE/SERVICE.
 NAMES = [
