@@ -27,17 +27,6 @@ LONG: tuple[Group, ...] = (
     Group(
         (
             Case(
-                "outages",
-                (
-                    outage("postgres", "export"),
-                    outage("redis", "build"),
-                    outage("s3", "evaluate"),
-                    outage("postgres", "compare"),
-                    outage("redis", "gate"),
-                    outage("s3", "promote"),
-                ),
-            ),
-            Case(
                 CPU_LAST,
                 (
                     *(kill("cpu-worker", task) for task in ("compare", "gate", "report")),
@@ -48,7 +37,19 @@ LONG: tuple[Group, ...] = (
                     ),
                 ),
             ),
-            Case("gpu-first", tuple(kill("gpu-worker", task) for task in ("look_up", "build", "verify"))),
+            Case(
+                "outages",
+                (
+                    outage("postgres", "export"),
+                    outage("redis", "build"),
+                    outage("s3", "evaluate"),
+                    outage("postgres", "compare"),
+                    outage("redis", "gate"),
+                    outage("s3", "promote"),
+                ),
+            ),
+            Case("gpu-last", tuple(kill("gpu-worker", task) for task in ("benchmark", "evaluate", "stress"))),
+            PLAIN,
             Case(
                 SERVICES,
                 (
@@ -64,7 +65,6 @@ LONG: tuple[Group, ...] = (
                     ),
                 ),
             ),
-            PLAIN,
             Case(
                 "a-person",
                 tuple(
@@ -74,7 +74,7 @@ LONG: tuple[Group, ...] = (
                 {"approval": "required"},
                 answer=True,
             ),
-            Case("gpu-last", tuple(kill("gpu-worker", task) for task in ("benchmark", "evaluate", "stress"))),
+            Case("gpu-first", tuple(kill("gpu-worker", task) for task in ("look_up", "build", "verify"))),
             Case("cpu-first", tuple(kill("cpu-worker", task) for task in ("receive", "resolve", "export"))),
         ),
         600,
