@@ -6,17 +6,20 @@ python -m benchmarks.gpu measure DIR --out gpu.json [--peers-python PYTHON] [--t
 python -m benchmarks.gpu render gpu.json [--trajectories trip.npz]     (CPU; writes docs/results/gpu-NAME.*)
 python -m benchmarks.gpu all     (all three on a machine that has everything: `make bench-gpu`)
 
-``measure`` needs numpy, pydantic, PyYAML, onnx, onnxruntime, tensorrt, pycuda and cuda-bindings; ``--peers-python`` is
-an interpreter with torch and CUDA. Exit code 2: something is missing; 3: a part broke (the others are in the result).
+``measure`` needs numpy, pydantic, PyYAML, cmaes, onnx, onnxruntime, tensorrt, pycuda and cuda-bindings;
+``--peers-python`` is an interpreter with torch and CUDA. Exit code 2: something is missing; 3: a part broke (the
+others are in the result).
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,8 @@ from gate5.io.files import write_atomically
 from gate5.pipeline.stages import load_run_config
 from gate5.workspace.artifacts import DirectoryWorkspace
 
+#: What the stages and the checks import as they come to it.
+NEEDED = ("onnx", "onnxruntime", "cmaes")
 PACKAGES = ("tensorrt", "nvidia-tensorrt", "pycuda", "cuda-bindings", "cuda-python", "onnx", "onnxruntime", "torch")
 
 
@@ -159,9 +164,15 @@ def everything(options: argparse.Namespace) -> int:
 
 def require_gpu() -> None:
     """Raises ``ConfigError`` where TensorRT cannot run here; the text says what is missing."""
-    lacks = missing()
+    lacks = missing() or _without(NEEDED)
     if lacks is not None:
         raise ConfigError(f"TensorRT cannot be measured here: {lacks}; docs/gpu.md says how a GPU worker is set up.")
+
+
+def _without(packages: Sequence[str]) -> str | None:
+    """What is to be said of packages that are not here: it is said before minutes of work, not in the middle of it."""
+    absent = [name for name in packages if importlib.util.find_spec(name) is None]
+    return f"{', '.join(absent)} is not installed" if absent else None
 
 
 def plain(value: Any) -> Any:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gate5.errors import ConfigError
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -48,6 +50,18 @@ def result() -> dict[str, Any]:
             "prepared": None,
         },
     }  # fmt: skip
+
+
+def test_what_the_search_needs_is_missed_before_the_measurement_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU's machine on which everything but one package was put: seven searches failed one after the other."""
+    from benchmarks.gpu import __main__ as measuring
+
+    monkeypatch.setattr(measuring, "missing", lambda: None)
+    monkeypatch.setattr(measuring, "NEEDED", (*measuring.NEEDED, "no_such_package"))
+    with pytest.raises(ConfigError, match="no_such_package is not installed"):
+        measuring.require_gpu()
+    monkeypatch.setattr(measuring, "NEEDED", measuring.NEEDED[:-1])
+    measuring.require_gpu()
 
 
 def test_without_a_gpu_one_sentence_and_exit_2(tmp_path: Path) -> None:
