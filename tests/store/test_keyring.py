@@ -14,9 +14,10 @@ from gate5.store import ArtifactStore, current, history, keygen, load_public_key
 from gate5.store.approvals import approve
 from gate5.store.channel import Log, next_entry
 from gate5.store.directory import DirectoryBackend
-from gate5.store.entry import entry_name
+from gate5.store.entry import PAYLOAD_TYPE, entry_name
 from gate5.store.key_changes import add_key, close_key, demand
 from gate5.store.keyring import checked_time, keyring, version_name
+from gate5.store.signing import sign
 
 Files = Callable[[object], dict[str, bytes]]
 Provenance = Callable[..., dict[str, Any]]
@@ -76,7 +77,9 @@ def forge(site: Site, machine: ArtifactStore, release: str, **change: Any) -> No
     newest = log.newest()
     assert newest
     entry = next_entry(log, newest, kind="promote", by="thief", release=release, manifest_sha256="0" * 64, **change)
-    assert log.append(entry, machine.signer)
+    # Not by `append`, which writes nothing that readers refuse: a thief has a program of his own.
+    data = sign(entry.payload(), PAYLOAD_TYPE, machine.signer)
+    assert machine.backend.create(entry_name("production", entry.sequence), data)
 
 
 @pytest.mark.parametrize("change", [{}, {"at": "2020-01-01T00:00:00+00:00"}, {"keys": 0}, {"keys": 1}])
@@ -113,7 +116,7 @@ def test_a_log_that_was_cut_before_a_keys_end(site: Site) -> None:
     assert ring.may_sign(site.new.signer.public_key.keyid, "production", "2030-01-01T00:00:00+00:00")
 
 
-def test_scope_and_time(site: Site) -> None:
+def test_scope_and_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.promote(site.old, 1)
     site.add(site.new, channels=["trial"])
     site.promote(site.new, 2, "trial")
@@ -124,8 +127,15 @@ def test_scope_and_time(site: Site) -> None:
         site.promote(site.third, 3)
     keygen(Path(str(site.third.signing_key)).with_name("late.pem"))
     late = ArtifactStore(site.third.backend, Path(str(site.third.signing_key)).with_name("late.pem"))
-    site.add(late, until="2020-01-01T00:00:00+00:00")
-    with pytest.raises(StoreInputError, match="might sign until 2020"):
+    for scope in (
+        {"until": "2020-01-01T00:00:00+00:00"},
+        {"start": "2999-02-01T00:00:00Z", "until": "2999-01-01T00:00Z"},
+    ):
+        with pytest.raises(StoreInputError, match="could never sign: its time ends at"):
+            site.add(late, **scope)
+    site.add(late, until="2031-01-01T00:00:00+00:00")
+    monkeypatch.setattr("gate5.store.demanded.now", lambda: "2031-01-02T00:00:00+00:00")
+    with pytest.raises(StoreInputError, match="might sign until 2031"):
         site.promote(late, 4)
     for text in ("tomorrow", "2030-01-01", "2030-01-01T00:00:00"):
         with pytest.raises(StoreInputError, match="is not a time with its zone"):
@@ -188,6 +198,16 @@ def test_the_keyring_itself(site: Site) -> None:
     stranger = load_public_keys([Path(str(site.third.signing_key)).with_name("stranger.pub")])
     with pytest.raises(IntegrityError, match="not signed by a trusted key"):
         current(site.old, "production", stranger)
+
+
+def test_a_root_key_does_not_sign_its_own_end_alone(site: Site) -> None:
+    """It could take the first step and not the last: it would be closed to all, and ended for nobody."""
+    site.promote(site.old, 1)
+    site.add(site.new, root=True)
+    with pytest.raises(StoreInputError, match="signed by 1 of the root keys that stay"):
+        site.end(site.old)
+    assert keyring(site.old, site.trust).version == 1
+    site.promote(site.old, 2)
 
 
 def trusts_old(site: Site) -> None:

@@ -8,11 +8,11 @@ entry alone, however long the log is; ``history`` verifies all of it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gate5.errors import IntegrityError, StoreError
+from gate5.errors import IntegrityError, StoreError, StoreInputError
 from gate5.provenance import now
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.entry import (
@@ -26,9 +26,19 @@ from gate5.store.entry import (
     parse_entry,
 )
 from gate5.store.keyring import KeyRing, keyring
-from gate5.store.signing import PublicKey, Signer, sign
+from gate5.store.signing import Opened, PublicKey, Signer, sign
 
-__all__ = ["ChannelEntry", "Log", "checked_channel", "current", "entry_name", "history", "next_entry", "strays"]
+__all__ = [
+    "ChannelEntry",
+    "Log",
+    "checked_channel",
+    "current",
+    "entry_name",
+    "history",
+    "known_channels",
+    "next_entry",
+    "strays",
+]
 
 MOVES = ("promote", "rollback")
 
@@ -61,6 +71,12 @@ def history(store: ArtifactStore, channel: str, trusted_keys: Sequence[PublicKey
         IntegrityError: an entry is missing, damaged, or not signed by a trusted key.
     """
     return Log(store, channel, trusted_keys).entries()
+
+
+def known_channels(store: ArtifactStore) -> list[str]:
+    """The channels that have a log; whatever else lies beside them is none, and is in nobody's way."""
+    names = store.backend.list("channels/")
+    return sorted({name.split("/")[1] for name in names if is_entry_name(name)})
 
 
 def strays(store: ArtifactStore, channel: str) -> list[str]:
@@ -133,17 +149,29 @@ class Log:
         return found
 
     def append(self, entry: ChannelEntry, signer: Signer) -> ChannelEntry | None:
-        """Create an entry; ``None`` where another one has its number.
+        """Create an entry; ``None`` where another one has its number, or the keyring changed before the first one.
 
         Args:
             entry: with every field but the hashes and ``signed_by``, which follow from the others.
 
         Raises:
-            StoreError: the store said yes and kept something else.
+            StoreInputError: no reader would take it; nothing was written.
+            StoreError: the store failed, or said yes and kept something else.
         """
         data = sign(entry.payload(), PAYLOAD_TYPE, signer)
         name = entry_name(self.channel, entry.sequence)
-        created = self.store.backend.create(name, data)
+        if entry.sequence == 1 and self.ring is not None:
+            self.ring = self._read_ring()  # of a change since no entry of this log could tell
+            if self.ring is not None and self.ring.version != entry.keys:
+                return None
+        self._refuse_what_readers_would(data, name)
+        try:
+            created = self.store.backend.create(name, data)
+        except StoreError as error:
+            raise StoreError(
+                f"{str(error).removesuffix('.')}. Whether {name} was written is not known: look at `gate5 history "
+                f"--channel {self.channel}` before you do the same again."
+            ) from error
         # A create whose answer was lost is sent again and finds its own work; ``request`` makes the bytes unique.
         there = self.store.backend.read(name)
         kept = there == data
@@ -155,6 +183,16 @@ class Log:
                 "is not safe for channels; look at the channel's history and use another server (docs/store.md)."
             )
         return parse_entry(data, self.channel, name, None)[0] if kept else None
+
+    def _refuse_what_readers_would(self, data: bytes, name: str) -> None:
+        """An entry that no reader takes would stop everybody on this channel until a person has moved it away."""
+        if self.ring is None:
+            return
+        try:
+            self._check(*parse_entry(data, self.channel, name, self.ring), newest=True)
+        except IntegrityError as error:
+            why = str(error).removesuffix(".").removesuffix(FORGED)
+            raise StoreInputError(f"Nothing was written on the channel {self.channel}: {why}.") from None
 
     def _read(self, sequence: int, *, newest: bool) -> ChannelEntry:
         name = entry_name(self.channel, sequence)
@@ -174,8 +212,33 @@ class Log:
                     f"Entry {sequence} of the channel {self.channel} was made under version {entry.keys} of the "
                     f"keyring, and {self.store.uri} has {self.ring.version}: restore keys/ from a backup."
                 )
-            self.ring.check(entry, opened, newest)
+            self._check(entry, opened, newest)
         return entry
+
+    def _check(self, entry: ChannelEntry, opened: Opened, newest: bool) -> None:
+        """Whether those who signed an entry might, and whether they might name its release.
+
+        One signature is enough for a rollback and for what moves no release, however many a promotion needs: so what
+        these name has to have been promoted here.
+        """
+        self.keyring.check(entry, opened, newest)
+        if not entry.release or entry.kind == "promote" or self.keyring.signatures(entry) < 2:
+            return
+        made = next((each for each in self._from(entry) if each.kind in MOVES), None)
+        if made is None or (made.release, made.manifest_sha256) != (entry.release, entry.manifest_sha256):
+            raise IntegrityError(
+                f"Entry {entry.sequence} of the channel {self.channel} ({entry.kind}) names {entry.release}, which was "
+                f"not promoted there with the signatures that the channel demands{FORGED}."
+            )
+
+    def _from(self, entry: ChannelEntry) -> Iterator[ChannelEntry]:
+        """Where an entry that promotes nothing has its release from; each has been checked itself."""
+        told = entry.details.get("to") if entry.kind in MOVES else entry.since
+        if type(told) is int and 0 < told < entry.sequence:
+            yield self.at(told)
+        elif entry.kind in MOVES:  # a rollback that an older gate5 has made does not say
+            earlier = (self.at(number) for number in range(entry.sequence - 1, 0, -1))
+            yield from (each for each in earlier if each.release == entry.release)
 
 
 def next_entry(log: Log, before: ChannelEntry | None, **fields: Any) -> ChannelEntry:

@@ -55,7 +55,9 @@ def allowed(
     if needed == 1:
         return ()
     found = approvals_of(log.store, channel, release.manifest_sha256)
-    good = ring.approved_by(channel, release.manifest_sha256, found) | {signer.public_key.keyid}
+    approved = ring.approved_by(channel, release.manifest_sha256, found)
+    # As readers ask: at the time of the entry, whatever the approval's own date is.
+    good = {key for key in approved if ring.may_sign(key, channel, now()) is None} | {signer.public_key.keyid}
     if len(good) < needed:
         raise StoreInputError(
             f"The channel {channel} asks for {needed} signatures and {release.id} has {len(good)}: let another key "

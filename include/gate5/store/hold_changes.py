@@ -169,9 +169,7 @@ def _opened(
     signer = signer or store.signer
     keys = [signer.public_key, *(store.trusted_keys if trusted_keys is None else trusted_keys)]
     store.ensure_safe()
-    log = Log(store, channel, keys)
-    signer_may(log.keyring, signer, channel, now())
-    return log, signer
+    return Log(store, channel, keys), signer
 
 
 def _append(
@@ -184,6 +182,7 @@ def _append(
     details: dict[str, Any],
     state: State,
 ) -> ChannelEntry | None:
+    signer_may(log.keyring, signer, log.channel, now())  # each time: a race may have been lost to the key's end
     if newest and newest.format == 1:
         claims.adopt(log)
     more: dict[str, Any] = {} if newest is None else {"back": backs_of(log, newest)}

@@ -10,9 +10,9 @@ from gate5.errors import StoreError, StoreInputError
 from gate5.io import canonical
 from gate5.provenance import now
 from gate5.store.artifact_store import ArtifactStore
-from gate5.store.channel import Log, checked_channel, next_entry
+from gate5.store.channel import Log, checked_channel, known_channels, next_entry
 from gate5.store.claims import adopt
-from gate5.store.keyring import PAYLOAD_TYPE, KeyRing, all_names, checked_time, keyring, version_name
+from gate5.store.keyring import PAYLOAD_TYPE, KeyRing, all_names, checked_time, keyring, parse_time, version_name
 from gate5.store.legacy import backs_of
 from gate5.store.signing import PublicKey, Signer, sign_by_all
 
@@ -51,11 +51,12 @@ def add_key(
         StoreInputError: the key was there before, or a value is none.
     """
     scope = [checked_channel(channel) for channel in channels]
+    _refuse_empty_time(checked_time(start), checked_time(until))
 
     def change(document: Document) -> None:
         if key.keyid in document["keys"]:
             raise StoreInputError(f"The key {key.keyid[:12]} is in the keyring already; a key is added once.")
-        document["keys"][key.keyid] = _record(key, name, scope, checked_time(start), checked_time(until))
+        document["keys"][key.keyid] = _record(key, name, scope, start, until)
         if root:
             document["root"]["keys"].append(key.keyid)
         if threshold is not None:
@@ -86,6 +87,8 @@ def close_key(
         root = document["root"]
         if found[0] in root["keys"] and len(root["keys"]) <= root["threshold"]:
             raise StoreInputError(f"The key {found[0][:12]} is needed to change the keyring: add a root key first.")
+        if found[0] in root["keys"]:
+            _enough_without(document, found[0], signers or [store.signer])
         # From here on nobody signs with it, so that no entry can slip in behind the place where it ends.
         document["keys"][found[0]]["closing"] = True
 
@@ -121,6 +124,15 @@ def demand(
     return _write(store, lambda document: None, by, reason, signers, seals=_seal(store, ring, by, reason, signers))
 
 
+def _refuse_empty_time(start: str | None, until: str | None) -> None:
+    """A key is added once, so that a mistyped year could not be put right any more."""
+    if until is None:
+        return
+    first = max(now(), start or now(), key=parse_time)
+    if parse_time(until) <= parse_time(first):
+        raise StoreInputError(f"The key could never sign: its time ends at {until}, and begins at {first}.")
+
+
 def _record(
     key: PublicKey, name: str | None, channels: Sequence[str], start: str | None, until: str | None
 ) -> dict[str, Any]:
@@ -154,7 +166,7 @@ def _write(
             begin(store, signers[0], store.trusted_keys) if ring.version == 0 else copy.deepcopy(dict(ring.document))
         )
         old_root = list(document["root"]["keys"])
-        document["seals"].update(seals or {})
+        _mark(document["seals"], seals or {})
         change(document)
         document |= {"version": ring.version + 1, "previous": ring.sha256 or None, "at": now(), "by": by}
         document["reason"] = reason
@@ -164,6 +176,26 @@ def _write(
         if store.backend.create(name, data) or store.backend.read(name) == data:
             return keyring(store, trusted)
     raise StoreError(f"The keyring of {store.uri} was changed by others {_ATTEMPTS} times in a row; try again later.")
+
+
+def _mark(there: Document, seals: Mapping[str, Any]) -> None:
+    """Another change may have marked a log further on, and may have been written first: no mark ever moves back."""
+    for channel, seal in seals.items():
+        have = there.get(channel)
+        if have is None or (have[0], have[2]) < (seal[0], seal[2]):
+            there[channel] = list(seal)
+
+
+def _enough_without(document: Document, key_id: str, signers: Sequence[Signer]) -> None:
+    """Asked before the first step of an end: after it the key alone could not take the last one."""
+    left = {each for each in document["root"]["keys"] if each != key_id}
+    needed = document["root"]["threshold"]
+    if len(left & {signer.public_key.keyid for signer in signers}) < needed:
+        names = ", ".join(document["keys"][each]["name"] for each in sorted(left))
+        raise StoreInputError(
+            f"The end of {document['keys'][key_id]['name']} has to be signed by {needed} of the root keys that stay "
+            f"({names}): give the private keys with --key, once for each."
+        )
 
 
 def _enough(ring: KeyRing, document: Document, old_root: Sequence[str], signers: Sequence[Signer]) -> None:
@@ -181,15 +213,20 @@ def _enough(ring: KeyRing, document: Document, old_root: Sequence[str], signers:
 def _seal(
     store: ArtifactStore, ring: KeyRing, by: str, reason: str, signers: Sequence[Signer]
 ) -> dict[str, tuple[int, str, int]]:
-    """Put an entry into every channel's log that marks where this version of the keyring begins to count there."""
-    seals = {}
-    signer = signers[0] if signers else store.signer
-    trusted = [signer.public_key, *store.trusted_keys]
-    for channel in sorted({name.split("/")[1] for name in store.backend.list("channels/")}):
+    """Put an entry into every channel's log that marks where this version of the keyring begins to count there.
+
+    Of a channel that has no log yet, and of which something is demanded, all of it is of this version or a later one.
+    """
+    seals: dict[str, tuple[int, str, int]] = {}
+    signers = list(signers) or [store.signer]
+    signer = next(each for each in signers if each.public_key.keyid in ring.document["root"]["keys"])
+    trusted = [*(each.public_key for each in signers), *store.trusted_keys]
+    for channel in sorted({*known_channels(store), *ring.document["channels"]}):
         for _ in range(_ATTEMPTS * 20):
             log = Log(store, channel, trusted)
             newest = log.newest()
             if newest is None:
+                seals[channel] = (0, "", log.keyring.version)
                 break
             if newest.format == 1:
                 adopt(log)

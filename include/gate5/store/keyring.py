@@ -106,17 +106,20 @@ class KeyRing(Sequence[PublicKey]):
         if entry.kind == "promote":
             self._enough(entry, good, name)
 
+    def signatures(self, entry: ChannelEntry) -> int:
+        """How many a promotion needed on an entry's channel, when the entry was made."""
+        return int(self.demands(entry.channel, entry.keys).get("signatures", 1))
+
     def _enough(self, entry: ChannelEntry, good: set[str], name: str) -> None:
-        needed = int(self.demands(entry.channel, entry.keys).get("signatures", 1))
+        needed = self.signatures(entry)
         if needed > 1:
-            good |= self.approved_by(entry.channel, entry.manifest_sha256, entry.approvals, entry)
+            approved = self.approved_by(entry.channel, entry.manifest_sha256, entry.approvals)
+            good |= {key for key in approved if self._allowed(key, entry) is None}
             if len(good) < needed:
                 raise IntegrityError(f"{name} has {len(good)} of {needed} signatures that the channel demands{FORGED}.")
 
-    def approved_by(
-        self, channel: str, manifest: str, approvals: Sequence[Mapping[str, Any]], entry: ChannelEntry | None = None
-    ) -> set[str]:
-        """Ids of the keys whose approval of this manifest on this channel holds (as things stood at ``entry``)."""
+    def approved_by(self, channel: str, manifest: str, approvals: Sequence[Mapping[str, Any]]) -> set[str]:
+        """Ids of the keys that have signed an approval of this manifest on this channel, whether or not they might."""
         found = set()
         for envelope in approvals:
             try:
@@ -124,12 +127,8 @@ class KeyRing(Sequence[PublicKey]):
             except (IntegrityError, TypeError, ValueError):
                 continue
             said = opened.payload
-            if not isinstance(said, dict) or (said.get("channel"), said.get("manifest_sha256")) != (channel, manifest):
-                continue
-            for key_id in opened.verified_by:
-                why = self._allowed(key_id, entry) if entry else self.may_sign(key_id, channel, str(said.get("at")))
-                if why is None:
-                    found.add(key_id)
+            if isinstance(said, dict) and (said.get("channel"), said.get("manifest_sha256")) == (channel, manifest):
+                found |= set(opened.verified_by)
         return found
 
     def _allowed(self, key_id: str, entry: ChannelEntry) -> str | None:
@@ -141,9 +140,14 @@ class KeyRing(Sequence[PublicKey]):
             last = closed["last"].get(entry.channel)
             if last is None or entry.sequence > last[0]:
                 return f"the key {record['name']} ({key_id[:12]}) had ended before"
-        if entry.kind == "keys" and key_id in self.document["root"]["keys"]:
+        if entry.kind == "keys" and key_id in self._root_of(entry.keys):
             return None
         return _out_of_scope(record, key_id, entry.channel, entry.at)
+
+    def _root_of(self, version: int) -> Sequence[str]:
+        """The root keys of a version: what one of them signed stays good when it is none any more."""
+        document = (self.past or {}).get(version)
+        return () if document is None else list(document["root"]["keys"])
 
 
 def keyring(store: ArtifactStore, keys: Sequence[PublicKey], known: Mapping[str, Any] | None = None) -> KeyRing:
@@ -151,19 +155,21 @@ def keyring(store: ArtifactStore, keys: Sequence[PublicKey], known: Mapping[str,
 
     Args:
         keys: what the reader trusts: one of these has signed the first version; all there is where the store has none.
-        known: ``version`` and ``sha256`` of one that was seen before.
+        known: ``version`` and ``sha256`` of one that was seen before; ``None`` for the hash: it is not known any more.
 
     Raises:
         IntegrityError: a version is missing, damaged, not signed by enough root keys, or older than what was seen.
     """
     names = [name for name in store.backend.list("keys/", 16) if _is_version(name)]
+    # Whoever can write there could put so many other names before the versions that none of these is among the first.
+    names = names or [name for name in store.backend.list("keys/") if _is_version(name)]
     newest = LAST - int(names[0][5:17]) if names else 0
     ring = KeyRing(0, "", {}, tuple(keys))
     past: dict[int, Mapping[str, Any]] = {}
     for version in range(1, newest + 1):
-        ring = _next(store, ring, version, keys)
+        ring = _next(store, ring, version, keys, names[0])
         past[version] = ring.document
-        if known and known["version"] == version and known["sha256"] != ring.sha256:
+        if known and known["version"] == version and known["sha256"] not in (None, ring.sha256):
             raise IntegrityError(
                 f"Version {version} of the keyring of {store.uri} is not the one that was seen before."
             )
@@ -194,12 +200,15 @@ def _is_version(name: str) -> bool:
     return len(name) == 22 and name.endswith(".json") and name[5:17].isdigit() and name[5:17].isascii()
 
 
-def _next(store: ArtifactStore, before: KeyRing, version: int, keys: Sequence[PublicKey]) -> KeyRing:
+def _next(store: ArtifactStore, before: KeyRing, version: int, keys: Sequence[PublicKey], newest_name: str) -> KeyRing:
     what = f"Version {version} of the keyring of {store.uri}"
     data = store.remembered(version_name(version))
     if data is None:
-        raise IntegrityError(f"{what} is missing; restore {version_name(version)} from a backup.")
-    opened = open_envelope(data, PAYLOAD_TYPE, None, what)
+        raise IntegrityError(
+            f"{what} is missing, and {newest_name} is there: restore {version_name(version)} from a backup, or, where "
+            f"there never was one, move {newest_name} away{FORGED}."
+        )
+    opened = open_envelope(data, PAYLOAD_TYPE, None, f"{what}, {version_name(version)},", hint=FORGED)
     document = opened.payload
     try:
         root = document["root"]
@@ -220,7 +229,7 @@ def _next(store: ArtifactStore, before: KeyRing, version: int, keys: Sequence[Pu
         else {key: public_key_of(before.document["keys"][key]["public"]) for key in old_root["keys"]}
     )
     for wanted, threshold in ((old, 1 if old_root is None else old_root["threshold"]), (own, root["threshold"])):
-        signed = open_envelope(data, PAYLOAD_TYPE, list(wanted.values()), what).verified_by
+        signed = open_envelope(data, PAYLOAD_TYPE, list(wanted.values()), what, hint=FORGED).verified_by
         if len(signed) < threshold:
             raise IntegrityError(f"{what} is signed by {len(signed)} of {threshold} root keys.")
     return KeyRing(version, opened.payload_sha256, document)
@@ -230,15 +239,20 @@ def _out_of_scope(record: Mapping[str, Any], key_id: str, channel: str, at: str)
     name = f"the key {record['name']} ({key_id[:12]})"
     if record["channels"] is not None and channel not in record["channels"]:
         return f"{name} may sign on {', '.join(record['channels']) or 'no channel'} only, not on {channel}"
-    when = _time(at)
-    if record["from"] is not None and when < _time(record["from"]):
+    when = parse_time(at)
+    if record["from"] is not None and when < parse_time(record["from"]):
         return f"{name} may sign from {record['from']} on only, not at {at}"
-    if record["until"] is not None and when > _time(record["until"]):
+    if record["until"] is not None and when > parse_time(record["until"]):
         return f"{name} might sign until {record['until']} only, not at {at}"
     return None
 
 
-def _time(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
+    """A time of ISO 8601 with its zone.
+
+    Raises:
+        StoreInputError: it is none.
+    """
     try:
         found = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
@@ -255,7 +269,7 @@ def checked_time(text: str | None) -> str | None:
         StoreInputError: it is not.
     """
     if text is not None:
-        _time(text)
+        parse_time(text)
     return text
 
 

@@ -112,6 +112,7 @@ class _Wish:
         back = known_as(log, target)
         self._check(target, back, state)
         put = _hold_on(newest, out, back, state, self.by, self.reason) if self.hold else None
+        held = {} if put is None else {"hold": put.to_dict()}
         return next_entry(
             log,
             newest,
@@ -123,7 +124,7 @@ class _Wish:
             request=self.token if self.request is None else self.request,
             made=target.made,
             back=backs_of(log, target),
-            details={"identities": list(back.names), **({} if put is None else {"hold": put.to_dict()})},
+            details={"identities": list(back.names), "to": target.sequence, **held},
             state=newest.state if put is None else kept(log.store, state.adding(put)),
         )
 
@@ -193,11 +194,17 @@ def _saying(found: Promotion, more: str) -> Promotion:
 
 def _named(log: Log, newest: ChannelEntry, to: str) -> ChannelEntry:
     """The entry that made a named release the current one."""
-    after = claims.claimed(log, to) if to == to.strip("/") and "/" not in to and " " not in to else None
+    after = claims.claimed(log, to) if to and "/" not in to and " " not in to else None
     found = None if after is None else claims.find(log, after, newest.sequence, claims.of_release(to))
     if found is None:
-        known = [release for release in dict.fromkeys(entry.release for entry in log.entries()) if release]
-        raise StoreInputError(f"{to!r} was never on the channel {log.channel}; these were: {', '.join(known[:10])}.")
+        entries = log.entries()
+        wanted = claims.of_release(to)
+        found = next((entry for entry in reversed(entries) if wanted(entry)), None)  # a claim is unsigned, and a hint
+        if found is None:
+            known = [release for release in dict.fromkeys(entry.release for entry in entries) if release]
+            raise StoreInputError(
+                f"{to!r} was never on the channel {log.channel}; these were: {', '.join(known[:10])}."
+            )
     return found
 
 
