@@ -105,6 +105,48 @@ def conflicts_after_writing(application: Application) -> Application:
     return serve
 
 
+def lists_nothing_for_ever(application: Application) -> Application:
+    """Says that there is more and lists none of it: a plant that waits for that end pulls nothing any more."""
+    page = (
+        b"<ListBucketResult><IsTruncated>true</IsTruncated>"
+        b"<NextContinuationToken>again</NextContinuationToken></ListBucketResult>"
+    )
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if "list-type=2" not in environ["QUERY_STRING"]:
+            return application(environ, start_response)
+        start_response("200 OK", [("Content-Type", "application/xml"), ("Content-Length", str(len(page)))])
+        return [page]
+
+    return serve
+
+
+def has_no_ranges(application: Application) -> Application:
+    """Sends the whole of an object whatever part of it was asked for."""
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ.pop("HTTP_RANGE", None)
+        return application(environ, start_response)
+
+    return serve
+
+
+def keeps_a_part_to_itself(application: Application) -> Application:
+    """Ends each object early, and sends nothing, without an error, where it is asked for the rest."""
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] != "GET" or "list-type=2" in environ["QUERY_STRING"]:
+            return application(environ, start_response)
+        headers = [("ETag", '"x"'), ("Content-Type", "binary/octet-stream")]
+        if "HTTP_RANGE" in environ:
+            start_response("206 Partial Content", [*headers, ("Content-Length", "0"), ("Content-Range", "bytes 4-4/9")])
+            return [b""]
+        start_response("200 OK", [*headers, ("Content-Length", "9")])
+        return [b"four"]
+
+    return serve
+
+
 def _error(environ: dict[str, Any], start_response: Any, status: str, code: str) -> Iterable[bytes]:
     length = int(environ.get("CONTENT_LENGTH") or 0)
     if length:

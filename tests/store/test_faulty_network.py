@@ -59,6 +59,53 @@ def test_a_network_that_breaks_every_request_is_one_sentence(
             assert "\n" not in str(told.value)
 
 
+def test_a_run_goes_on_through_a_network_that_breaks_one_request_of_three(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its artifacts, as the store's objects, are asked for again; a stage would else begin anew for each."""
+    monkeypatch.setattr(faulty_proxy, "DELAY_S", 0.0)
+    monkeypatch.setattr("gate5.io.s3.time.sleep", lambda _: None)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
+    bucket, body = s3_server.bucket("run"), bytes(range(256)) * 2000
+    with FaultyProxy(s3_server.url, 0.33, seed=3) as proxy:
+        client = make_client(proxy.url, REGION, access_key=ACCESS_KEY, secret_key=SECRET_KEY)
+        workspace = open_workspace(f"s3://{bucket}/run", client)
+        for number in range(40):
+            workspace.write(f"{number:02}", body)
+            assert workspace.read(f"{number:02}") == body
+            assert workspace.find("none") is None
+            assert len(workspace.list()) == number + 1
+    assert proxy.seen["cut body"] > 5
+
+
+@pytest.mark.parametrize("kind", ["lists_nothing_for_ever", "keeps_a_part_to_itself"])
+def test_a_server_whose_answers_lead_nowhere_is_not_asked_for_ever(
+    signing_key: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A pull that never ends is a plant that gets nothing new, and nobody is told."""
+    monkeypatch.setattr("gate5.io.s3.time.sleep", lambda _: None)
+    with S3Server(middleware=f"bad_servers:{kind}", path=str(Path(__file__).parent)) as server:
+        config = StoreConfig(uri=f"s3://{server.bucket('bucket')}/x", signing_key=str(signing_key))
+        store = open_store(config, client=server.client())
+        ask = (lambda: store.backend.list("channels/")) if "lists" in kind else (lambda: store.backend.read("a"))
+        with pytest.raises(StoreError) as told:
+            ask()
+        assert "\n" not in str(told.value)
+
+
+def test_a_server_without_ranges_is_read_through_a_network_that_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins an object anew where its rest was asked for; what is read twice is not kept twice."""
+    monkeypatch.setattr("gate5.io.s3.time.sleep", lambda _: None)
+    body = bytes(range(256)) * 9000
+    with S3Server(middleware="bad_servers:has_no_ranges", path=str(Path(__file__).parent)) as server:
+        server.client().put_object(Bucket=server.bucket("whole"), Key="x/a", Body=body)
+        with FaultyProxy(server.url, 0.5, seed=2, kinds=("cut body",)) as proxy:
+            client = make_client(proxy.url, REGION, access_key=ACCESS_KEY, secret_key=SECRET_KEY)
+            store = open_store(StoreConfig(uri="s3://whole/x"), client=client)
+            assert [store.backend.read("a") for _ in range(6)] == [body] * 6
+        assert proxy.seen["cut body"] > 2
+
+
 def test_the_proxy_hands_on_what_it_does_not_break(s3_server: S3Server) -> None:
     bucket, body = s3_server.bucket("whole"), bytes(range(256)) * 5000
     with FaultyProxy(s3_server.url, 0.0) as proxy:

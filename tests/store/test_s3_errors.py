@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,36 @@ def test_something_else_listens_there() -> None:
     listener.close()
     assert isinstance(error, StoreInputError)
     assert "is not an S3 server" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        ("RequestTimeTooSkewed", 403, "refused the time of this machine's clock"),
+        ("QuotaExceeded", 403, "is full (QuotaExceeded): free some space"),
+        ("InsufficientStorage", 507, "is full (InsufficientStorage): free some space"),
+    ],
+)
+def test_what_is_no_matter_of_rights(code: str, status: int, said: str) -> None:
+    """A clock that jumped and a full disk answer 403 too; no right in the world would help."""
+    body = f"<Error><Code>{code}</Code></Error>".encode()
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        error = failure(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert isinstance(error, StoreError), "something broke, and the input was right"
+    assert said in str(error)
 
 
 @pytest.mark.parametrize("endpoint", ["notaurl", "http://", "http://host:99999999"])

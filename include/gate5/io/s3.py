@@ -21,6 +21,9 @@ ATTEMPTS = 2
 TRIES = 10
 BUDGET_SECONDS = 45.0
 CHUNK = 2**20
+PAGE = 1000
+#: Servers may answer with a page that has no key though more follow, but not for ever.
+EMPTY_PAGES = 50
 
 _KEY_REFUSED = {
     "InvalidAccessKeyId",
@@ -31,6 +34,7 @@ _KEY_REFUSED = {
     "AuthorizationHeaderMalformed",
 }
 _NOT_ALLOWED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "Forbidden", "403"}
+_FULL = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
 _PASSING = {"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling", "ThrottlingException"}
 _NO_URL = "(not a URL)"
 _ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "301", "IllegalLocationConstraintException"}
@@ -192,6 +196,41 @@ def persistently(call: Callable[[], Result]) -> Result:
                 raise
 
 
+def list_objects(
+    client: Any, bucket: str, prefix: str, limit: int | None = None, page: int = PAGE
+) -> Iterator[dict[str, Any]]:
+    """The objects whose keys begin with ``prefix``, as a server lists them (``Key``, ``LastModified``, ``Size``).
+
+    Args:
+        limit: no more than these are asked for: the newest entry of a channel costs one small request.
+        page: keys that one request asks for at most.
+
+    Raises:
+        ``s3_failures()``: it failed, and tries are used up.
+        StoreError: its answers lead nowhere.
+    """
+    more, left, empty = dict[str, str](), limit, 0
+    while left is None or left > 0:
+        size = page if left is None else min(page, left)
+        answer = persistently(
+            lambda size=size, more=more: client.list_objects_v2(  # type: ignore[misc]
+                Bucket=bucket, Prefix=prefix, MaxKeys=size, **more
+            )
+        )
+        found = answer.get("Contents", [])
+        yield from found
+        if not answer.get("IsTruncated"):
+            return
+        left, empty = None if left is None else left - len(found), 0 if found else empty + 1
+        token = answer.get("NextContinuationToken")
+        if not token or empty > EMPTY_PAGES:
+            raise StoreError(
+                f"The server at {public_url(client.meta.endpoint_url)} says that it has more objects under {prefix!r} "
+                "in the bucket and does not list them; look at the server."
+            )
+        more = {"ContinuationToken": token}
+
+
 def read_object(client: Any, bucket: str, key: str) -> Iterator[bytes]:
     """An object's bytes in pieces; a body that breaks off is asked for again from where it broke.
 
@@ -200,6 +239,8 @@ def read_object(client: Any, bucket: str, key: str) -> Iterator[bytes]:
     Raises:
         ``s3_failures()``: the object is missing (``NoSuchKey``), was replaced meanwhile, or tries are used up.
     """
+    from botocore.exceptions import IncompleteReadError
+
     at, total, more, patience = 0, None, dict[str, str](), Patience()
     while total is None or at < total:
         try:
@@ -208,11 +249,17 @@ def read_object(client: Any, bucket: str, key: str) -> Iterator[bytes]:
                 total = int(answer["ContentLength"])
                 more = {"IfMatch": answer["ETag"]}
                 yield b""
+            # A server that has no ranges begins again.
+            before, again = at, at if "ContentRange" not in answer else 0
             for piece in answer["Body"].iter_chunks(CHUNK):
-                at += len(piece)
-                patience = Patience()  # it goes on: only a standstill uses up the tries
-                more["Range"] = f"bytes={at}-"
-                yield piece
+                new, again = piece[again:], max(0, again - len(piece))
+                if new:
+                    at += len(new)
+                    patience = Patience()  # it goes on: only a standstill uses up the tries
+                    more["Range"] = f"bytes={at}-"
+                    yield new
+            if at == before < total:
+                raise IncompleteReadError(actual_bytes=at, expected_bytes=total)
         except s3_failures() as error:
             if not patience.again(error):
                 raise
@@ -234,6 +281,10 @@ def _refused(error: Any, what: str) -> Gate5Error:
             f"{what} refused the credentials ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the region, "
             "or the Airflow connection that holds them."
         )
+    if code == "RequestTimeTooSkewed":
+        return StoreError(f"{what} refused the time of this machine's clock ({code}): set the clock and try again.")
+    if code in _FULL or status == 507:
+        return StoreError(f"{what} is full ({code or status}): free some space or raise the quota, and try again.")
     if code in _NOT_ALLOWED or status == 403:
         return StoreInputError(
             f"{what} does not allow this ({code}); the credentials are known there but need the right to list, get and "

@@ -56,6 +56,10 @@ class Backend(Protocol):
         """Name, time of creation (seconds since 1970) and bytes of all objects that start with ``prefix``."""
         ...
 
+    def now(self) -> float:
+        """The time [s since 1970] by the clock that ``stat`` dates objects with; this machine's may be days off."""
+        ...
+
     def remove(self, name: str) -> None:
         """Remove a manifest, a blob or an intent that a clean-up may take; no error where it is gone already."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from gate5.errors import StoreError
@@ -11,6 +12,7 @@ from gate5.io.files import sha256
 from gate5.io.s3 import (
     checksum,
     error_code,
+    list_objects,
     make_client,
     nobody_there,
     passing,
@@ -71,21 +73,9 @@ class S3Backend:
 
     def list(self, prefix: str, limit: int | None = None) -> list[str]:
         start = self._key("")
-        found: list[str] = []
-        more: dict[str, str] = {}
-        while True:
-            # One key is asked for where one is wanted: the newest entry of a channel costs one small request.
-            size = _PAGE if limit is None else min(_PAGE, limit - len(found))
-            with s3_errors(self._what, self.client):
-                page = persistently(
-                    lambda size=size, more=more: self.client.list_objects_v2(  # type: ignore[misc]
-                        Bucket=self.bucket, Prefix=start + prefix, MaxKeys=size, **more
-                    )
-                )
-            found += [item["Key"][len(start) :] for item in page.get("Contents", [])]
-            if not page.get("IsTruncated") or (limit is not None and len(found) >= limit):
-                return found
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+        with s3_errors(self._what, self.client):
+            listed = list_objects(self.client, self.bucket, start + prefix, limit, _PAGE)
+            return [item["Key"][len(start) :] for item in listed]
 
     def create(self, name: str, data: bytes) -> bool:
         from botocore.exceptions import ClientError
@@ -125,19 +115,20 @@ class S3Backend:
 
     def stat(self, prefix: str) -> Iterator[tuple[str, float, int]]:
         start = self._key("")
-        more: dict[str, str] = {}
-        while True:
-            with s3_errors(self._what, self.client):
-                page = persistently(
-                    lambda more=more: self.client.list_objects_v2(  # type: ignore[misc]
-                        Bucket=self.bucket, Prefix=start + prefix, MaxKeys=_PAGE, **more
-                    )
-                )
-            for item in page.get("Contents", []):
+        with s3_errors(self._what, self.client):
+            for item in list_objects(self.client, self.bucket, start + prefix, page=_PAGE):
                 yield item["Key"][len(start) :], item["LastModified"].timestamp(), int(item["Size"])
-            if not page.get("IsTruncated"):
-                return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def now(self) -> float:
+        with s3_errors(self._what, self.client):
+            answer = persistently(
+                lambda: self.client.list_objects_v2(Bucket=self.bucket, Prefix=self._key("probe/"), MaxKeys=1)
+            )
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+        try:
+            return parsedate_to_datetime(date).timestamp()
+        except ValueError:  # every HTTP server dates its answers; one that does not cannot be asked
+            return time.time()
 
     def remove(self, name: str) -> None:
         key = self._key(checked_removal(name))

@@ -21,7 +21,7 @@ from gate5.io import canonical
 from gate5.io.files import make_directory, sha256, sync_directory, write_atomically
 from gate5.io.names import is_plain_path
 from gate5.io.paths import resolve_path
-from gate5.io.s3 import checksum, error_code, make_client, s3_errors
+from gate5.io.s3 import checksum, error_code, list_objects, make_client, persistently, read_object, s3_errors
 
 __all__ = [
     "DirectoryWorkspace",
@@ -149,7 +149,7 @@ class S3Workspace(Workspace):
     def write(self, name: str, data: bytes) -> str:
         key = self._key(name)
         with s3_errors(self._what, self.client):
-            self.client.put_object(Bucket=self.bucket, Key=key, Body=data, **checksum(data))
+            persistently(lambda: self.client.put_object(Bucket=self.bucket, Key=key, Body=data, **checksum(data)))
         return sha256(data)
 
     def find(self, name: str) -> bytes | None:
@@ -158,7 +158,7 @@ class S3Workspace(Workspace):
         key = self._key(name)
         with s3_errors(self._what, self.client):
             try:
-                return bytes(self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+                return b"".join(read_object(self.client, self.bucket, key))
             except ClientError as error:
                 if error_code(error)[0] == "NoSuchKey":
                     return None
@@ -167,13 +167,12 @@ class S3Workspace(Workspace):
     def remove(self, name: str) -> None:
         """Remove an object; nothing happens where there is none."""
         with s3_errors(self._what, self.client):
-            self.client.delete_object(Bucket=self.bucket, Key=self._key(name))
+            persistently(lambda: self.client.delete_object(Bucket=self.bucket, Key=self._key(name)))
 
     def list(self, prefix: str = "") -> list[str]:
         start = f"{self.prefix}/" if self.prefix else ""
         with s3_errors(self._what, self.client):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start + prefix)
-            return sorted(item["Key"][len(start) :] for page in pages for item in page.get("Contents", []))
+            return sorted(item["Key"][len(start) :] for item in list_objects(self.client, self.bucket, start + prefix))
 
     def _key(self, name: str) -> str:
         return f"{self.prefix}/{checked(name)}" if self.prefix else checked(name)
