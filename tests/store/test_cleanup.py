@@ -6,10 +6,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gate5.config.channel import StoreConfig
 from gate5.errors import IntegrityError, StoreError, StoreInputError
 from gate5.store import (
     ArtifactStore,
@@ -20,6 +23,7 @@ from gate5.store import (
     holds,
     intents,
     list_releases,
+    open_store,
     promote,
     publish,
     rollback,
@@ -28,6 +32,7 @@ from gate5.store import (
 from gate5.store.artifact_store import blob_name
 from gate5.store.cleanup import clean
 from gate5.store.directory import DirectoryBackend
+from tests.support.s3_server import S3Server
 
 Files = Callable[[object], dict[str, bytes]]
 Provenance = Callable[..., dict[str, Any]]
@@ -117,6 +122,9 @@ def test_nothing_is_published_while_one_is_running(
     store.backend.create(f"{name}-done.json", b"{}")
     publish(store, files("new"), provenance())
     store.backend.create("cleanups/20200101T000000Z-00000000-begun.json", b"{}")
+    with pytest.raises(StoreError, match="being cleaned up"):  # by the clock of whoever cleans up it is 2020
+        publish(store, files("newer"), provenance())
+    age(store, ("cleanups/",))
     publish(store, files("newer"), provenance())
 
 
@@ -128,8 +136,9 @@ def test_a_clean_up_that_fails_is_over(
     with pytest.raises(StoreError, match="stopped; run it again"):
         clean(store, keep=1, delete=True)
     assert publish(store, files("new"), provenance())
-    with pytest.raises(StoreInputError, match="waits 2 hours at least"):
-        clean(store, grace_hours=1)
+    for hours in (1, -1, float("nan")):
+        with pytest.raises(StoreInputError, match="waits 2 hours at least"):
+            clean(store, grace_hours=hours)
 
 
 @pytest.mark.parametrize("name", ["channels/production/999999999999.json", "keys/x.json", "claims/a/b", "probe/x"])
@@ -147,6 +156,44 @@ def test_on_both_backends(opened: ArtifactStore, files: Files, provenance: Prove
     opened.backend.remove(f"releases/{release.id}/manifest.json")
     opened.backend.remove(f"releases/{release.id}/manifest.json")
     assert list_releases(opened) == []
+
+
+@pytest.mark.parametrize("days", [3, -3])
+def test_the_clock_of_whoever_cleans_up_may_be_days_off(
+    s3_server: S3Server, signing_key: Path, files: Files, provenance: Provenance,
+    monkeypatch: pytest.MonkeyPatch, days: int,
+) -> None:  # fmt: skip
+    """What is young is so by the clock of the server; else what another machine has just published would go."""
+    uri = f"s3://{s3_server.bucket('clocks')}/{days}"
+    opened = open_store(StoreConfig(uri=uri, signing_key=str(signing_key)), client=s3_server.client())
+    opened.backend.create(f"probe/{opened.backend.identity}.json", b"{}")
+    release = publish(opened, files(1), provenance())
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + days * 86400)
+    assert clean(opened, keep=1, delete=True).objects == ()
+    promote(opened, "production", release, approved_by="me")
+    assert abs(opened.backend.now() - real()) < 600
+
+
+def test_a_machine_that_is_behind_takes_nothing_for_young(
+    store: ArtifactStore, long_log: list[str], files: Files, provenance: Provenance
+) -> None:
+    """Released by a clock that is a day ahead of this one's, at a time that nobody knows."""
+    at = datetime.now(timezone.utc)
+    for hours, said in ((-24, True), (0, False), (2, True)):
+        finished = (at - timedelta(hours=hours)).isoformat()
+        release = publish(store, files(f"of {hours}"), provenance(run={"finished_on": finished}))
+        assert intents.announce_old(store, release) is said
+
+
+def test_a_rollback_past_what_is_held_finds_its_release(store: ArtifactStore, long_log: list[str]) -> None:
+    """A step of the window is one that a rollback would take, however many it has to pass."""
+    for release in long_log[2:5]:
+        hold(store, "production", release, by="me", reason="r")
+    age(store)
+    assert clean(store, keep=1, delete=True).releases == (long_log[0],)
+    store._remembered.clear()
+    assert rollback(store, "production", by="me", reason="r").release == long_log[1]
 
 
 def test_racing_promotions(store: ArtifactStore, long_log: list[str], files: Files, provenance: Provenance) -> None:

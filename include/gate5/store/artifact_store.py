@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from gate5.store.directory import DirectoryBackend
 from gate5.store.probe import ensure_safe
 from gate5.store.s3 import S3Backend
 from gate5.store.signing import PublicKey, Signer, load_public_keys, load_signer
+
+_BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
 
 
 class ArtifactStore:
@@ -162,6 +165,11 @@ class Allowance:
 def blob_name(digest: str) -> str:
     """Where the bytes with this SHA-256 lie."""
     return f"blobs/sha256/{digest}"
+
+
+def is_blob_name(name: str) -> bool:
+    """Whether a name in the store is where such bytes lie."""
+    return _BLOB.fullmatch(name) is not None
 
 
 def open_store(config: StoreConfig, *, client: Any = None) -> ArtifactStore:

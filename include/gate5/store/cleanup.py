@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,12 +12,15 @@ from gate5.errors import StoreError, StoreInputError
 from gate5.io import canonical
 from gate5.provenance import now
 from gate5.store import intents
-from gate5.store.artifact_store import ArtifactStore, blob_name
-from gate5.store.channel import Log
+from gate5.store.artifact_store import ArtifactStore, blob_name, is_blob_name
+from gate5.store.channel import Log, known_channels
+from gate5.store.entry import ChannelEntry
+from gate5.store.held import state_of
 from gate5.store.keyring import keyring
 from gate5.store.legacy import backs_of
 from gate5.store.manifest import manifest_name
 from gate5.store.releases import find_release, list_releases
+from gate5.store.rollbacks import known_as
 from gate5.store.signing import PublicKey
 
 #: Nothing is removed later than this after the mark; what is left is the next clean-up's.
@@ -73,7 +77,7 @@ def clean(store: ArtifactStore, *, keep: int = 20, grace_hours: float = 24.0, de
         IntegrityError: a log or a manifest is damaged: nothing is removed then.
         StoreError: the store failed, another clean-up is running, or removing took too long.
     """
-    if keep < 1 or grace_hours < LEAST_GRACE_HOURS:
+    if keep < 1 or not grace_hours >= LEAST_GRACE_HOURS:
         raise StoreInputError(
             f"A clean-up keeps 1 entry at least and waits {LEAST_GRACE_HOURS:g} hours at least; asked were {keep} and "
             f"{grace_hours:g}."
@@ -98,18 +102,15 @@ def clean(store: ArtifactStore, *, keep: int = 20, grace_hours: float = 24.0, de
 
 
 def _found(store: ArtifactStore, keys: Sequence[PublicKey], keep: int, grace_s: float) -> Cleanup:
-    ring, newest_allowed = keyring(store, keys), time.time() - grace_s
+    ring, newest_allowed = keyring(store, keys), store.backend.now() - grace_s
     wanted, blobs = _windows(store, keys, keep)
     # Intents are looked at after the mark was written, and before anything else is decided.
-    for name, modified, _ in store.backend.stat("intents/"):
-        if modified > newest_allowed and (data := store.backend.read(name)) is not None:
-            said = canonical.loads(data)
-            wanted.add(said["release"])
-            blobs |= set(said["digests"])
+    announced, files, old_intents = intents.said(store, newest_allowed)
+    wanted, blobs = wanted | announced, blobs | files
     manifests = {name: (modified, size) for name, modified, size in store.backend.stat("releases/")}
     gone, kept, size = [], 0, 0
     for release in list_releases(store):
-        modified, bytes_ = manifests.get(manifest_name(release), (time.time(), 0))
+        modified, bytes_ = manifests.get(manifest_name(release), (math.inf, 0))
         if release in wanted or modified > newest_allowed:
             read = find_release(store, release, ring)
             blobs |= set() if read is None else set(read.files.values())
@@ -120,10 +121,10 @@ def _found(store: ArtifactStore, keys: Sequence[PublicKey], keep: int, grace_s: 
     objects = [manifest_name(release) for release in gone]
     needed = {blob_name(digest) for digest in blobs}
     for name, modified, bytes_ in store.backend.stat("blobs/"):
-        if name not in needed and modified <= newest_allowed:
+        if is_blob_name(name) and name not in needed and modified <= newest_allowed:
             objects.append(name)
             size += bytes_
-    objects += [name for name, modified, _ in store.backend.stat("intents/") if modified <= newest_allowed]
+    objects += old_intents
     return Cleanup(store.uri, False, tuple(gone), tuple(objects), size, kept)
 
 
@@ -131,19 +132,28 @@ def _windows(store: ArtifactStore, keys: Sequence[PublicKey], keep: int) -> tupl
     """Releases that the channels' windows name, and blobs with what their entries left in force."""
     wanted: set[str] = set()
     states: set[str] = set()
-    for channel in sorted({name.split("/")[1] for name in store.backend.list("channels/")}):
+    for channel in known_channels(store):
         log = Log(store, channel, keys)
         newest = log.newest()
         if newest is None:
             continue
         window = [log.at(number) for number in range(max(1, newest.sequence - keep + 1), newest.sequence + 1)]
-        entry = log.at(newest.since) if newest.since else None
-        for _ in range(keep + 1):  # one step of a rollback at least
-            if entry is None:
-                break
-            window.append(entry)
-            back = backs_of(log, entry)
-            entry = None if back is None else log.at(back)
+        window += _backs(log, newest, keep)
         wanted |= {each.release for each in window if each.release}
         states |= {each.state for each in window if each.state}
     return wanted, states
+
+
+def _backs(log: Log, newest: ChannelEntry, steps: int) -> Iterator[ChannelEntry]:
+    """What made the current release current, and the entries that so many rollbacks would go back to one after the
+    other; what they would pass, because it is held now or is of the same policy, is no step."""
+    entry = log.at(newest.since) if newest.since else None
+    if entry is None:
+        return
+    yield entry
+    state, taken = state_of(log.store, newest), set(known_as(log, newest).names)
+    while steps and (back := backs_of(log, entry)) is not None:
+        entry = log.at(back)
+        yield entry
+        names = set(known_as(log, entry).names)
+        steps -= state.on(names) is None and not names & taken

@@ -7,6 +7,7 @@ clean-up spares what an intent names, or the publication stops and is tried agai
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
@@ -17,10 +18,13 @@ from gate5.provenance import now
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.manifest import Release
 
-#: A mark counts for so long, whatever became of its clean-up: longer than any takes, and the clocks' error.
-MARK = timedelta(minutes=30)
+_NAME = re.compile(r"intents/[a-z0-9][a-z0-9-]{0,75}-[0-9a-f]{12}\.json")
+#: A mark counts for so long by the store's own clock, whatever became of its clean-up: longer than any takes [s].
+MARK_S = 1800.0
 #: A release that is younger than this is spared by every clean-up (whose grace time is longer), without an intent.
 YOUNG = timedelta(hours=1)
+#: So far two machines' clocks may be apart.
+CLOCKS = timedelta(minutes=5)
 
 
 def announce(store: ArtifactStore, release: str, digests: Iterable[str]) -> None:
@@ -61,7 +65,8 @@ def announce_old(store: ArtifactStore, release: Release) -> bool:
     finished = (release.provenance.get("run") or {}).get("finished_on")
     try:
         made = datetime.fromisoformat(str(finished).replace("Z", "+00:00"))
-        young = datetime.now(timezone.utc) - made < YOUNG
+        # Made in the future: this machine's clock is behind, nobody knows how far.
+        young = -CLOCKS < datetime.now(timezone.utc) - made < YOUNG
     except (ValueError, TypeError):
         young = False
     if not young:
@@ -71,10 +76,13 @@ def announce_old(store: ArtifactStore, release: Release) -> bool:
 
 def running(store: ArtifactStore) -> list[str]:
     """The marks of clean-ups that are not done, or were killed less than half an hour ago."""
-    names = store.backend.list("cleanups/")
-    done = {name.removesuffix("-done.json") for name in names if name.endswith("-done.json")}
-    begun = [name for name in names if name.endswith("-begun.json") and name.removesuffix("-begun.json") not in done]
-    return [name for name in begun if _counts(name)]
+    made = {name: modified for name, modified, _ in store.backend.stat("cleanups/")}
+    done = {name.removesuffix("-done.json") for name in made if name.endswith("-done.json")}
+    begun = [name for name in made if name.endswith("-begun.json") and name.removesuffix("-begun.json") not in done]
+    if not begun:
+        return []
+    now = store.backend.now()  # of the same clock that has dated the marks
+    return [name for name in begun if now - made[name] < MARK_S]
 
 
 def mark() -> str:
@@ -82,9 +90,20 @@ def mark() -> str:
     return f"cleanups/{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
-def _counts(name: str) -> bool:
-    try:
-        at = datetime.strptime(name.split("/")[1][:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
-    except (ValueError, IndexError):
-        return False
-    return datetime.now(timezone.utc) - at < MARK
+def said(store: ArtifactStore, newest_allowed: float) -> tuple[set[str], set[str], list[str]]:
+    """What a clean-up finds: releases and hashes of the intents that count, and names of those that are too old.
+
+    Args:
+        newest_allowed: older ones count no more [s since 1970, by the store's clock].
+    """
+    releases, digests, old = set[str](), set[str](), list[str]()
+    for name, modified, _ in store.backend.stat("intents/"):
+        if not _NAME.fullmatch(name):
+            continue  # whatever it is, nobody announced anything with it
+        if modified <= newest_allowed:
+            old.append(name)
+        elif (data := store.backend.read(name)) is not None:
+            found = canonical.loads(data)
+            releases.add(found["release"])
+            digests |= set(found["digests"])
+    return releases, digests, old

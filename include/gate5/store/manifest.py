@@ -103,6 +103,14 @@ def checked_release_id(release_id: str) -> str:
     return release_id
 
 
+def is_manifest_name(name: str) -> bool:
+    """Whether a name in the store is where a release's manifest lies."""
+    parts = name.split("/")
+    return (len(parts), parts[0], parts[-1]) == (3, "releases", "manifest.json") and bool(
+        _RELEASE_ID.fullmatch(parts[1])
+    )
+
+
 def release_id(plant: str, files: Mapping[str, str], identity: Sequence[str], key_id: str) -> str:
     """``PLANT-<12 hex>``: the hash covers the named files' names and hashes and the key that signs.
 

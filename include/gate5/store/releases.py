@@ -13,7 +13,15 @@ from gate5.io.files import sha256
 from gate5.io.together import together
 from gate5.store import intents
 from gate5.store.artifact_store import ArtifactStore
-from gate5.store.manifest import Release, checked_file_name, manifest_name, read_manifest, release_id, write_manifest
+from gate5.store.manifest import (
+    Release,
+    checked_file_name,
+    is_manifest_name,
+    manifest_name,
+    read_manifest,
+    release_id,
+    write_manifest,
+)
 from gate5.store.signing import PublicKey, Signer
 
 _OWN_KEYS = "identity"
@@ -106,8 +114,7 @@ def verify_release(store: ArtifactStore, release: str, trusted_keys: PublicKey |
 
 def list_releases(store: ArtifactStore) -> list[str]:
     """The ids of all releases that are complete, sorted."""
-    names = store.backend.list("releases/")
-    return [name.split("/")[1] for name in names if name.endswith("/manifest.json")]
+    return [name.split("/")[1] for name in store.backend.list("releases/") if is_manifest_name(name)]
 
 
 def _same_candidate(release: Release, files: Mapping[str, str], names: Sequence[str]) -> Release:

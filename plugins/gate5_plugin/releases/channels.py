@@ -10,8 +10,8 @@ from gate5.config.models import ReleaseConfig
 from gate5.errors import Gate5Error, StoreError
 from gate5.store.artifact_store import ArtifactStore
 from gate5.store.candidate import candidates_of
-from gate5.store.channel import MOVES, Log
-from gate5.store.entry import ChannelEntry, is_entry_name
+from gate5.store.channel import MOVES, Log, known_channels
+from gate5.store.entry import ChannelEntry
 from gate5.store.held import Hold, state_of
 from gate5.store.manifest import Release
 from gate5_plugin.sources import log_of
@@ -50,9 +50,8 @@ def names(store: ArtifactStore, config: ReleaseConfig) -> list[str]:
     Raises:
         Gate5Error: the store cannot be read.
     """
-    found = {name.split("/")[1] for name in store.backend.list("channels/") if is_entry_name(name)}
     first = config.release.channel
-    return [first, *sorted({*found, *config.channels} - {first})]
+    return [first, *sorted({*known_channels(store), *config.channels} - {first})]
 
 
 def lines(store: ArtifactStore, config: ReleaseConfig) -> list[Line]:
