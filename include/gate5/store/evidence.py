@@ -17,6 +17,7 @@ from gate5.io.files import sha256
 from gate5.io.plain import to_plain
 from gate5.provenance import now
 from gate5.store.artifact_store import ArtifactStore
+from gate5.store.channel import known_channels
 from gate5.store.keyring import KeyRing
 from gate5.store.signed import payload, read_signed
 from gate5.store.signing import PublicKey, Signer, sign
@@ -240,7 +241,7 @@ def record(
     Raises:
         StoreError: the store failed.
     """
-    found, refused = list[Evidence](), list[str]()
+    found, refused, seen = list[Evidence](), list[str](), set[bytes]()
     for name in store.backend.list(_folder(channel, release), most):
         data = store.remembered(name)
         if data is None:
@@ -255,15 +256,17 @@ def record(
             refused.append(f"{name}: {reasons[0]}")
         elif (each.channel, each.release) != (channel, release):
             refused.append(f"{name} is of {each.release} on {each.channel}")
+        elif payload(each) in seen:  # whoever can write to the store can copy what others signed
+            refused.append(f"{name} says once more what another summary says")
         else:
+            seen.add(payload(each))
             found.append(each)
     return Record(release, channel, tuple(found), tuple(refused))
 
 
 def channels(store: ArtifactStore, release: str) -> list[str]:
     """Channels whose plants have reported of a release."""
-    known = {name.split("/")[1] for name in store.backend.list("channels/")}
-    return sorted(channel for channel in known if store.backend.list(_folder(channel, release), 1))
+    return [each for each in known_channels(store) if store.backend.list(_folder(each, release), 1)]
 
 
 def words(outcome: str) -> str:

@@ -223,3 +223,20 @@ def test_evidence_that_does_not_count(home: Path, tmp_path: Path) -> None:
         evidence.read_evidence(summary(1, periods={"policy": -5}).sign(opened.signer), keys)
     newest = [evidence.keep(opened, summary(at, release="r-9").sign(opened.signer)) for at in (5, 7, 6)]
     assert opened.backend.list("evidence/staging/r-9/", 1) == [newest[1]], "the newest is listed first"
+
+
+def test_a_copy_of_a_summary_adds_no_hours(home: Path) -> None:
+    """Whoever can write to the store needs no key for a copy, under another name or with a signature of nobody more."""
+    opened = store.open_store(ReleaseConfig.load(home / "release.yaml").store)
+    keys = store.load_public_keys([home / "var/keys/release.pub"])
+    good = summary(1, release="r-copied").sign(opened.signer)
+    name = evidence.keep(opened, good)
+    envelope = canonical.loads(good)
+    more = {**envelope, "signatures": [*envelope["signatures"], {"keyid": "f" * 64, "sig": "AAAA"}]}
+    for number, data in enumerate((good, good, canonical.dumps(more))):
+        assert opened.backend.create(name.replace(".json", f"{number}.json"), data)
+    evidence.keep(opened, canonical.dumps(more))
+    found = evidence.record(opened, "staging", "r-copied", keys)
+    assert found.shadow_hours() == evidence.quiet_hours([summary(1)]) > 0
+    assert len(found.refused) == 4
+    assert "says once more what another summary says" in found.refused[0]
