@@ -14,7 +14,17 @@ from gate5.store import key_changes
 from gate5.store.approvals import approve
 from gate5.store.keyring import KeyRing, keyring
 
-ACTIONS = ("list", "add", "end", "revoke", "demand", "approve")
+#: Each action and the options that it takes, beside `--key`, `--by` and `--reason` of whatever changes the keyring.
+_CHANGE = ("key", "by", "reason")
+ACTIONS: dict[str, tuple[str, ...]] = {
+    "list": (),
+    "add": ("channel", "start", "until", "root", "threshold", *_CHANGE),
+    "end": _CHANGE,
+    "revoke": _CHANGE,
+    "demand": _CHANGE,
+    "approve": ("channel", "key", "by"),
+}
+_OPTIONS = {"start": "from"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(config: ReleaseConfig, arguments: argparse.Namespace) -> Keys:
     """Carry the action out; returns the keyring as it is then."""
+    _refuse_what_is_not_done(arguments)
     opened = store.open_store(config.store)
     signers = [store.load_signer(path) for path in arguments.key]
     said: dict[str, Any] = {"by": arguments.by, "reason": arguments.reason, "signers": signers}
@@ -45,6 +56,8 @@ def run(config: ReleaseConfig, arguments: argparse.Namespace) -> Keys:
         raise StoreInputError(f"`gate5 keys {arguments.action}` needs what it is about: KEY.pub, a channel, a release.")
     if arguments.action == "add":
         more = {"channels": arguments.channel, "start": arguments.start, "until": arguments.until}
+        if Path(subject).is_dir():
+            raise StoreInputError(f"{subject} is a folder: name the one key to add, such as {subject}/release.pub.")
         key = store.load_public_keys([subject])[0]
         root = {"root": arguments.root, "threshold": arguments.threshold}
         return _shown(opened, key_changes.add_key(opened, key, name=Path(subject).stem, **more, **root, **said))
@@ -61,6 +74,26 @@ def run(config: ReleaseConfig, arguments: argparse.Namespace) -> Keys:
     for channel in arguments.channel or [config.release.channel]:
         approve(opened, channel, subject, by=arguments.by, signer=signers[0] if signers else None)
     return _shown(opened, keyring(opened, _trusted(opened)))
+
+
+def _refuse_what_is_not_done(arguments: argparse.Namespace) -> None:
+    """An option that an action does not take would do less, or more, than whoever gave it believes.
+
+    Raises:
+        StoreInputError: there is one.
+    """
+    action, takes = arguments.action, ACTIONS[arguments.action]
+    known = {name for options in ACTIONS.values() for name in options}
+    extra = [f"--{_OPTIONS.get(name, name)}" for name in sorted(known - set(takes)) if getattr(arguments, name)]
+    if action == "list" and arguments.subject:
+        extra.append(arguments.subject)
+    if extra:
+        what = "a key ends on all channels at once; " if action in ("end", "revoke") else ""
+        raise StoreInputError(
+            f"`gate5 keys {action}` does not take {' or '.join(extra)}: {what}leave it out (nothing was done)."
+        )
+    if action == "approve" and len(arguments.key) > 1:
+        raise StoreInputError("An approval is one key's: give one --key, and the same command again for another.")
 
 
 def _trusted(opened: store.ArtifactStore) -> list[Any]:

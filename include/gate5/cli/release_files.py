@@ -14,11 +14,12 @@ from gate5.store.signing import PublicKey
 
 
 def own_keys(opened: store.ArtifactStore) -> list[PublicKey] | None:
-    """The keys that lie beside the signing key; ``None`` (no signature is checked) where this machine has none."""
+    """The signing key and those beside it; ``None`` (no signature is checked) where this machine has none of either."""
     try:
-        return [opened.signer.public_key, *opened.trusted_keys]
+        own = [opened.signer.public_key]
     except StoreInputError:
-        return None
+        own = []  # a machine that only verifies
+    return [*own, *opened.trusted_keys] or None
 
 
 def find(config: ReleaseConfig, wanted: str | None, channel: str | None, trust: Sequence[str]) -> ReleaseFiles:

@@ -16,7 +16,7 @@ from gate5.gate.report import GateReport
 from gate5.io import canonical
 from gate5.store import claims, evidence
 from gate5.store.candidate import candidates_of
-from gate5.store.channel import Log
+from gate5.store.channel import Log, known_channels
 from gate5.store.held import state_of
 from gate5.store.keyring import keyring
 
@@ -75,7 +75,7 @@ def show(config: ReleaseConfig, arguments: argparse.Namespace) -> Shown:
     """One release; without a name the channel's current one."""
     files = find(config, arguments.release, arguments.channel, arguments.trust)
     about = _about(files)
-    channels = [] if arguments.release and "/" in arguments.release else _standings(config, files)
+    channels = [] if arguments.release and "/" in arguments.release else _standings(config, files, arguments.trust)
     told = {"not_met": _not_met(files), "verified": files.verified, "evidence": _evidence(config, files, arguments)}
     return Shown({**about, "channels": channels, **told})
 
@@ -136,12 +136,13 @@ def _about(files: ReleaseFiles) -> dict[str, Any]:
     }
 
 
-def _standings(config: ReleaseConfig, files: ReleaseFiles) -> list[dict[str, Any]]:
+def _standings(config: ReleaseConfig, files: ReleaseFiles, trust: Sequence[str]) -> list[dict[str, Any]]:
     """Where the release stands on each channel of the store that knows it or holds its policy."""
     opened = store.open_store(config.store)
-    keys, names = own_keys(opened), [each.identity for each in candidates_of(files.release)]
+    keys = store.load_public_keys(trust) if trust else own_keys(opened)
+    names = [each.identity for each in candidates_of(files.release)]
     found = []
-    for channel in sorted({name.split("/")[1] for name in opened.backend.list("channels/")}):
+    for channel in known_channels(opened):
         log = Log(opened, channel, keys)
         newest = log.newest()
         if newest is None:

@@ -13,7 +13,7 @@ from gate5.config.models import ReleaseConfig
 from gate5.edge.limits import Limits
 from gate5.edge.pull import PullResult
 from gate5.edge.pull import pull as fetch_release
-from gate5.errors import StoreInputError
+from gate5.errors import OperationError, StoreInputError
 from gate5.store import announced
 from gate5.store.channel import strays
 from gate5.store.cleanup import Cleanup, clean
@@ -42,6 +42,8 @@ def history(
 
 def candidates(config: ReleaseConfig, limit: int) -> Candidates:
     """The candidates that were announced last, newest first, and what became of each."""
+    if limit < 1:
+        raise StoreInputError(f"--limit is {limit}: give a number of 1 or more.")
     opened = store.open_store(config.store)
     return Candidates(opened.uri, announced.recent(opened, limit))
 
@@ -50,8 +52,14 @@ def rollback(
     config: ReleaseConfig, channel: str | None, *, to: str | None, by: str, reason: str, hold: bool = True
 ) -> store.Promotion:
     """Put an earlier release back, and hold what it takes out; ``to=None``: the one before the current."""
-    opened = store.open_store(config.store)
-    return store.rollback(opened, channel or config.release.channel, to, by=by, reason=reason, hold=hold)
+    opened, name = store.open_store(config.store), channel or config.release.channel
+    try:
+        return store.rollback(opened, name, to, by=by, reason=reason, hold=hold)
+    except KeyboardInterrupt:
+        raise OperationError(
+            f"Interrupted, and perhaps done already: look at `gate5 history --channel {name}` before you do it again; "
+            "a second rollback goes back one release more."
+        ) from None
 
 
 def collect(config: ReleaseConfig, arguments: argparse.Namespace) -> Cleanup:
