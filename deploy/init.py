@@ -17,10 +17,8 @@ def main() -> int:
     write_login(Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]))
     for name in os.environ["GATE5_BUCKETS"].split():
         make_bucket(name)
-    key = home() / "var/keys/release.pem"
-    if not key.exists():
-        run("gate5", "keygen", str(key))
-    share_public_keys(key.parent, home() / "var/trust")
+    make_key(home() / "var/keys/release.pem")
+    share_public_keys(home() / "var/keys", home() / "var/trust")
     return 0
 
 
@@ -54,6 +52,13 @@ def write_login(path: Path) -> None:
         json.dump({"admin": os.environ["GATE5_ADMIN_PASSWORD"]}, file)
 
 
+def make_key(path: Path) -> None:
+    """The signing key, where there is none; its public half, too, where an earlier start was killed between the two."""
+    from gate5.store import keygen
+
+    keygen(path, exist_ok=True)
+
+
 def share_public_keys(keys: Path, trust: Path) -> None:
     """Give those who only verify the public keys, and no private one."""
     trust.mkdir(parents=True, exist_ok=True)
@@ -62,16 +67,22 @@ def share_public_keys(keys: Path, trust: Path) -> None:
 
 
 def make_bucket(name: str) -> None:
-    """Make a bucket if there is none; it stays unversioned, because a channel's log must lie in an unversioned one."""
+    """Make a bucket if there is none; it stays unversioned, because a channel's log must lie in an unversioned one.
+
+    Credentials that may not make one are enough where it is there.
+    """
     from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
 
     from gate5.io.s3 import make_client
 
+    client = make_client()
     try:
-        make_client().create_bucket(Bucket=name)
+        client.create_bucket(Bucket=name)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
-            raise
+        try:
+            client.head_bucket(Bucket=name)
+        except ClientError:
+            raise error from None
 
 
 if __name__ == "__main__":

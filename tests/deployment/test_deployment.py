@@ -339,6 +339,34 @@ class TestInit:
             assert [bucket["Name"] for bucket in client.list_buckets()["Buckets"]] == ["gate5-releases"]
             assert "Status" not in client.get_bucket_versioning(Bucket="gate5-releases")
 
+    def test_credentials_that_may_not_make_a_bucket_are_enough_where_it_is_there(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from botocore.exceptions import ClientError
+
+        from tests.support.s3_server import S3Server
+
+        with S3Server() as server:
+            client = server.client()
+            client.create_bucket(Bucket="there")
+            denied = ClientError({"Error": {"Code": "AccessDenied"}}, "CreateBucket")
+            monkeypatch.setattr(client, "create_bucket", lambda **_: (_ for _ in ()).throw(denied))
+            monkeypatch.setattr("gate5.io.s3.make_client", lambda: client)
+            make = script("deploy/init.py").make_bucket
+            make("there")
+            with pytest.raises(ClientError, match="AccessDenied"):
+                make("elsewhere")
+
+    def test_a_start_that_was_killed_between_the_two_halves_of_the_key(self, tmp_path: Path) -> None:
+        init = script("deploy/init.py")
+        init.make_key(tmp_path / "keys/release.pem")
+        private = (tmp_path / "keys/release.pem").read_bytes()
+        (tmp_path / "keys/release.pub").unlink()
+        init.make_key(tmp_path / "keys/release.pem")
+        init.share_public_keys(tmp_path / "keys", tmp_path / "trust")
+        assert (tmp_path / "keys/release.pem").read_bytes() == private
+        assert (tmp_path / "trust/release.pub").read_bytes() == (tmp_path / "keys/release.pub").read_bytes()
+
     def test_the_buckets_are_those_that_the_configuration_uses(self, compose: dict[str, Any]) -> None:
         services = compose["services"]
         buckets = set(services["init"]["environment"]["GATE5_BUCKETS"].split())

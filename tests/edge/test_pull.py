@@ -13,8 +13,11 @@ from gate5.edge.pull import PullResult, fall_back, pull
 from gate5.engine import load
 from gate5.engine.tensorrt.runtime import check_hardware
 from gate5.errors import EngineError, IntegrityError, StoreError, StoreInputError
-from gate5.store import keygen, load_public_keys, rollback
-from gate5.store.channel import entry_name
+from gate5.store import ArtifactStore, keygen, load_public_keys, rollback
+from gate5.store.channel import Log, entry_name, next_entry
+from gate5.store.entry import PAYLOAD_TYPE
+from gate5.store.key_changes import add_key, close_key
+from gate5.store.signing import sign
 
 Factory = Any
 """The class of the fixture ``factory``, which a test module cannot import."""
@@ -138,6 +141,27 @@ def test_an_old_log_played_back(factory: Factory, tmp_path: Path) -> None:
     rollback(factory.store, "production", to=first.id, by="me", reason="x")  # nothing to do: it is current again
     factory.release(3)
     refuse(factory, IntegrityError, "went back in time", load_engine=never)
+
+
+def test_a_keyring_that_is_gone_is_missed_though_state_json_is_gone_too(factory: Factory, tmp_path: Path) -> None:
+    """Without it a key that was revoked, and that the plant was once given, would sign again."""
+    keygen(tmp_path / "thief" / "k.pem")
+    thief = ArtifactStore(factory.store.backend, tmp_path / "thief" / "k.pem")
+    add_key(factory.store, thief.signer.public_key, name="thief", by="me", reason="r")
+    first = factory.release(1)
+    close_key(factory.store, thief.signer.public_key.keyid, by="me", reason="lost", revoked=True)
+    factory.release(2)
+    factory.pull()
+    newest = Log(factory.store, "production").newest()
+    (factory.dest / "state.json").unlink()
+    for version in (factory.root / "keys").iterdir():
+        version.unlink()
+    stated = {"kind": "promote", "by": "thief", "release": first.id, "manifest_sha256": first.manifest_sha256}
+    entry = next_entry(Log(factory.store, "production"), newest, **stated)
+    name, data = entry_name("production", entry.sequence), sign(entry.payload(), PAYLOAD_TYPE, thief.signer)
+    assert factory.store.backend.create(name, data)
+    factory.keys.append(thief.signer.public_key)
+    refuse(factory, IntegrityError, "keyring of .* went back in time", load_engine=never)
 
 
 def test_a_damaged_installation_is_put_right(factory: Factory) -> None:

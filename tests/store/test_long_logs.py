@@ -131,3 +131,13 @@ def test_of_two_runs_the_older_does_not_replace_the_newer(
     done = promote(store, "production", older, approved_by="me", made="2026-11-01T00:00:00+00:00")
     assert (done.outcome, done.replaced) == ("superseded", newer.id)
     assert len(history(store, "production")) == 1
+
+
+def test_a_run_by_a_clock_that_was_years_ahead_stops_no_later_one(
+    store: ArtifactStore, files: Files, provenance: Provenance
+) -> None:
+    """A worker that started without its clock's battery; else every candidate until then would be the older one."""
+    ahead, right = (publish(store, files(mark), provenance()) for mark in "ab")
+    promote(store, "production", ahead, approved_by="me", made="2999-01-01T00:00:00+00:00")
+    done = promote(store, "production", right, approved_by="me", made="2026-11-01T00:00:00+00:00")
+    assert (done.outcome, done.replaced) == ("promoted", ahead.id)

@@ -47,6 +47,22 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     assert Path(pair.public).exists(), "a lost public key is made again from the private one"
 
 
+def test_a_public_key_is_never_overwritten_either(tmp_path: Path) -> None:
+    """The private key was moved away, as the message says; its public one still has to verify what it signed."""
+    pair = keygen(tmp_path / "k.pem")
+    Path(pair.private).rename(tmp_path / "safe.pem")
+    for there in (False, True):
+        with pytest.raises(StoreInputError, match=r"public key at .*k\.pub, which may be needed to verify"):
+            keygen(tmp_path / "k.pem", exist_ok=there)
+    assert load_public_keys([tmp_path / "k.pub"])[0].keyid == pair.key_id
+    assert not (tmp_path / "k.pem").exists()
+    Path(pair.public).rename(tmp_path / "old.pub")
+    assert keygen(tmp_path / "k.pem").key_id != pair.key_id
+    (tmp_path / "old.pub").replace(tmp_path / "k.pub")
+    with pytest.raises(StoreInputError, match="is not the public key of"):
+        keygen(tmp_path / "k.pem", exist_ok=True)
+
+
 def test_keygens_at_once_agree_on_one_key(tmp_path: Path) -> None:
     """Two `make setup` at once: both must end with the key that is on the disk."""
     barrier, pairs = threading.Barrier(6), list[KeyPair]()

@@ -159,6 +159,18 @@ def check_time(root: Path, state: Mapping[str, Any], entry: ChannelEntry) -> Non
         )
 
 
+def seen_keys(root: Path, state: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The store's keyring that was seen here last; without ``state.json`` no older one than that of what runs here."""
+    known = state.get("keys")
+    if known is not None:
+        return dict(known)
+    versions = [0]
+    for name in ("current", "previous"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            versions.append(int(canonical.loads((root / name / "entry.json").read_bytes())["keys"]))
+    return {"version": max(versions), "sha256": None} if max(versions) else None
+
+
 def _seen(root: Path, state: Mapping[str, Any], channel: str) -> Iterator[tuple[int, str]]:
     known = state.get("channels", {}).get(channel)
     if known is not None:

@@ -21,6 +21,7 @@ from gate5.edge.folder import (
     prune,
     read_state,
     running,
+    seen_keys,
     switch,
     waiting,
     write_state,
@@ -127,7 +128,7 @@ def pull(
         allowed = replace(allowed, backends=tuple(backends))
     with plant_folder(dest, store) as root:
         state = read_state(root)
-        log = Log(store, channel, trusted_keys, state.get("keys"))
+        log = Log(store, channel, trusted_keys, seen_keys(root, state))
         entry = log.newest()
         if entry is None or not entry.release:
             raise StoreInputError(f"Nothing was ever promoted on the channel {channel} of {store.uri}.")

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 
 from gate5.errors import IntegrityError, MovedOnError, StoreError, StoreInputError
@@ -231,14 +232,21 @@ def _promoted_before(log: Log, newest: ChannelEntry | None, release: str, after:
 
 
 def _newer_is_there(log: Log, newest: ChannelEntry | None, release: str, made: str | None) -> Promotion | None:
-    """Of two runs that finish out of order the older one's candidate does not replace the newer one's."""
-    if newest is None or made is None or newest.made is None or newest.made <= made:
+    """Of two runs that finish out of order the older one's candidate does not replace the newer one's.
+
+    What was made a day ahead of now was made by a clock that was wrong: else nothing would be promoted until then.
+    """
+    if newest is None or made is None or newest.made is None or newest.made <= made or newest.made > _tomorrow():
         return None
     sentence = (
         f"{release} is the older candidate: it was announced, or its run began, at {made}, and that of "
         f"{newest.release}, which is in {log.channel} now, at {newest.made}: nothing was changed."
     )
     return Promotion("superseded", log.channel, release, newest.since, newest.release, sentence)
+
+
+def _tomorrow() -> str:
+    return (datetime.now(timezone.utc) + timedelta(days=1)).isoformat()
 
 
 def already_there(log: Log, newest: ChannelEntry) -> Promotion:

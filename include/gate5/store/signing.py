@@ -45,12 +45,19 @@ def keygen(path: str | os.PathLike[str], *, exist_ok: bool = False) -> KeyPair:
         exist_ok: a key that is there already is kept and described.
 
     Raises:
-        StoreInputError: there is a key already (a key is never overwritten), or the path cannot be written.
+        StoreInputError: there is a key already (no key, nor a public one, is ever overwritten), or the path cannot be
+            written.
     """
     crypto = _securesystemslib()
     target = Path(path).absolute()
     if target.suffix == ".pub":
         raise StoreInputError(f"{target} is a public key's name; give the private key's, such as release.pem.")
+    public = public_key_path(target)
+    if public.exists() and not target.exists():
+        raise StoreInputError(
+            f"There is no key at {target}, but a public key at {public}, which may be needed to verify what its key "
+            "has signed: rename it (it has to stay a *.pub in this folder to be trusted), or give another path."
+        )
     try:
         make_directory(target.parent)
         # Whoever loses a race of two keygens must not keep the key that was thrown away.
@@ -63,11 +70,11 @@ def keygen(path: str | os.PathLike[str], *, exist_ok: bool = False) -> KeyPair:
             f"There is a key at {target} already, and a key is never overwritten; move it away or give another path."
         )
     signer = load_signer(target)
-    public = public_key_path(target)
-    pem = _public_pem(signer.public_key)
-    if created or not public.is_file():
-        write_atomically(public, pem)
+    if not public.exists():
+        write_atomically(public, _public_pem(signer.public_key))
         public.chmod(0o644)
+    if _load_public_key(public).keyid != signer.public_key.keyid:
+        raise StoreInputError(f"{public} is not the public key of {target}: rename it, and run the same command again.")
     return KeyPair(str(target), str(public), signer.public_key.keyid)
 
 
