@@ -11,6 +11,7 @@ from typing import Any
 
 from gate5.errors import EvaluationError, WorkspaceError
 from gate5.evaluation.results import ControllerResult, ScenarioComparison
+from gate5.evaluation.terms import nothing_to_count
 from gate5.io import canonical
 from gate5.io.files import write_atomically
 
@@ -72,6 +73,13 @@ class EvaluationReport:
         for row in self.scenarios:
             flat |= row.metrics()
         return flat
+
+    def inapplicable(self) -> dict[str, str]:
+        """Metric to why there is nothing to measure, of all scenarios."""
+        told: dict[str, str] = {}
+        for row in self.scenarios:
+            told |= nothing_to_count(row.scenario, row.terms)
+        return told
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the report as JSON, whole or not at all."""

@@ -12,6 +12,9 @@ from gate5.evaluation.recording import Recording
 from gate5.evaluation.statistics import mean, paired_bootstrap
 from gate5.plant.base import Plant, Term, objective
 
+#: What counts terms that are not shown to be no worse, and which of them: the essential ones, or the others.
+_COUNTS = (("essential_inferior", True), ("other_inferior", False))
+
 RETURN = Term("return", "", "reward", 0.0, 0.0, title="return of an episode", reported_only=True)
 
 
@@ -118,21 +121,32 @@ def compare_terms(
 def term_metrics(terms: Sequence[TermResult]) -> dict[str, float | None]:
     """Flat numbers for the gate, without a prefix: each term's, and how many are not shown to be no worse.
 
-    Without a baseline, or with a term that could not be measured, the counts are ``None``: nobody counted.
+    Without a baseline, with a term that could not be measured, or with no such term the counts are ``None``: nobody
+    counted, and none of nothing is not zero.
     """
     flat: dict[str, float | None] = {f"{t.name}.{key}": value for t in terms for key, value in t.metrics().items()}
-    for name, chosen in (("essential_inferior", True), ("other_inferior", False)):
+    for name, chosen in _COUNTS:
         found = [t.excess for t in terms if t.essential is chosen]
         known = [e for e in found if e is not None]
-        flat[name] = float(sum(e > 0.0 for e in known)) if len(known) == len(found) else None
+        flat[name] = float(sum(e > 0.0 for e in known)) if found and len(known) == len(found) else None
     flat["worse"] = float(sum(t.worse for t in terms)) if terms and terms[0].low is not None else None
     return flat
+
+
+def nothing_to_count(scenario: str, terms: Sequence[TermResult]) -> dict[str, str]:
+    """The counts of inferior terms that a plant's objective leaves without a term, to why there is none."""
+    told: dict[str, str] = {}
+    for name, chosen in _COUNTS:
+        if terms and not any(t.essential is chosen for t in terms):
+            why = f"the plant's objective has no {'essential' if chosen else 'other'} term"
+            told |= {f"evaluation.{scenario}.{who}term.{name}": why for who in ("", "current.")}
+    return told
 
 
 def term_notes(scenario: str, terms: Sequence[TermResult]) -> dict[str, str]:
     """For the metrics that count inferior terms: which they are and by how much."""
     notes = {}
-    for name, chosen in (("essential_inferior", True), ("other_inferior", False)):
+    for name, chosen in _COUNTS:
         told = [_told(t) for t in terms if t.essential is chosen and t.excess is not None and t.excess > 0.0]
         if told:
             notes[f"evaluation.{scenario}.term.{name}"] = "; ".join(told)

@@ -56,7 +56,8 @@ def evidence(files: Files, config: ReleaseConfig) -> Evidence:
     names = [row.scenario for row in rows.scenarios]
     unbounded = _unbounded(metrics, names, config, declared)
     notes = _too_few(metrics, names) | violation_notes(rows) | worst.notes() | measurements.notes(files)
-    return Evidence(metrics | dict.fromkeys(unbounded), notes, worst.inapplicable() | unbounded, awaits, rows)
+    inapplicable = worst.inapplicable() | rows.inapplicable() | unbounded
+    return Evidence(metrics | dict.fromkeys(unbounded), notes, inapplicable, awaits, rows)
 
 
 def _unbounded(

@@ -29,7 +29,7 @@ from gate5.plant.perturbation import Perturbation
 from gate5.plant.perturbed import PerturbedPlant
 from gate5.plant.stress import StressClass, integration_error, stress_classes
 from gate5.robustness import matrix, monte_carlo
-from gate5.robustness.cases import Case, case_of, drive, read_case
+from gate5.robustness.cases import Case, case_of, closeness, drive, read_case
 from gate5.robustness.report import RobustnessReport, SearchResult
 from gate5.robustness.search import search, usable
 from gate5.seeds import seeds_of
@@ -224,7 +224,7 @@ def _worst(
         driven(seed, found.numbers, found.found_by),
         *(driven(e.seed, e.numbers, "earlier candidate") for e in earlier),
     ]
-    worst = min(every, key=lambda case: -np.inf if case.share is None and case.violates else case.share or 0.0)
+    worst = min(every, key=closeness)
     again, tape = replayed(plant, controller, worst)
     arrays = arrays_of(tape, plant.dt_s, "rl")
     tracker.write(f"cases/{scenario}.npz", _pack(arrays))

@@ -88,6 +88,13 @@ class Case:
         return canonical.digest({name: getattr(self, name) for name in names})
 
 
+def closeness(case: Case) -> float:
+    """What orders cases, the worst first: the share; one in which no limit ever held is farther than any other."""
+    if case.share is None:
+        return -math.inf if case.violates else math.inf
+    return case.share
+
+
 def read_case(data: bytes, source: str) -> Case:
     """A case from a file's bytes.
 

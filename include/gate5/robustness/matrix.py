@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from gate5.errors import PlantError
 from gate5.io.canonical import number
 from gate5.plant.base import Controller
+from gate5.plant.declared import closest
 from gate5.plant.perturbation import Perturbation
 from gate5.plant.perturbed import PerturbedPlant
 from gate5.plant.stress import StressClass
@@ -148,7 +150,17 @@ def drive(
         seeds: of each cell's episodes, the same in every cell.
         progress: called as ``progress(done_steps, total_steps)``.
         plants: by controller, the same plant with other observations.
+
+    Raises:
+        PlantError: a class names a scenario that the plant does not have: it would be driven nowhere.
     """
+    for entry in classes:
+        for name in entry.scenarios:
+            if name not in plant.scenarios:
+                raise PlantError(
+                    f"The stress class {entry.name!r} of the plant {plant.name} is for the scenario {name!r} and "
+                    f"would be driven nowhere: {closest(name, plant.scenarios)}"
+                )
     rows = [(PLAIN, StressClass(PLAIN, "nothing further", (), (1.0,), 1.0), 1.0, plant.perturbations)]
     for entry in classes:
         if entry.scenarios and scenario not in entry.scenarios:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gate5.errors import EvaluationError
+from gate5.errors import EvaluationError, PlantError
 from gate5.plant.base import Bool, Constraint, Controller, Float64, Plant, Step
+from gate5.plant.declared import closest
 from gate5.plant.disturbance import disturbable
 from gate5.plant.perturbation import Perturbation
 from gate5.plant.perturbed import PerturbedPlant
@@ -199,8 +201,7 @@ class _Tally:
         self._margins, self._times = np.full(shape, np.inf), np.zeros(shape)
         self._returns, self._steps = np.zeros(count), np.zeros(count, dtype=np.intp)
         self._bad, self._broke = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
-        errors = integration_error(plant)
-        self._errors = np.array([errors.get(c.name, 0.0) for c in self._constraints], dtype=np.float64)
+        self._errors = _errors(plant)
         declared = disturbable(plant)
         self._actuators = () if declared is None else declared.actuators
         self._travel: Float64 = np.zeros(count)
@@ -244,6 +245,26 @@ class _Tally:
             tuple(self._constraints), returns, self._bad, self._margins, self._times, self._broke, travel, self._steps,
             self._errors,
         )  # fmt: skip
+
+
+def _errors(plant: Plant) -> Float64:
+    """The integration error of each constraint's margin, ``[constraints]``; what is not declared counts as exact.
+
+    Raises:
+        PlantError: one is of no constraint, or would widen a margin.
+    """
+    declared, names = integration_error(plant), [c.name for c in plant.constraints]
+    for name, value in declared.items():
+        if name not in names:
+            raise PlantError(
+                f"The plant {plant.name} declares an integration error of {name!r}, which is no constraint, so that it "
+                f"would count for none: {closest(name, names)}"
+            )
+        if not (math.isfinite(value) and value >= 0.0):
+            raise PlantError(
+                f"The plant {plant.name} declares the integration error {value} of {name!r}: give 0 or more."
+            )
+    return np.array([declared.get(name, 0.0) for name in names], dtype=np.float64)
 
 
 def _variable(step: Step, name: str) -> Float64:

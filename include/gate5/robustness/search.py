@@ -69,13 +69,13 @@ def search(
         control_steps: the budget; an episode costs its scenario's length.
 
     Raises:
-        ConfigError: the budget does not pay for one batch.
+        ConfigError: the budget does not pay for a search.
     """
     inner = disturbable(plant)
     assert inner is not None, "the caller asks only plants that declare disturbances"
     declared = [d for d in inner.disturbances(scenario) if d.role == "drawn"]
     budget = control_steps // plant.scenarios[scenario].steps
-    if budget < LEAST or not declared:
+    if declared and budget < LEAST:
         raise ConfigError(
             f"falsification.control_steps is {control_steps:,}, which pays for {budget} episodes of {scenario}: "
             f"give at least {LEAST * plant.scenarios[scenario].steps:,}."
@@ -111,7 +111,10 @@ class _Search:
         self._smallest: dict[str, float] = {}
 
     def run(self) -> Found:
-        """Spend the budget."""
+        """Spend the budget; where an episode draws nothing, the one that there is is the worst."""
+        if not self._declared:
+            self._look(np.zeros((1, 0)), "random")
+            return self._found()
         pool, aims = self._random()
         began = [0] * len(aims)
         strategies = [self._strategy(pool, aim, began, i) for i, aim in enumerate(aims)]
@@ -123,6 +126,9 @@ class _Search:
             for i, strategy in enumerate(strategies):
                 if strategy.tell(values[aims[i].row, i * each : (i + 1) * each]):
                     strategies[i] = self._strategy(pool, aims[i], began, i)
+        return self._found()
+
+    def _found(self) -> Found:
         numbers = _numbers(self._best[1], self._declared)
         return Found(numbers, self._best[2], self._used, tuple(self._curve), dict(sorted(self._smallest.items())))
 
@@ -146,7 +152,7 @@ class _Search:
         if shares[worst] < self._best[0]:
             self._best = (float(shares[worst]), points[worst].copy(), by)
         self._used += len(points)
-        self._curve.append((self._used, max(self._best[0], -FAR)))
+        self._curve.append((self._used, float(np.clip(self._best[0], -FAR, FAR))))
         net = found.margins - found.errors[:, None]
         for constraint, row in zip(found.constraints, net, strict=True):
             if row.min() < np.inf:
