@@ -73,7 +73,9 @@ def tell_end(outcome: str, sentence: str, *, reasons: Sequence[str] = (), releas
 
 
 def _record(config: ReleaseConfig, outcome: str, sentence: str, reasons: tuple[str, ...], release: str | None) -> None:
+    from gate5.pipeline import current
     from gate5.store import announced, judgements, open_store
+    from gate5.workspace.records import Tracker
 
     ti: Any = get_current_context()["ti"]
     opened = open_store(config.store)
@@ -85,4 +87,7 @@ def _record(config: ReleaseConfig, outcome: str, sentence: str, reasons: tuple[s
     verdict = verdict_of_run()
     # A measurement that is missing, or a person who did not answer, is no judgement of the policy.
     if asked and (outcome == "promoted" or verdict == "fail"):
-        judgements.keep(opened, asked["asked"], config, outcome, asked["run"], reasons=reasons, release=release)
+        compared = current.read(Tracker(run_workspace(), config.sha256)).compared
+        judgements.keep(
+            opened, asked["asked"], config, outcome, asked["run"], reasons=reasons, release=release, compared=compared
+        )

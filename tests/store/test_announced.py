@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gate5.cli.results import Candidates
 from gate5.config.models import ReleaseConfig
-from gate5.store import ArtifactStore, announced, judgements
+from gate5.store import ArtifactStore, announced, judgements, lift, promote, publish, rollback
 from gate5.store.announced import Announcement, Candidate
 from gate5.store.directory import DirectoryBackend
 
@@ -132,6 +134,41 @@ def test_what_was_judged_is_found_by_the_same_question_only(store: ArtifactStore
     ]
     assert len({asked, *others}) == 7
     assert [judgements.find(store, other, config) for other in others] == [None] * 6
+
+
+def test_a_refusal_counts_for_the_release_that_it_was_compared_with(
+    opened: ArtifactStore, provenance: Callable[..., dict[str, Any]]
+) -> None:
+    """Seen: the channel moved while the run went on, and the refusal counted for a release that nobody compared."""
+    config = ReleaseConfig()
+    first, second = (publish(opened, {"policy.onnx": name}, provenance()) for name in (b"1", b"2"))
+    promote(opened, "production", first, approved_by="gate5")
+    promote(opened, "production", second, approved_by="gate5")
+    judgements.keep(opened, "q", config, "refused", A, compared=first.id)
+    assert judgements.find(opened, "q", config) is None, "nobody knows how it does beside the second"
+    rollback(opened, "production", by="ada", reason="it swings")
+    assert judgements.find(opened, "q", config) is not None
+    judgements.keep(opened, "first", config, "refused", A, compared="")
+    assert judgements.find(opened, "first", config) is None
+
+
+def test_a_promotion_counts_until_a_hold_on_it_is_lifted(
+    opened: ArtifactStore, provenance: Callable[..., dict[str, Any]]
+) -> None:
+    """`policy_lift` says that the next run of the policy lets it in; no run that nobody started did."""
+    config = ReleaseConfig()
+    first, second = (publish(opened, {"policy.onnx": name}, provenance()) for name in (b"1", b"2"))
+    for release in (first, second):
+        promote(opened, "production", release, approved_by="gate5")
+        judgements.keep(opened, release.id, config, "promoted", A, release=release.id)
+    rollback(opened, "production", by="ada", reason="it swings")
+    assert judgements.find(opened, second.id, config) is not None, "held: a run asks for that before"
+    lift(opened, "production", second.id, by="ada", reason="it was the sensor")
+    assert judgements.find(opened, second.id, config) is None
+    assert judgements.find(opened, first.id, config) is not None, "another one was lifted"
+    assert promote(opened, "production", second, approved_by="gate5").outcome == "promoted"
+    judgements.keep(opened, second.id, config, "promoted", B, release=second.id)
+    assert judgements.find(opened, second.id, config) is not None, "once more"
 
 
 def test_of_runs_that_begin_the_same_the_first_is_told_to_the_others(store: ArtifactStore) -> None:

@@ -86,6 +86,11 @@ class Current:
         """Why nothing can be compared on a channel's first release; empty: there is a release."""
         return "first release of the channel" if self.state == "first" else ""
 
+    @property
+    def compared(self) -> str | None:
+        """The release that the run compares with, empty on a channel's first; ``None``: with none."""
+        return self.release if self.state in ("drives", "first") else None
+
 
 @dataclass(frozen=True)
 class Found:

@@ -15,7 +15,11 @@ from gate5.config.models import ReleaseConfig
 from gate5.io import canonical
 from gate5.provenance import now
 from gate5.store.artifact_store import ArtifactStore
-from gate5.store.channel import current
+from gate5.store.candidate import identities
+from gate5.store.channel import Log, current
+from gate5.store.entry import ChannelEntry
+from gate5.store.held import state_of
+from gate5.store.releases import find_release
 
 #: Sections that no measurement and no rule depends on.
 _APART = ("store", "schedule", "retrain", "release", "channels", "notify", "other_gpus")
@@ -29,7 +33,7 @@ class Judgement:
     Attributes:
         outcome: ``promoted`` or ``refused``.
         run: its workspace, and in an orchestrator ``dag_id`` and ``run_id``.
-        current: the release that was the channel's current one then.
+        current: the release that the candidate was compared with, the channel's current one as its run began.
         reasons: why it was refused.
         release: of one that was promoted.
     """
@@ -94,10 +98,18 @@ def keep(
     *,
     reasons: tuple[str, ...] = (),
     release: str | None = None,
+    compared: str | None = None,
 ) -> None:
-    """Record how a run ended that judged ``asked`` (what ``question`` gave)."""
-    newest = current(store, config.release.channel)
-    judgement = Judgement(outcome, dict(run), now(), newest.release if newest else None, reasons, release)
+    """Record how a run ended that judged ``asked`` (what ``question`` gave).
+
+    Args:
+        compared: the release that the candidate was compared with, empty on a channel's first; ``None``: with none,
+            though the channel may have one.
+    """
+    if compared is None:
+        newest = current(store, config.release.channel)
+        compared = newest.release if newest else ""
+    judgement = Judgement(outcome, dict(run), now(), compared or None, reasons, release)
     store.ensure_safe()
     for number in range(_MOST):
         if store.backend.create(f"judged/{asked}/end-{number:03}.json", canonical.dumps(asdict(judgement))):
@@ -107,15 +119,28 @@ def keep(
 def find(store: ArtifactStore, asked: str, config: ReleaseConfig) -> Judgement | None:
     """The newest record, if it still says what a run now would find.
 
-    A refusal counts while the channel has the release that the candidate was compared with; a promotion always.
+    A refusal counts while the channel has the release that the candidate was compared with; a promotion until a person
+    has lifted a hold on what was promoted, who wants it judged and promoted once more.
     """
     found = None
     for name in store.backend.list(f"judged/{asked}/end-"):
         found = _read(store, name) or found
-    if found is None or found.outcome == "promoted":
-        return found
-    newest = current(store, config.release.channel)
-    return found if found.current == (newest.release if newest else None) else None
+    if found is None:
+        return None
+    log = Log(store, config.release.channel)
+    newest = log.newest()
+    if found.outcome == "promoted":
+        return None if _may_return(store, newest, found.release) else found
+    return found if found.current == ((newest.release if newest else "") or None) else None
+
+
+def _may_return(store: ArtifactStore, newest: ChannelEntry | None, release: str | None) -> bool:
+    """Whether a release that was on a channel may come to it again: the hold on it was lifted."""
+    state = state_of(store, newest)
+    if release is None or not state.lifted:
+        return False
+    known = find_release(store, release)
+    return known is not None and state.may_return(identities(known))
 
 
 def _read(store: ArtifactStore, name: str) -> Judgement | None:
