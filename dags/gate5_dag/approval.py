@@ -77,10 +77,12 @@ class ReleaseApproval(HITLBranchOperator):
 
     def asked(self, context: Any) -> tuple[ReleaseConfig, str, str]:
         """The run's configuration, the question and what the approver reads."""
+        from gate5.pipeline.approval import ask
         from gate5.pipeline.stages import load_run_config
         from gate5.report import question
 
         workspace = run_workspace()
+        ask(workspace)
         config = load_run_config(workspace)
         url = run_url(context["dag_run"].dag_id, context["dag_run"].run_id)
         text = question.body(workspace, config.release.approval_timeout_hours, f"{url}/plugin/gate5" if url else None)

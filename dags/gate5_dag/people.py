@@ -47,12 +47,12 @@ def note_answer(
     """Write down a person's yes, if it is one that the channel takes.
 
     Raises:
-        InputError: it is not; nothing is written.
+        InputError: it is not, or the question was about another verdict; nothing is written.
     """
     from gate5.pipeline import approval
 
     check_answer(config, person, starter)
-    approval.record(workspace, approved_by=person, started_by=starter, comment=comment)
+    approval.record(workspace, approved_by=person, started_by=starter, comment=comment, asked=True)
 
 
 def check_answer(config: ReleaseConfig, person: str, starter: str | None) -> None:

@@ -52,6 +52,18 @@ def test_another_verdict_is_not_approved_by_it(workspace: Workspace) -> None:
     assert approval.read(workspace) is None
 
 
+def test_an_answer_is_of_the_verdict_that_was_asked_about(workspace: Workspace) -> None:
+    """Seen: judged again while the question waited, the yes to the old numbers counted for the new ones."""
+    approval.ask(workspace)
+    workspace.write_json("gate.json", {"verdict": "pass", "rules": []})
+    with pytest.raises(InputError, match="bob was asked about another verdict"):
+        approval.record(workspace, approved_by="bob", started_by="ada", asked=True)
+    assert approval.of(workspace, None) is None
+    approval.record(workspace, approved_by="eve", started_by="eve")  # at a prompt nobody asks
+    approval.ask(workspace)
+    assert approval.record(workspace, approved_by="bob", started_by="ada", asked=True).approved_by == "bob"
+
+
 def test_bad_input(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="needs a name"):
         approval.record(workspace, approved_by="  ", started_by=None)

@@ -17,6 +17,8 @@ from gate5.workspace import origin
 from gate5.workspace.artifacts import Workspace
 
 FILE = "approval.json"
+#: Which verdict a person was asked about.
+ASKED = "asked.json"
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,42 @@ class Approval:
         return asdict(self)
 
 
-def record(workspace: Workspace, *, approved_by: str, started_by: str | None, comment: str | None = None) -> Approval:
+def ask(workspace: Workspace) -> None:
+    """Note which verdict a person is asked about: an answer may come a day later, and is of no other one.
+
+    Raises:
+        WorkspaceError: there is no verdict yet.
+    """
+    workspace.write_json(ASKED, {"gate_sha256": _verdict(workspace)})
+
+
+def record(
+    workspace: Workspace,
+    *,
+    approved_by: str,
+    started_by: str | None,
+    comment: str | None = None,
+    asked: bool = False,
+) -> Approval:
     """Write down that a person approved the verdict that is in the workspace now.
 
     Args:
         started_by: who started the run by hand; ``None``: nobody did. Where the run itself noted who did
             (``run.json``), that counts: whoever promotes at a prompt what Airflow ran has not started it.
+        asked: it is the answer to a question (``ask``).
 
     Raises:
-        InputError: no name is given.
+        InputError: no name is given, or the verdict is not the one that the question was about.
         WorkspaceError: there is no verdict yet.
     """
     if not approved_by.strip():
         raise InputError("An approval needs a name: give --approved-by NAME.")
+    question = workspace.find(ASKED) if asked else None
+    if question is not None and canonical.loads(question)["gate_sha256"] != _verdict(workspace):
+        raise InputError(
+            f"{approved_by} was asked about another verdict than the one that is there now: clear the task `approval`, "
+            "so that the question is put again."
+        )
     begun = origin.read(workspace)
     starter = started_by if begun is None else begun.started_by
     said = Approval(approved_by.strip(), now(), _verdict(workspace), starter, comment or None)
