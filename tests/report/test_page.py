@@ -219,6 +219,22 @@ def test_the_verdict_comes_first_and_a_refused_claim_says_so(run: Run, tmp_path:
     assert text.index("✗ Not supported:") < text.index("may drive the plant")
 
 
+def test_what_awaits_its_proof_is_not_supported_yet(run: Run, tmp_path: Path) -> None:
+    """Seen: "Supported: the policy, as the engine of this release, may drive the plant" of an engine that never ran."""
+    gate = json.loads(run.artifacts["gate.json"]) | {"verdict": "awaiting proof", "reasons": []}
+    gate["rules"] = [
+        {**rule, "outcome": "awaiting" if rule["metric"].startswith(("parity.engine", "latency")) else "pass"}
+        for rule in gate["rules"]
+    ]
+    page = Page(render(run.at(tmp_path, changes={"gate.json": json.dumps(gate).encode()})))
+    text = " ".join(page.sections["assessment"].split())
+    assert "… Awaiting proof: G0." in text
+    assert "✓ Supported" not in text
+    row = text.partition("state evidence")[2]
+    assert "… awaiting proof" in row.partition("G1")[2].partition("G2")[0], row
+    assert "Not met" not in text
+
+
 def test_every_chart_has_words_and_every_curve_a_table(run: Run, tmp_path: Path) -> None:
     page = Page(render(run.at(tmp_path)))
     charts = [element for element, key, value in page.attributes if (key, value) == ("role", "img")]

@@ -10,13 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from gate5.config.verdicts import RELEASED
+from gate5.config.verdicts import AWAITING
 from gate5.gate.report import FINE, RuleResult
 from gate5.report.artifacts import Artifacts
 from gate5.report.html import Markup, figure, fold, table, tag
 
-_GOAL = {"supported": "✓ Supported:", "partly": "✗ Not supported:", "open": "? Not judged:"}
-_STATE = {"supported": "✓ supported", "partly": "✗ not supported everywhere", "open": "? not judged"}
+_GOAL = {
+    "supported": "✓ Supported:",
+    "partly": "✗ Not supported:",
+    "awaiting": "… Awaiting proof:",
+    "open": "? Not judged:",
+}
+#: What each verdict says of the goal; of another one it says nothing.
+_OF_VERDICT = {"pass": "supported", AWAITING: "awaiting", "fail": "partly"}
+_STATE = {
+    "supported": "✓ supported",
+    "partly": "✗ not supported everywhere",
+    "awaiting": "… awaiting proof",
+    "open": "? not judged",
+}
 
 
 @dataclass(frozen=True)
@@ -43,8 +55,7 @@ def section(artifacts: Artifacts) -> Markup:
         f"{engine.get('precision', '')} on {engine.get('device', 'no device')}; channel "
         f"{artifacts.config.release.channel if artifacts.config else 'unknown'}."
     )
-    state = "open" if gate is None or gate.verdict not in ("fail", *RELEASED) else "partly"
-    state = "supported" if gate is not None and gate.verdict in RELEASED else state
+    state = "open" if gate is None else _OF_VERDICT.get(gate.verdict, "open")
     verdict = "Gate 5 has not judged yet." if gate is None else f"Gate 5's verdict: {gate.verdict.upper()}."
     return tag(
         "section",
@@ -66,13 +77,9 @@ def section(artifacts: Artifacts) -> Markup:
 
 def _row(claim: Claim, artifacts: Artifacts) -> tuple[object, ...]:
     rules = [rule for rule in artifacts.gate.rules if _is_about(rule, claim)] if artifacts.gate else []
-    state = "open"
-    if rules:
-        passed = [rule.outcome in FINE for rule in rules]
-        unknown = all(rule.outcome in ("missing", "awaiting", "not_applicable") for rule in rules)
-        state = "open" if unknown else "supported" if all(passed) else "partly"
+    state = _state({rule.outcome for rule in rules})
     failed = sorted({rule.name + (f" ({rule.scenario})" if rule.scenario else "") for rule in rules
-                     if rule.outcome not in FINE})  # fmt: skip
+                     if rule.outcome not in (*FINE, "awaiting")})  # fmt: skip
     advisory = bool(rules) and not any(rule.veto for rule in rules)
     remark = (
         f" Not met: {', '.join(failed[:3])}{f' and {len(failed) - 3} more' if len(failed) > 3 else ''}."
@@ -86,6 +93,15 @@ def _row(claim: Claim, artifacts: Artifacts) -> tuple[object, ...]:
         tag("span", _STATE[state], class_=f"state {state}"),
         claim.evidence(artifacts) + remark + note,
     )
+
+
+def _state(outcomes: set[str]) -> str:
+    """Of a claim, from what its rules came to; one that only the engine's own device can judge is not broken."""
+    if outcomes <= {"missing", "awaiting", "not_applicable"}:
+        return "open"
+    if outcomes <= set(FINE):
+        return "supported"
+    return "awaiting" if outcomes <= {*FINE, "awaiting"} else "partly"
 
 
 def _is_about(rule: RuleResult, claim: Claim) -> bool:

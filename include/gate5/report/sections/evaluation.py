@@ -23,7 +23,7 @@ def section(artifacts: Artifacts) -> Markup:
         parts.append(tag("p", "Missing: no scenario has been evaluated yet.", class_="soft"))
     else:
         terms = overview(rows)
-        parts += [_introduction(rows[0]), _overview(rows), _forest(rows), against_current(rows), looks(rows)]
+        parts += [_introduction(rows), _overview(rows), _forest(rows), against_current(rows), looks(rows)]
         parts.append(fold("The terms of the objective, in every scenario", terms) if terms else None)
     absent = _absent(artifacts)
     if rows and absent:
@@ -40,17 +40,22 @@ def _other(rows: list[ScenarioComparison]) -> str:
     return next((row.baseline_name for row in rows if row.baseline is not None), "PID")
 
 
-def _introduction(row: ScenarioComparison) -> Markup:
+def _introduction(rows: list[ScenarioComparison]) -> Markup:
+    row, most = rows[0], max(row.episodes for row in rows)
     driver = f"the built engine ({row.rl.driver})" if row.rl.driver else "the policy (not a built engine)"
     if row.rl.driver and not row.rl.engine_episodes:
         driver = f"{row.rl.driver} (not the built engine, which cannot run here)"
-    last = row.seed + row.episodes - 1
+    last, least = row.seed + most - 1, min(row.episodes for row in rows)
     seeds = f"seed ({row.seed})" if last == row.seed else f"seeds ({row.seed} to {last})"
+    number = counted(most, "episode") if least == most else f"{least} to {most} episodes"
+    levels = sorted({look.confidence for each in rows for look in each.looks[-1:]})
+    spent = ", ".join(f"{100 * level:.4g} %" for level in levels)
+    told = f", those of the differences of returns at {spent} (shared out over the looks)" if spent else ""
     return tag(
         "p",
-        f"Plant {row.plant}; {driver} and the baseline each drive {counted(row.episodes, 'episode')} per scenario on "
+        f"Plant {row.plant}; {driver} and the baseline each drive {number} per scenario on "
         f"the same {seeds}, so that differences are paired. "
-        f"Intervals and bounds are at {row.confidence:.0%} confidence.",
+        f"Intervals and bounds are at {100 * row.confidence:.4g} % confidence{told}.",
         class_="soft",
     )
 
