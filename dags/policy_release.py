@@ -211,6 +211,7 @@ def report() -> dict[str, Any]:
     return perform(stages.report)
 
 
+# Fed by `look_up`, as `gate` is: where a person marks `gate` as skipped this fails for want of a verdict.
 @task.branch(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **RETRY, **minutes(5))  # whatever became of `report`
 def decide() -> str:
     """`reject` unless the verdict is pass or awaiting proof; `approval` where a person is asked, else `promote`."""
@@ -322,6 +323,7 @@ def wire(gpu: Gpu) -> None:
     graph >> engine
     graph >> before >> engine >> verified >> timed >> driven >> compared >> judged >> reported >> decision
     before >> judged >> decision
+    before >> decision
     decision >> [ask, promoted, rejected]
     ask >> [promoted, rejected]
 

@@ -124,7 +124,7 @@ def test_every_task_but_the_approval_has_a_time_limit(tasks: Tasks) -> None:
     assert [name for name, task in tasks.items() if task["timeout_s"] is None] == ["approval"]
 
 
-DECIDING = {"gate": ["compare", "look_up"], "decide": ["gate", "report"]}
+DECIDING = {"gate": ["compare", "look_up"], "decide": ["gate", "look_up", "report"]}
 
 
 @pytest.mark.parametrize("name", ["promote", "reject"])

@@ -113,6 +113,8 @@ def kill_and_mark(run: Handled) -> None:
     run.mark("evaluate/1", "skipped")
     run.clear("compare")
     run.ended("skipped", "gate")
+    run.mark("gate", "skipped")
+    run.ended("unjudged", "decide")
     run.mark("gate")  # Airflow then clears what had failed for want of it
     run.ended("gate", "decide")
     run.clear(["evaluate", 1])
@@ -170,6 +172,14 @@ def test_an_evaluation_skipped_by_hand_is_none(handled: Handled) -> None:
     assert (states["compare"], states["gate"]) == ("skipped", "failed")
     said = handled.said["skipped"]
     assert (said["exit_code"], "yet" in said["text"]) == (2, True), said
+
+
+def test_a_gate_skipped_by_hand_is_no_green_run(handled: Handled) -> None:
+    """Seen: all that followed was skipped, and the run ended green without a verdict."""
+    states = handled.states["unjudged"]
+    assert (states["gate"], states["report"], states["decide"]) == ("skipped", "skipped", "failed")
+    said = handled.said["unjudged"]
+    assert (said["exit_code"], "no gate.json yet" in said["text"]) == (2, True), said
 
 
 def test_a_gate_marked_by_hand_is_no_verdict(handled: Handled) -> None:
