@@ -119,16 +119,20 @@ def load_config(params: Mapping[str, Any]) -> ReleaseConfig:
 def check_freeze(config: ReleaseConfig) -> None:
     """Refuse where the channel was frozen after the run began: the run's own configuration is older than that.
 
+    A file that is gone freezes nothing any more; what the site's file says of a channel of the same store stands.
+
     Raises:
         RefusedError: it is frozen now.
         ConfigError: the file can no longer be read.
     """
+    from gate5.config.site import held_to_site
     from gate5.io.paths import resolve_path
     from gate5.pipeline import promote
 
     params = get_current_context()["params"]
-    if resolve_path(params["config"]).exists():
-        promote.check_freeze(load_config(params), config.release.channel)
+    path = resolve_path(params["config"])
+    now = load_config(params) if path.exists() else held_to_site(config, path)
+    promote.check_freeze(now, config.release.channel)
 
 
 def verdict_of_run() -> str:

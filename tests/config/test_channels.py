@@ -112,6 +112,26 @@ def test_a_demanded_sla_is_judged_whatever_rules_a_run_has(tmp_path: Path, rule:
     )
 
 
+def test_what_a_demanded_rule_means_is_the_channels_to_say(tmp_path: Path) -> None:
+    """Less confidence, moved limits or a weak baseline let the same rule pass on other numbers."""
+    plant, baseline = {"id": "sco2", "options": {"turbine_efficiency": 0.91}}, {"kind": "pid", "gains": "tuned.json"}
+    lax = {
+        "evaluation": {"confidence": 0.51},
+        "latency": {"confidence": 0.51},
+        "plant": {"id": "sco2", "options": {"constraints": {"turbine_inlet_high": {"high": 2000}}}},
+        "baseline": {"kind": "none"},
+    }
+    demands = {"confidence": 0.97, "plant": plant, "baseline": baseline}
+    run = ReleaseConfig.load(written(tmp_path, {**lax, "channels": {"production": demands}}))
+    assert (run.evaluation.confidence, run.latency.confidence) == (0.97, 0.97)
+    assert (run.plant.model_dump(), run.baseline.gains) == (plant, "tuned.json")
+    run = ReleaseConfig.load(
+        written(tmp_path, {"evaluation": {"confidence": 0.99}, "channels": {"production": demands}})
+    )
+    assert (run.evaluation.confidence, run.latency.confidence) == (0.99, 0.99), "more is the run's to choose"
+    assert ReleaseConfig.load(written(tmp_path, lax)).evaluation.confidence == 0.51, "nobody demands anything"
+
+
 def test_a_demand_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"channels\.production\.aproval"):
         ReleaseConfig.load(written(tmp_path, {"channels": {"production": {"aproval": "required"}}}))

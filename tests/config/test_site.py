@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -20,6 +21,7 @@ from gate5.config.models import ReleaseConfig
 from gate5.config.tighten import stricter
 from gate5.errors import ConfigError
 from gate5.pipeline.promote import takes_quick
+from gate5.store.s3 import S3Backend
 from tests.config.test_stricter import FAST, demands
 
 #: What somebody may write after ``--set`` to get a candidate through.
@@ -33,6 +35,10 @@ LAX: dict[str, Any] = {
     "evaluation.episodes": 1,
     "evaluation.scenarios": ["easy"],
     "evaluation.quick": True,
+    "evaluation.confidence": 0.51,
+    "latency.confidence": 0.51,
+    "plant": {"options": {"constraints": {"turbine_inlet_high": {"high": 2000}}}},
+    "baseline.kind": "none",
     "evaluation": {"episodes": 1, "scenarios": ["easy"]},
     "channels": {},
     "channels.production": None,
@@ -79,6 +85,39 @@ def test_the_law(tmp_path_factory: pytest.TempPathFactory, demanded: Any, chosen
         for person in ("gate5", "bob", "eve"):
             refusals = [refused_person(each.model_dump(mode="json"), person, said) for each in (section, want)]
             assert refusals[0] is not None or refusals[1] is None, (person, said)
+
+
+SAME = ["s3://Bucket/p/q", "s3://Bucket/p/q/", "s3://Bucket//p/q", "S3://Bucket/p/q//"]
+
+
+@pytest.mark.parametrize("uri", SAME)
+@pytest.mark.parametrize("site", SAME)
+def test_however_a_store_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: str, uri: str) -> None:
+    """What opens as one store is one, and no other."""
+    monkeypatch.setenv("GATE5_HOME", str(tmp_path))
+    monkeypatch.setenv("GATE5_CONFIG", "site.yaml")
+    demands = {"production": {"approvers": ["ada"]}}
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump({"store": {"uri": site}, "channels": demands}))
+    other = tmp_path / "other.yaml"
+    for each, held in ((uri, True), ("s3://bucket/p/q", False), ("s3://Bucket/p", False), ("s3://Bucket/p//q", False)):
+        other.write_text(yaml.safe_dump({"store": {"uri": each}}))
+        assert bool(asked(tmp_path, other, []).channels) is held, each
+        opened = [
+            S3Backend(*urlsplit(name)[1:3], client=mock.MagicMock(**{"meta.endpoint_url": ""})).uri
+            for name in (site, each)
+        ]
+        assert (opened[0] == opened[1]) is held, opened
+
+
+def test_no_file_at_all_is_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--set store.uri=...` from a folder without a configuration."""
+    monkeypatch.setenv("GATE5_HOME", str(tmp_path / "empty"))
+    monkeypatch.setenv("GATE5_CONFIG", str(tmp_path / "site.yaml"))
+    site = {"store": {"uri": str(tmp_path / "store")}, "channels": {"production": {"approvers": ["ada"]}}}
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(site))
+    run = load_config(argparse.Namespace(config=None, set=[f"store.uri={tmp_path / 'store'}"]))
+    assert run.release.approval == "required"
+    assert load_config(argparse.Namespace(config=None, set=["store.uri=elsewhere"])).channels == {}
 
 
 def test_every_channel_is_held_and_not_the_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,9 @@ demands = st.fixed_dictionaries(
         "scenarios": st.one_of(st.none(), st.just(("easy",)), st.just(("hard", "easy"))),
         "episodes": st.one_of(st.none(), st.integers(1, 50)),
         "shadow_hours": st.one_of(st.none(), st.floats(0.5, 500)),
+        "confidence": st.one_of(st.none(), st.floats(0.51, 0.999)),
+        "plant": st.sampled_from([None, {"id": "sco2", "options": {"turbine_efficiency": 0.91}}]),
+        "baseline": st.sampled_from([None, {"kind": "pid", "gains": "gains.json"}]),
         "quick": st.booleans(),
         "require_proof": st.booleans(),
         "two_person": st.booleans(),
@@ -53,6 +56,9 @@ def test_the_law(one: Any, other: Any) -> None:
     assert done.sla_p99_ms == least([each.sla_p99_ms for each in both], min, None)
     assert done.episodes == least([each.episodes for each in both], max, None)
     assert done.shadow_hours == least([each.shadow_hours for each in both], max, None)
+    assert done.confidence == least([each.confidence for each in both], max, None)
+    assert done.plant == (both[0].plant or both[1].plant)
+    assert done.baseline == (both[0].baseline or both[1].baseline)
     assert done.signatures == max(each.signatures for each in both)
     assert done.quick == all(each.quick for each in both)
     stands = [frozen(each.model_dump(mode="json")["freeze"]) for each in both]
@@ -67,6 +73,8 @@ def test_the_law(one: Any, other: Any) -> None:
     [
         ({"require_backend": "tensorrt"}, {"require_backend": "onnxruntime"}, "onnxruntime and tensorrt"),
         ({"approvers": ("ada",)}, {"approvers": ("bob",)}, "none of whom both name"),
+        ({"plant": {"id": "sco2"}}, {"plant": {"id": "sco2", "options": {"a": 1}}}, "two plants"),
+        ({"baseline": {"kind": "pid"}}, {"baseline": {"kind": "none"}}, "two baselines"),
     ],
 )
 def test_what_nothing_can_meet_is_refused(one: Any, other: Any, match: str) -> None:

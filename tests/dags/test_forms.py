@@ -99,6 +99,12 @@ def test_a_freeze_counts_that_came_after_the_run_began(home: Path, monkeypatch: 
     with pytest.raises(RefusedError, match=r"frozen \(outage of unit 2"):
         tasks.check_freeze(config)
     (home / "lax.yaml").unlink()
+    with pytest.raises(RefusedError, match=r"frozen \(outage of unit 2"):  # whoever takes the run's file away
+        tasks.check_freeze(config)
+    (home / "site.yaml").write_text(yaml.safe_dump(SITE))
+    tasks.check_freeze(config)
+    context["params"]["config"] = "site.yaml"
+    (home / "site.yaml").unlink()
     tasks.check_freeze(config)  # nothing to read: what the run began with stands
 
 

@@ -39,6 +39,10 @@ DEMANDS: dict[str, Any] = {
     "driven": {"rules": [DRIVEN]},
     "many": {"episodes": 2},
     "wide": {"scenarios": ["steady_state"]},
+    "sure": {"confidence": 0.99},
+    "moved": {"plant": {"id": "sco2", "options": {"turbine_efficiency": 0.91}}},
+    "alone": {"baseline": {"kind": "none"}},
+    "alike": {"confidence": 0.95, "plant": {"id": "sco2"}, "baseline": {"kind": "pid"}},
     "people": PEOPLE,
     "gpu": {"require_backend": "tensorrt"},
     "frozen": {"freeze": {"reason": "outage of unit 2", "until": "2999-01-01T00:00:00+00:00"}},
@@ -92,6 +96,10 @@ def test_the_same_signed_release(home: Path, move: Move) -> None:
     assert entries[0]["made"] == staging["made"] is not None
 
 
+def test_what_was_judged_as_demanded_comes(move: Move) -> None:
+    assert move("alike")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("target", "match"),
     [
@@ -99,6 +107,9 @@ def test_the_same_signed_release(home: Path, move: Move) -> None:
         ("driven", "more: evaluation.emergency_trip.rl.engine_episodes is 1"),
         ("many", "judged by 1 episodes of each scenario, and the channel many demands 2"),
         ("wide", "was not judged in steady_state"),
+        ("sure", "judged at 0.95 confidence (evaluation.confidence), and the channel sure demands 0.99"),
+        ("moved", "judged on another plant than the channel moved demands"),
+        ("alone", "judged against another baseline than the channel alone demands"),
         ("frozen", "frozen (outage of unit 2, until 2999-01-01T00:00:00+00:00)"),
     ],
 )
@@ -210,17 +221,18 @@ def test_what_a_file_says_of_its_own_channel_is_demanded_there(home: Path, move:
     assert move("own", *strict, "--approved-by", "bob")[0] == 0
 
 
+@pytest.mark.parametrize("written", [{}, {"uri": "./var/store/", "region": "eu-central-1"}])
 def test_a_channel_that_was_frozen_after_the_run_began(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], written: dict[str, str]
 ) -> None:
-    """The run's own configuration is older than the freeze."""
+    """The run's own configuration is older than the freeze, and may write the same store in another way."""
     monkeypatch.setenv("GATE5_HOME", str(home))
     default = home / "config/release.yaml"
     default.parent.mkdir()
     try:
         for until, code in (("2999-01-01T00:00:00+05:30", 1), ("2020-01-01T00:00:00-08:00", 0)):
             freeze = {"staging": {"freeze": {"reason": "outage of unit 3", "until": until}}}
-            default.write_text(yaml.safe_dump({"channels": freeze}))
+            default.write_text(yaml.safe_dump({"store": written, "channels": freeze}))
             assert main(["promote", "--workspace", str(home / "w")]) == code
             said = capsys.readouterr()
             assert ("frozen (outage of unit 3" in said.out + said.err) == bool(code)

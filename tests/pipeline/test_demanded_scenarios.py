@@ -61,9 +61,7 @@ def test_by_what_is_signed_in_the_store(home: Path, capsys: pytest.CaptureFixtur
     capsys.readouterr()
     assert release(home, config) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert (
-        "The channel production demands stricter rules, SLA, scenarios or episodes than this run is judged by" in line
-    )
+    assert "The channel production demands stricter rules, SLA, scenarios, episodes or confidence, or" in line
     assert not (home / "w").exists()
     check_store(ReleaseConfig.load(config, {"evaluation.quick": True}))  # which is tried and never promoted
 

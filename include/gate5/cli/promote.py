@@ -9,7 +9,7 @@ from typing import Any
 
 from gate5.cli.results import Outcome
 from gate5.cli.settings import from_here, load_config, run_config
-from gate5.config.site import refuse_between_kinds
+from gate5.config.site import held_to_site, refuse_between_kinds, same_store
 from gate5.errors import ConfigError
 from gate5.workspace.artifacts import open_workspace
 
@@ -24,9 +24,9 @@ def run(arguments: argparse.Namespace) -> tuple[Outcome, int]:
         raise ConfigError("Nothing was named to promote: give --workspace DIR, or --from CHANNEL --to CHANNEL.")
     workspace = open_workspace(from_here(arguments.workspace))
     config = run_config(workspace, arguments)
-    now = load_config(arguments)
-    if now.store == config.store:  # the channel may have been frozen since the run began
-        promote.check_freeze(now, config.release.channel)
+    for now in (load_config(arguments), held_to_site(config, None)):
+        if same_store(now, config):  # the channel may have been frozen since the run began
+            promote.check_freeze(now, config.release.channel)
     if arguments.approved_by:
         approval.record(workspace, **approval_of(arguments))
     return promote.promote(workspace, config, approved_by=arguments.approved_by), 0

@@ -33,7 +33,7 @@ def load_config(arguments: argparse.Namespace, over: dict[str, Any] | None = Non
     if path is None and resolve_path(DEFAULT_CONFIG).exists():
         path = str(resolve_path(DEFAULT_CONFIG))
     config = ReleaseConfig.load(path, {**(over or {}), **dict(_override(text) for text in arguments.set)})
-    return config if path is None else held_to_site(config, Path(path))
+    return held_to_site(config, None if path is None else Path(path))
 
 
 def _override(text: str) -> tuple[str, Any]:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, Field, field_validator
 
 from gate5.config.backends import BackendName
+from gate5.config.candidate import PlantConfig
+from gate5.config.evaluation import BaselineConfig
 from gate5.config.gate import RuleConfig
 from gate5.config.section import Section
 
@@ -54,6 +56,13 @@ class ChannelConfig(Section):
     rules: tuple[RuleConfig, ...] = Field((), description="rules that every run is judged by, at least as strictly")
     scenarios: tuple[str, ...] | None = Field(None, min_length=1, description="scenarios that every run covers")
     episodes: int | None = Field(None, ge=1, description="the least number of episodes of each scenario")
+    confidence: float | None = Field(
+        None, gt=0.5, lt=1, description="the least confidence of every bound and interval, the latency's among them"
+    )
+    plant: PlantConfig | None = Field(
+        None, description="what every run drives, its options (the limits among them) included: `id` and `options`"
+    )
+    baseline: BaselineConfig | None = Field(None, description="what every run is compared with, as in `baseline`")
     quick: bool = Field(False, description="whether a run with --quick, which proves less, may be promoted")
     require_proof: bool = Field(
         False, description="a plant's machine runs an engine only where `gate5 prove` proved it on such a device"

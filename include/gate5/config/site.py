@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from gate5.config.gpus import release_dag
 from gate5.config.models import ReleaseConfig
@@ -35,31 +36,36 @@ def site_config(environment: Mapping[str, str] = os.environ) -> SiteConfig:
     return SiteConfig(path, ReleaseConfig.load(path) if path.exists() else ReleaseConfig())
 
 
-def binding(config: ReleaseConfig, path: Path) -> ReleaseConfig | None:
+def binding(config: ReleaseConfig, path: Path | None) -> ReleaseConfig | None:
     """The site's configuration where another one is held to it: it is of another file and has the same store.
 
     Args:
-        path: the other one's file.
+        path: the other one's file; ``None``: it is of none.
 
     Raises:
         ConfigError: the site's file is wrong, or ``GATE5_CONFIG`` names one that is not there.
     """
     site = site_config()
-    if site.path.resolve() == path.resolve():
+    if path is not None and site.path.resolve() == path.resolve():
         return None
     if os.environ.get("GATE5_CONFIG") and not site.path.exists():
         raise ConfigError(
             f"GATE5_CONFIG names {site.path}, which is not there, so that nobody can say what it demands of the "
             f"channel {config.release.channel}: put it back, or name another one."
         )
-    return site.config if _address(site.config) == _address(config) else None
+    return site.config if same_store(site.config, config) else None
 
 
-def held_to_site(config: ReleaseConfig, path: Path) -> ReleaseConfig:
+def same_store(one: ReleaseConfig, other: ReleaseConfig) -> bool:
+    """Whether two configurations name one store, however each of them writes it."""
+    return _address(one) == _address(other)
+
+
+def held_to_site(config: ReleaseConfig, path: Path | None) -> ReleaseConfig:
     """A configuration whose channels demand no less than the site's section ``channels`` says of them.
 
     Args:
-        path: its file; the site's own is as it is.
+        path: its file, ``None``: it has none; the site's own is as it is.
 
     Raises:
         ConfigError: nothing can meet both, or the site's file is wrong or not there.
@@ -93,5 +99,9 @@ def refuse_between_kinds(source: str, target: str) -> None:
 
 
 def _address(config: ReleaseConfig) -> str:
+    """The same for every way to write one store: ``S3://b//p/`` is opened as ``s3://b/p`` is."""
     uri = config.store.uri
-    return uri.rstrip("/") if "://" in uri else str(resolve_path(uri).resolve())
+    if "://" not in uri:
+        return str(resolve_path(uri).resolve())
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}/{parts.path.strip('/')}"

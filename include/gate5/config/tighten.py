@@ -19,6 +19,8 @@ _CHANNELS_SLA = {
     "threshold": _SLA,
     "why": "The channel demands this SLA.",
 }
+#: What is the same for all, because neither of two is the stricter one: on what, and against what is judged.
+_SAME = ("plant", "baseline")
 #: From the weakest on.
 _VETOES = (False, "unattended", True)
 
@@ -41,6 +43,10 @@ def tighten(config: Mapping[str, Any], demands: Mapping[str, Any]) -> dict[str, 
     gate["rules"] = _rules(gate["rules"], demands.get("rules") or (), gate[_SLA])
     if demands.get(_SLA) is not None and not any(_holds_the_sla(rule, gate[_SLA]) for rule in gate["rules"]):
         gate["rules"].append(_CHANNELS_SLA)
+    if demands.get("confidence") is not None:
+        for section in (evaluation, found["latency"]):
+            section["confidence"] = max(section["confidence"], demands["confidence"])
+    found.update({name: copy.deepcopy(demands[name]) for name in _SAME if demands.get(name) is not None})
     if demands.get("episodes") is not None:
         evaluation["episodes"] = max(evaluation["episodes"], demands["episodes"])
     if demands.get("scenarios") and evaluation["scenarios"] is not None:
@@ -55,19 +61,21 @@ def stricter(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]
     Of two rules of one name ``other``'s counts, unless ``one``'s is as strict.
 
     Raises:
-        ConfigError: nothing can meet both: they name other backends, or have no approver in common.
+        ConfigError: nothing can meet both: they name other backends, plants or baselines, or no approver is in both.
     """
     found: dict[str, Any] = copy.deepcopy(dict(one))
     backends = sorted({each["require_backend"] for each in (one, other)} - {None})
     people = [each["approvers"] for each in (one, other) if each["approvers"]]
     everyone = [name for name in (people[0] if people else ()) if all(name in each for each in people)]
-    if len(backends) > 1 or (people and not everyone):
-        what = f"the backends {' and '.join(backends)}" if len(backends) > 1 else "approvers none of whom both name"
+    other_of = [name for name in _SAME if one[name] and other[name] and one[name] != other[name]]
+    if len(backends) > 1 or other_of or (people and not everyone):
+        what = f"two {other_of[0]}s" if other_of else "approvers none of whom both name"
+        what = f"the backends {' and '.join(backends)}" if len(backends) > 1 else what
         raise ConfigError(
             f"The run's configuration and the site's (GATE5_CONFIG) demand {what} of one channel: change one of them."
         )
-    named = (_SLA, "episodes", "shadow_hours")
-    slas, episodes, hours = ([each[name] for each in (one, other) if each[name] is not None] for name in named)
+    named = (_SLA, "episodes", "shadow_hours", "confidence")
+    slas, episodes, hours, sure = ([each[name] for each in (one, other) if each[name] is not None] for name in named)
     sla = min(slas, default=None)
     scenarios = [*(one["scenarios"] or ()), *(other["scenarios"] or ())]
     found.update(
@@ -80,6 +88,9 @@ def stricter(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]
         scenarios=list(dict.fromkeys(scenarios)) or None,
         episodes=max(episodes, default=None),
         shadow_hours=max(hours, default=None),
+        confidence=max(sure, default=None),
+        plant=one["plant"] or other["plant"],
+        baseline=one["baseline"] or other["baseline"],
         quick=one["quick"] and other["quick"],
         require_proof=one["require_proof"] or other["require_proof"],
         two_person=one["two_person"] or other["two_person"],

@@ -132,6 +132,7 @@ def check_evidence(files: ReleaseFiles, channel: str, demands: ChannelConfig) ->
             f"{name} was judged by {own.evaluation.episodes} episodes of each scenario, and the channel {channel} "
             f"demands {asked.evaluation.episodes}: release it again with as many."
         )
+    _check_question(name, channel, own, asked)
     found = evidence(files, own)
     covered = [row.scenario for row in found.rows.scenarios]
     missing = [each for each in demands.scenarios or () if each not in covered]
@@ -156,6 +157,27 @@ def check_evidence(files: ReleaseFiles, channel: str, demands: ChannelConfig) ->
         raise RefusedError(
             f"{name} does not pass what the channel {channel} demands: {'; '.join(verdict.reasons[:3])}."
         )
+
+
+def _check_question(name: str, channel: str, own: ReleaseConfig, asked: ReleaseConfig) -> None:
+    """Refuse numbers that mean something else than what a channel demands.
+
+    Raises:
+        RefusedError: they do.
+    """
+    for what, section in (("on another plant", "plant"), ("against another baseline", "baseline")):
+        if getattr(asked, section) != getattr(own, section):
+            raise RefusedError(
+                f"{name} was judged {what} than the channel {channel} demands (channels.{channel}.{section}): release "
+                "it again on that one."
+            )
+    for section in ("evaluation", "latency"):
+        wanted, had = (getattr(each, section).confidence for each in (asked, own))
+        if wanted > had:
+            raise RefusedError(
+                f"{name} was judged at {had:.5g} confidence ({section}.confidence), and the channel {channel} demands "
+                f"{wanted:.5g}: release it again at that."
+            )
 
 
 def _on_channel(log: Log, release: str | None) -> ChannelEntry:

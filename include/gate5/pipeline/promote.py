@@ -35,6 +35,9 @@ OPTIONAL = tuple(file.name for file in contents.files() if file.released and fil
 IDENTITY = tuple(file.name for file in contents.files() if file.identity)
 
 
+#: The sections in which a channel can demand more of a run's judgement than the run asks for.
+JUDGED = ("gate", "evaluation", "latency", "plant", "baseline")
+
 #: What is said of a release whose engine was not measured where it was built.
 AWAITED = "It is awaiting proof and runs nowhere before `gate5 prove` has passed on such a device."
 
@@ -227,10 +230,12 @@ def _check_demands(opened: store.ArtifactStore, config: ReleaseConfig) -> None:
     asked = config.tightened(ChannelConfig.model_validate(demands))
     covered = stages.scenarios(config)
     lacking = [name for name in demands.get("scenarios") or () if name not in covered]
-    if lacking or (asked.gate, asked.evaluation) != (config.gate, config.evaluation):
+    loose = [name for name in JUDGED if getattr(asked, name) != getattr(config, name)]
+    if lacking or loose:
         raise InputError(
-            f"The channel {config.release.channel} demands stricter rules, SLA, scenarios or episodes than this run "
-            "is judged by (`gate5 keys list` shows them): put them into the section `channels` and release again."
+            f"The channel {config.release.channel} demands stricter rules, SLA, scenarios, episodes or confidence, or "
+            "another plant or baseline, than this run is judged by (`gate5 keys list` shows them): put them into the "
+            "section `channels` and release again."
         )
 
 
