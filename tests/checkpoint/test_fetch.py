@@ -105,10 +105,32 @@ def test_s3_that_does_not_list(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> 
     def refuse(*_: Any, **__: Any) -> Any:
         raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectsV2")
 
-    monkeypatch.setattr(bucket, "get_paginator", refuse)
+    monkeypatch.setattr(bucket, "list_objects_v2", refuse)
     for key, body in (("a/rl_model_64_steps.zip", b"P"), ("a/rl_model_vecnormalize_64_steps.pkl", b"V")):
         bucket.put_object(Bucket="models", Key=key, Body=body)
     assert fetch("s3://models/a/rl_model_64_steps.zip", client=bucket).vecnormalize == b"V"
+
+
+def test_s3_whose_listing_fails_for_a_while(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy server is asked again; where it stays busy nothing is read as if no statistics lay there."""
+    from botocore.exceptions import ClientError
+
+    monkeypatch.setattr("gate5.io.s3.time.sleep", lambda _: None)
+    for key, body in (("b/model_5000.zip", b"P"), ("b/vec_normalize_5000.pkl", b"V")):
+        bucket.put_object(Bucket="models", Key=key, Body=body)
+    listed, busy = bucket.list_objects_v2, [3]
+
+    def ask(**given: Any) -> Any:
+        busy[0] -= 1
+        if busy[0] >= 0:
+            raise ClientError({"Error": {"Code": "SlowDown"}}, "ListObjectsV2")
+        return listed(**given)
+
+    monkeypatch.setattr(bucket, "list_objects_v2", ask)
+    assert fetch("s3://models/b/model_5000.zip", client=bucket).vecnormalize == b"V"
+    busy[0] = 1000
+    with pytest.raises(StoreError, match=r"The checkpoint s3://models/b/model_5000\.zip failed with SlowDown"):
+        fetch("s3://models/b/model_5000.zip", client=bucket)
 
 
 def test_s3_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -200,16 +201,15 @@ def test_a_listing_of_several_pages(server: S3Server, monkeypatch: pytest.Monkey
     workspace = open_workspace("s3://runs/pages", client)
     for number in range(23):
         workspace.write(f"{number:02}", b"")
-    real = client.get_paginator
+    asked, listed = list[dict[str, Any]](), client.list_objects_v2
 
-    def small_pages(operation: str) -> object:
-        paginator = real(operation)
-        paginate = paginator.paginate
-        paginator.paginate = lambda **arguments: paginate(**arguments, PaginationConfig={"PageSize": 7})
-        return paginator
+    def seven(**given: Any) -> Any:
+        asked.append(given)
+        return listed(**{**given, "MaxKeys": 7})
 
-    monkeypatch.setattr(client, "get_paginator", small_pages)
+    monkeypatch.setattr(client, "list_objects_v2", seven)
     assert workspace.list() == [f"{number:02}" for number in range(23)]
+    assert len(asked) == 4
 
 
 def test_a_bucket_that_is_not_there_and_a_server_that_is_gone() -> None:

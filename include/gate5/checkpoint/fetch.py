@@ -16,7 +16,7 @@ from gate5.checkpoint.program import kind_of
 from gate5.checkpoint.statistics import find, usual
 from gate5.errors import CheckpointError
 from gate5.io.paths import resolve_path
-from gate5.io.s3 import error_code, make_client, s3_errors, s3_failures
+from gate5.io.s3 import error_code, list_objects, make_client, passing, persistently, s3_errors, s3_failures
 
 POLICY = "policy.zip"
 _FORMS = "a directory with policy.zip (and vecnormalize.pkl), a .zip, or s3://BUCKET/KEY"
@@ -228,7 +228,8 @@ def _from_s3(client: Any, bucket: str, key: str, text: str) -> tuple[bytes, str,
             kept[name] = _get(client, bucket, _join(folder, name).lstrip("/"), text)
         return kept[name]
 
-    files = _listing(client, bucket, folder)
+    with s3_errors(f"The checkpoint {text}", client):
+        files = _listing(client, bucket, folder)
     if files is None:  # a key that may get objects and not list them
         stem = policy_key.rpartition("/")[2].removesuffix(".zip")
         files = [name for name in usual(stem) if get(name) is not None]
@@ -242,20 +243,22 @@ def _from_s3(client: Any, bucket: str, key: str, text: str) -> tuple[bytes, str,
 
 
 def _listing(client: Any, bucket: str, folder: str) -> list[str] | None:
-    """As ``_around``; ``None`` where the store does not list."""
+    """As ``_around``; ``None`` where the store does not list.
+
+    Raises:
+        ``s3_failures()``: it failed and might list later: statistics that are not seen are not looked for elsewhere.
+    """
     start = f"{folder}/" if folder else ""
-    found: list[str] = []
     try:
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start):
-            found += [item["Key"][len(start) :] for item in page.get("Contents", ())]
-            if len(found) >= _MOST_FILES:
-                break
-        found = sorted(name for name in found if name and name.count("/") < 2)
+        keys = [item["Key"][len(start) :] for item in list_objects(client, bucket, start, _MOST_FILES)]
+        found = sorted(name for name in keys if name and name.count("/") < 2)
         if folder:
             above = f"{folder.rpartition('/')[0]}/" if "/" in folder else ""
-            page = client.list_objects_v2(Bucket=bucket, Prefix=above, Delimiter="/")
+            page = persistently(lambda: client.list_objects_v2(Bucket=bucket, Prefix=above, Delimiter="/"))
             found += sorted(f"../{item['Key'][len(above) :]}" for item in page.get("Contents", ()))
-    except s3_failures():
+    except s3_failures() as error:
+        if passing(error):
+            raise
         return None
     return found
 
@@ -264,16 +267,19 @@ def _get(client: Any, bucket: str, key: str, text: str) -> bytes | None:
     """An object's bytes, ``None`` where there is none."""
     from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
 
-    with s3_errors(f"The checkpoint {text}", client):
-        try:
-            found = client.get_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            if error_code(error)[0] in ("NoSuchKey", "404", "NotFound"):
-                return None
-            raise
+    def whole() -> bytes:
+        found = client.get_object(Bucket=bucket, Key=key)
         if found["ContentLength"] > LIMIT_FILE:
             raise CheckpointError(
                 f"The object {key} of {text} has {found['ContentLength']} bytes, more than the {LIMIT_FILE} that gate5 "
                 "reads; a policy for a plant is far smaller."
             )
         return bytes(found["Body"].read())
+
+    with s3_errors(f"The checkpoint {text}", client):
+        try:
+            return persistently(whole)
+        except ClientError as error:
+            if error_code(error)[0] in ("NoSuchKey", "404", "NotFound"):
+                return None
+            raise
