@@ -14,7 +14,7 @@ from gate5.checkpoint import CheckpointFiles, read
 from gate5.checkpoint.signature import Port, Signature
 from gate5.config.candidate import ExportConfig
 from gate5.export import ONNXExporter
-from gate5.parity.difference import difference
+from gate5.parity.difference import TIE, difference
 
 OBS = (Port("obs", (3,), "observation"),)
 
@@ -54,6 +54,41 @@ def test_choices_are_equal_or_tied() -> None:
     tied[0] = [1, 5.0, 5.001, 1]
     found = difference(expected, tied, signature)
     assert (found.max_abs_error, found.ties, found.worst) == (1.0, 0, 0)
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("tie", [TIE, 1e-2])
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_scores_that_are_all_the_same_are_no_tie(known: bool, tie: float, offset: float) -> None:
+    """An engine whose body came to nothing chooses the first in every row: its own scores would excuse each."""
+    signature, rng = _discrete(3), np.random.default_rng(0)
+    scores = (offset + rng.normal(size=(500, 3))).astype(np.float32)
+    given = scores if known else np.full_like(scores, np.nan)
+    expected = np.concatenate([scores.argmax(axis=1)[:, None], given], axis=1).astype(np.float32)
+    dead = np.concatenate([np.zeros((500, 1)), np.full((500, 3), offset)], axis=1).astype(np.float32)
+    assert difference(expected, dead, signature, tie=tie, most=0.1).max_abs_error == 1.0
+    turned = np.roll(scores, 1, axis=1)  # or whose last rows are another's
+    wrong = np.concatenate([turned.argmax(axis=1)[:, None], turned], axis=1).astype(np.float32)
+    assert difference(expected, wrong, signature, tie=tie, most=0.1).max_abs_error == 1.0
+    if known:
+        both = expected[:1].copy()
+        both[0, 1:] = [3.0, 2.0, 1.0]
+        both[0, 0] = 0
+        other = np.array([[1, 2.0, 2.0, 1.0]], np.float32)  # its own scores are tied, the right ones are not
+        assert difference(both, other, signature, tie=tie).max_abs_error == 1.0
+
+
+@pytest.mark.parametrize("bits", [False, True])
+def test_few_ties_of_many_rows_are_borne(bits: bool) -> None:
+    signature = _discrete(1, 1, bits=True) if bits else _discrete(2)
+    row = [1, 0, 2, -1] if bits else [0, 1.0, 1.0]
+    other = [0, 0, -1e-7, -1] if bits else [1, 1.0, 1.0]
+    expected, actual = np.array([row] * 400, np.float32), np.array([row] * 400, np.float32)
+    expected[:, 2 if bits else 1 :] = np.nan
+    for count, error in ((0, 0.0), (4, 0.0), (5, 1.0)):
+        actual[:count] = other
+        found = difference(expected, actual, signature)
+        assert (found.max_abs_error, found.ties) == (error, count)
 
 
 def test_bits() -> None:

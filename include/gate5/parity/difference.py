@@ -15,6 +15,10 @@ Float64 = NDArray[np.float64]
 
 #: Two scores that are closer than this, relative to the largest one (at least 1), are a tie: either choice is right.
 TIE = 1e-5
+#: Of the rows so many may differ by a tie (and two of few): rounding seldom decides a choice, and scores that are all
+#: the same, of a network that is dead, would excuse every one.
+MOST_TIES = 0.01
+_FEW = 2
 
 
 @dataclass(frozen=True)
@@ -22,10 +26,10 @@ class Difference:
     """``max_abs_error`` is ``None`` where nothing was compared or a number is not finite.
 
     Of continuous actions it is relative to half the width of the action space (an action space of [-1, 1] leaves it as
-    it is); of choices it is 0 where both chose the same or the scores are tied, else 1.
+    it is); of choices it is 0 where both chose the same or the scores are tied, else 1. Too many ties excuse none.
 
     Attributes:
-        ties: rows in which the choices differ and the scores are closer than a tie.
+        ties: rows in which the choices differ and the scores, of both sides where both have any, are closer than a tie.
     """
 
     compared: int
@@ -36,14 +40,15 @@ class Difference:
 
 
 def difference(
-    expected: Float32, actual: Float32, signature: Signature | None = None, *, tie: float = TIE
+    expected: Float32, actual: Float32, signature: Signature | None = None, *, tie: float = TIE, most: float = MOST_TIES
 ) -> Difference:
     """The largest difference of two arrays of output rows ``[N, n]``, its row, and how many numbers are not finite.
 
     Args:
-        expected: its columns of scores, if there are any, do not count.
+        expected: its columns of scores, if there are any, say only what is a tie; NaN: nobody knows them.
         signature: what the columns are; ``None``: actions, compared as they are.
-        tie: scores of ``actual`` that are closer than this, relative to the largest one, are tied.
+        tie: scores that are closer than this, relative to the largest one, are tied.
+        most: share of the rows that may differ by a tie.
 
     Raises:
         ValueError: the shapes differ.
@@ -60,11 +65,13 @@ def difference(
     nonfinite = int(np.count_nonzero(bad))
     if nonfinite:
         return Difference(len(expected), nonfinite, None, int(np.flatnonzero(bad.any(axis=1))[0]))
-    error, tied = _errors(expected, actual, signature, tie)
+    error, tied = _errors(expected, actual, signature, tie, most)
     return Difference(len(expected), 0, float(error.max()), int(error.max(axis=1).argmax()), tied)
 
 
-def _errors(expected: Float32, actual: Float32, signature: Signature | None, tie: float) -> tuple[Float64, int]:
+def _errors(
+    expected: Float32, actual: Float32, signature: Signature | None, tie: float, most: float
+) -> tuple[Float64, int]:
     error = np.abs(expected.astype(np.float64) - actual.astype(np.float64))
     if signature is None:
         return error, 0
@@ -72,8 +79,15 @@ def _errors(expected: Float32, actual: Float32, signature: Signature | None, tie
     if scores.stop > scores.start:
         error[:, scores] = 0.0
         wrong = error[:, action] > 0.5
-        close = _close(expected[:, action], actual[:, action], actual[:, scores].astype(np.float64), signature, tie)
+        close = np.ones_like(wrong)
+        for side in (actual, expected):
+            if np.isfinite(side[:, scores]).all():
+                close &= _close(
+                    expected[:, action], actual[:, action], side[:, scores].astype(np.float64), signature, tie
+                )
         tied = int(np.count_nonzero((wrong & close).any(axis=1)))
+        if tied > max(_FEW, most * len(expected)):
+            close[:] = False
         error[:, action] = np.where(wrong & ~close, 1.0, 0.0)
     else:
         error[:, action] /= np.asarray(signature.scale)
