@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from gate5.edge.runtime.bindings.clock import PlantClock
+from gate5.edge.runtime.bindings.clock import DRIFT, WINDOW, PlantClock
 
 
 class Times:
@@ -55,3 +57,34 @@ def test_clocks_that_differ_from_the_beginning() -> None:
     assert "differ by -7.2e+03 s" in times.said[0]
     times.pass_(5.0)
     assert times.clock.age(times.plant - 5.0) == pytest.approx(5.0)
+
+
+def ages(times: Times, late: int, periods: int, *, drift: float, period_s: float = 5.0) -> list[float]:
+    """What is said of readings that become so many periods late: the same one again and again, then old ones."""
+    jitter, stamps, found = random.Random(1), [times.plant], []
+    for k in range(periods):
+        times.pass_(period_s)
+        times.plant -= drift * period_s
+        stamps.append(max(times.plant - 0.1 * period_s * jitter.random(), stamps[-1]))
+        found.append(times.clock.age(stamps[-1 - min(k, late)]))
+    return found
+
+
+@pytest.mark.parametrize("drift", [-DRIFT / 2, -2e-5, 2e-5, 1e-4, DRIFT / 2])
+@pytest.mark.parametrize("period_s", [5.0, 0.01])
+def test_clocks_that_drift_apart_make_no_reading_old(drift: float, period_s: float) -> None:
+    """Without it a fresh reading is stale for ever after days (5 s) or minutes (10 ms), and then lost."""
+    times = Times()
+    assert max(ages(times, 0, 60 * WINDOW, drift=drift, period_s=period_s)) < 0.5 * period_s
+    late = ages(times, 3, 20 * WINDOW, drift=drift, period_s=period_s)  # and what is late beside it is still seen
+    assert 2.5 * period_s < min(late[4:]) <= max(late) < 3.7 * period_s
+    assert max(ages(times, 0, 20 * WINDOW, drift=drift, period_s=period_s)) < 0.7 * period_s
+    assert times.clock.jumps == 0
+
+
+@pytest.mark.parametrize("periods", [1, 3, 6])
+def test_readings_that_stay_late_stay_late(periods: int) -> None:
+    times = Times()
+    assert max(ages(times, 0, WINDOW // 2, drift=0.0)) < 0.6
+    late = ages(times, periods, 40 * WINDOW, drift=0.0)[periods:]
+    assert 5.0 * periods - 0.6 < min(late) <= max(late) < 5.0 * periods + 0.6
