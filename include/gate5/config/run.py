@@ -62,6 +62,8 @@ class PullConfig(Section):
 
     config: str = Field(description="configuration file that names the store and the channel")
     every_s: float = Field(60.0, ge=1, description="how often")
+    limits: str | None = Field(None, description="what this machine takes (pull.yaml); null: the default limits")
+    require_proof: bool = Field(False, description="take only what was proved on such a device")
 
 
 class UpdateConfig(Section):

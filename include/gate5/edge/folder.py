@@ -130,6 +130,15 @@ def read_state(root: Path) -> dict[str, Any]:
     return dict(state)
 
 
+def held_here(root: Path, folder: Path) -> bool:
+    """Whether a release's folder holds what this plant fell back from, and the channel has named no other since."""
+    try:
+        held = read_state(root).get("held", {}).get("manifest_sha256")
+        return held is not None and held == sha256((folder / "manifest.json").read_bytes())
+    except (StoreInputError, OSError):  # a damaged state.json: the next pull says so
+        return False
+
+
 def keep_state(root: Path, state: Mapping[str, Any]) -> None:
     """Write ``state.json`` with a hash over what it says: a damaged one must not lift a hold without a word."""
     write_atomically(root / _STATE, canonical.dumps({**state, _SUM: canonical.digest(dict(state))}))

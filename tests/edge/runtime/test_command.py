@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import pytest
 
 from gate5.cli.main import main
 from gate5.edge.runtime.record.reader import read_flight
+from gate5.edge.runtime.session import LOCK
 
 SCRIPT = """
 import sys
@@ -91,5 +93,9 @@ def test_two_runtimes_of_one_folder_are_refused(home: Path, capsys: pytest.Captu
             assert "in charge of the folder" in capsys.readouterr().err
         finally:
             first.kill()
+    with (home / "plant" / LOCK).open("w") as held:  # by one in a container, whose names are its own
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert main(["run", "plant", "--trust", "var/keys/release.pub"]) == 3
+        assert "in charge of the folder" in capsys.readouterr().err
     # Killed: nothing it left keeps the next one out.
     assert main(["run", "plant", "--trust", "var/keys/release.pub", "--periods", "3", "--speed", "inf"]) == 0

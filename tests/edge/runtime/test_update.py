@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 import zlib
 from collections.abc import Callable
@@ -18,12 +19,16 @@ from onnx import numpy_helper
 from gate5 import engine, store
 from gate5.cli.main import main
 from gate5.config.models import ReleaseConfig
-from gate5.config.run import RunConfig
+from gate5.config.run import PullConfig, RunConfig
 from gate5.edge.golden import golden_provenance, pack_golden
+from gate5.edge.pull import fall_back
 from gate5.edge.runtime.decision import Decision, Reading
 from gate5.edge.runtime.installed import Installed
+from gate5.edge.runtime.orders import Order, send
 from gate5.edge.runtime.session import RunResult, Session
 from gate5.edge.runtime.trial import Shadow
+from gate5.edge.runtime.update import pull_command
+from gate5.errors import StoreInputError
 from gate5.io import canonical
 from gate5.io.files import sha256
 from gate5.plant.base import Float32
@@ -267,6 +272,77 @@ def test_a_rollback_takes_over_at_once_and_what_it_replaces_is_not_put_back(
     assert (outcome["outcome"], outcome["release"], outcome["reason"]) == ("took_over", first, "rollback")
     assert outcome["shadow"]["periods"] == 0
     assert {row[1] for row in driven.sources} == {"policy"}
+
+
+def test_what_a_person_fell_back_from_does_not_drive_on(home: Path, installed: Installed, folder: Path) -> None:
+    first = json.loads((folder / "current/entry.json").read_bytes())["release"]
+    publish(home, installed, folder.name, "second")
+    pull(home, str(folder), folder.name)
+    driven = Driven(home, folder, "steady_state", {30: lambda: fall_back(folder, "it hunts")}, ended={"took_over"})
+    (outcome,) = driven.result.updates
+    assert (outcome["outcome"], outcome["release"]) == ("took_over", first)
+    assert outcome["shadow"]["periods"] == 0, "it drove no period more in which it could have been replaced"
+    assert driven.result.release == first
+    assert (folder / "driving").resolve() == (folder / "current").resolve()
+
+
+def test_what_a_person_fell_back_from_is_not_what_the_next_start_begins_with(
+    home: Path, installed: Installed, folder: Path
+) -> None:
+    """It had passed its probation, so that `driving` names it; the person's word is the newer one."""
+    first = json.loads((folder / "current/entry.json").read_bytes())["release"]
+    publish(home, installed, folder.name, "second")
+    pull(home, str(folder), folder.name)
+    (folder / "driving").symlink_to((folder / "current").readlink())
+    assert fall_back(folder, "it hunts") == first
+    config = RunConfig.load(None, {"trust": [str(home / "var/keys/release.pub")], "flight.record": False})
+    with Session(folder, config, print) as session:
+        assert session.release.id == first
+
+
+def test_a_release_that_a_person_keeps_out_has_proved_nothing(home: Path, installed: Installed, folder: Path) -> None:
+    """All periods of its probation pass while the baseline drives: the last release is still there to go back to."""
+
+    class Waits(Driven):
+        since = 0
+
+        def _done(self) -> bool:
+            outcomes = [o["outcome"] for o in self.session.update.outcomes]
+            self.since += "took_over" in outcomes
+            if self.since == 200:
+                assert outcomes == ["took_over"], "it has not driven a single period"
+                assert self.session.update.phase == "probation"
+                send(folder, Order("give_back", "done"))
+            return super()._done()
+
+    def next_one() -> None:
+        send(folder, Order("hand_over", "maintenance at the cooler"))
+        publish(home, installed, folder.name, "second")
+        pull(home, str(folder), folder.name)
+
+    driven = Waits(home, folder, "steady_state", {30: next_one})
+    assert [o["outcome"] for o in driven.result.updates] == ["took_over", "passed"]
+    second = driven.result.release
+    assert sum(row == (second, "policy", "") for row in driven.sources) >= 60
+
+
+def test_pulling_by_itself_takes_what_the_machine_takes(home: Path, installed: Installed, folder: Path) -> None:
+    before = (folder / "current").resolve()
+    publish(home, installed, folder.name, "second")
+    config = yaml.safe_load((home / "release.yaml").read_text())
+    config["release"] = {"channel": folder.name}
+    (folder.parent / "pull.yaml").write_text(yaml.safe_dump(config))
+    (folder.parent / "limits.yaml").write_text("plants: [another]\n")
+    told = {"config": str(folder.parent / "pull.yaml"), "limits": str(folder.parent / "limits.yaml")}
+    trust = [str(home / "var/keys/release.pub")]
+    done = subprocess.run(pull_command(folder, trust, PullConfig(**told)), capture_output=True, text=True, cwd=home)
+    assert done.returncode == 3
+    assert "this machine takes another" in done.stderr
+    assert (folder / "current").resolve() == before
+    assert "--require-proof" in pull_command(folder, trust, PullConfig(**told, require_proof=True))
+    told["limits"] = str(folder.parent / "nowhere.yaml")
+    with pytest.raises(StoreInputError, match=r"nowhere\.yaml"):  # before anything drives
+        Session(folder, RunConfig.load(None, {"trust": trust, "update.pull": told}), print)
 
 
 class Line:

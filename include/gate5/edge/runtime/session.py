@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import hashlib
 import os
@@ -17,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from gate5.config.run import RunConfig
-from gate5.edge.folder import DRIVING
+from gate5.edge.folder import DRIVING, held_here
+from gate5.edge.limits import Limits
 from gate5.edge.runtime.bindings import open_binding
 from gate5.edge.runtime.bindings.base import Binding
 from gate5.edge.runtime.decision import Decision, Reading
@@ -32,12 +34,13 @@ from gate5.edge.runtime.record.link import RecordLink, recording_order
 from gate5.edge.runtime.rehearsal import Rehearsal
 from gate5.edge.runtime.supervisor import PolicyRuntime
 from gate5.edge.runtime.update import Update
-from gate5.errors import ConfigError, EngineError, Gate5Error, StoreError
+from gate5.errors import ConfigError, EngineError, Gate5Error, StoreError, StoreInputError
 from gate5.io.paths import resolve_path
 from gate5.store.signing import load_public_keys
 
 #: How often orders of a person are looked for, at most once a period.
 LISTEN_S = 0.02
+LOCK = ".run.lock"
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class Session:
         if not config.trust:
             raise ConfigError("trust is empty: name the public key files (*.pub) that a release must be signed with.")
         check_cpus(config.cpu, config.engine.cpu)
+        if config.update.pull is not None and config.update.pull.limits is not None:
+            Limits.load(config.update.pull.limits)
         self.root, self.config, self._say = root, config, say
         self._open = contextlib.ExitStack()
         self._listens = 0.0
@@ -97,6 +102,7 @@ class Session:
         try:
             self.keys = load_public_keys([resolve_path(path) for path in config.trust])
             self.release = self._first()
+            self._alone_in(root)
             self._alone(f"folder {root.resolve()}")
             self.binding: Binding = open_binding(
                 config.binding, self.release, config.period_s or self.release.plant.dt_s, say
@@ -214,7 +220,8 @@ class Session:
         if self.config.update.follow and (self.root / DRIVING).exists():
             try:
                 newest = read_installed(self.root, self.keys)
-                return newest if newest.rollback else read_installed(self.root, self.keys, DRIVING)
+                went_back = newest.rollback or held_here(self.root, (self.root / DRIVING).resolve())
+                return newest if went_back else read_installed(self.root, self.keys, DRIVING)
             except Gate5Error as error:
                 self._say(f"what drove last cannot be used ({error}); the folder's current release drives")
         return read_installed(self.root, self.keys)
@@ -234,6 +241,21 @@ class Session:
             self._say(f"handed over to {to}: {decision.cause}: {decision.text}")
         elif decision.given_back:
             self._say("the policy drives again")
+
+    def _alone_in(self, root: Path) -> None:
+        """Hold the folder itself, too: the names below are those of one network namespace, which a container has of
+        its own; the kernel frees both, whatever ends this process."""
+        try:
+            handle = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreInputError(
+                f"{root} cannot be used ({error.strerror}); give a folder that can be written."
+            ) from None
+        self._open.callback(os.close, handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StoreError(f"Another `gate5 run` is in charge of the folder {root}; end it first.") from None
 
     def _alone(self, what: str) -> None:
         """Hold a name that the kernel frees with this process, whatever ends it."""

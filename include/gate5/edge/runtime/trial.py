@@ -69,18 +69,28 @@ class Shadow:
 
 
 class Probation:
-    """Counts hand-overs and smallest margins of the release that drives."""
+    """Counts hand-overs and smallest margins of the release that drives.
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
+    Args:
+        names: of the constraints that are watched.
+        heard: the baseline drives by order (``mode: shadow``): periods in which the policy is only heard count.
+
+    Attributes:
+        periods: in which the release had the plant; while a person or a latch keeps it out it proves nothing.
+    """
+
+    def __init__(self, names: Sequence[str], heard: bool = False) -> None:
+        self._names, self._heard = names, heard
         self.periods = 0
         self.hand_overs: Counter[str] = Counter()
         self.smallest = [math.inf] * len(names)
 
     def add(self, decision: Decision, margins: list[float]) -> None:
         """A period."""
-        self.periods += 1
-        if decision.handed_over and decision.cause != "person":
+        self.periods += self._heard or decision.source == "policy"
+        if decision.cause == "person":
+            return
+        if decision.handed_over:
             self.hand_overs[decision.cause] += 1
         smallest = self.smallest
         for i, margin in enumerate(margins):

@@ -9,13 +9,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from gate5.config.run import RunConfig
-from gate5.edge.folder import DRIVING
+from gate5.config.run import PullConfig, RunConfig
+from gate5.edge.folder import DRIVING, held_here
 from gate5.edge.pull import fall_back
 from gate5.edge.runtime.background import Background
 from gate5.edge.runtime.decision import Decision, Reading
@@ -86,7 +87,7 @@ class Update:
         pull = self._config.update.pull
         if pull is not None and now >= self._pull_due:
             self._pull_due = now + pull.every_s
-            self._start_pull(pull.config)
+            self._launcher.start(pull_command(self._root, self._config.trust, pull), [])
         if now >= self._due and self.phase in ("idle", "starting", "shadow", "probation"):
             self._due = now + self._config.update.check_s
             self._look()
@@ -128,7 +129,13 @@ class Update:
         if folder == self._runtime.release.folder:
             return
         self.phase = "verifying"
-        self._background.start(lambda: read_installed(self._root, self._keys))
+        self._background.start(self._read)
+
+    def _read(self) -> Installed:
+        """What ``current`` names; where a person fell back to it, what drives now is not borne for another period."""
+        found = read_installed(self._root, self._keys)
+        went_back = held_here(self._root, self._runtime.release.folder)
+        return replace(found, rollback=True) if went_back else found
 
     def _verified(self, found: Any) -> None:
         if found is None:
@@ -270,17 +277,21 @@ class Update:
         self._next = self._shadow = None
 
     def _new_probation(self) -> Probation:
-        return Probation(self._runtime.margins.names)
+        return Probation(self._runtime.margins.names, self._config.mode == "shadow")
 
     def _note(self, outcome: str, release: str, reason: str, shadow: dict[str, Any] | None = None) -> None:
         self.outcomes.append({"release": release, "outcome": outcome, "reason": reason, "shadow": shadow})
         self._noted(self.outcomes[-1])
 
-    def _start_pull(self, config: str) -> None:
-        command = [sys.executable, "-m", "gate5", "pull", os.fspath(self._root), "--config", config]
-        for path in self._config.trust:
-            command += ["--trust", path]
-        self._launcher.start(command, [])
+
+def pull_command(root: Path, trust: Sequence[str], told: PullConfig) -> list[str]:
+    """A `gate5 pull` that takes what this machine takes, and no more."""
+    command = [sys.executable, "-m", "gate5", "pull", os.fspath(root), "--config", told.config]
+    for path in trust:
+        command += ["--trust", path]
+    if told.limits is not None:
+        command += ["--limits", told.limits]
+    return [*command, *(["--require-proof"] if told.require_proof else [])]
 
 
 def _differs(now: Installed, new: Installed) -> str:
