@@ -166,9 +166,25 @@ def test_a_process_that_was_killed_leaves_what_it_had_counted(tmp_path: Path) ->
     (current,) = tmp_path.glob("current-*.json")
     Summaries(tmp_path, "p", 3600.0)
     assert current.exists(), "its process is alive"
-    current.rename(tmp_path / f"current-{ended.pid}.json")
+    current.rename(tmp_path / f"current-{ended.pid}-1.json")
     Summaries(tmp_path, "p", 3600.0)
     assert [each.release for each in written(tmp_path)] == ["r-1"]
+
+
+def test_the_next_process_has_the_number_of_the_killed_one(tmp_path: Path) -> None:
+    """As in a container, where each start begins with the same numbers: nothing is overwritten."""
+    counted = Summaries(tmp_path, "p", 3600.0)
+    counted.hello(HELLO)
+    counted.add(period(1))
+    counted._kept = 0.0
+    counted.second()
+    (current,) = tmp_path.glob("current-*.json")
+    current.rename(tmp_path / f"current-{os.getpid()}-12345.json")
+    again = Summaries(tmp_path, "p", 3600.0)
+    again.hello(HELLO)
+    again.add(period(1))
+    again.finish()
+    assert len(written(tmp_path)) == 2
 
 
 def summary(ended: int, mode: str = "shadow", hours: float = 1.0, **changes: Any) -> Evidence:

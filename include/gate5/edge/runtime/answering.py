@@ -35,6 +35,7 @@ def main(arguments: list[str]) -> int:
     line, memory, asked, answered = (int(text) for text in arguments[2:6])
     box = Mailbox(Descriptors(memory, asked, answered, int(order["obs_dim"]), int(order["act_dim"])))
     life = socket.socket(fileno=line)
+    box.set_begun()
     try:
         controller = _prove(folder, order)
         with priority.stays_on(order.get("cpu")), priority.goes_first(priority.ENGINE, bool(order["realtime"])):

@@ -149,6 +149,7 @@ class EngineLink:
         if self._life is not None:
             self._life.close()
         if self._box is not None:
+            self._learn_pid()  # of one that never got ready as well
             self._box.close()
         if self._pid:
             with contextlib.suppress(ProcessLookupError):

@@ -68,12 +68,16 @@ class Mailbox:
 
     @property
     def process(self) -> int:
-        """The engine process's id, once it is ready."""
+        """The engine process's id, once it has begun."""
         return self._state[1]
+
+    def set_begun(self) -> None:
+        """Say which process this is: one that hangs before it is ready has to be ended, too."""
+        self._state[1] = os.getpid()
 
     def set_ready(self) -> None:
         """Say so."""
-        self._state[1] = os.getpid()
+        self.set_begun()
         self._state[0] = READY
         _wake(self.at.answered)
 

@@ -65,7 +65,7 @@ class Summaries:
     def __init__(self, folder: Path, plant: str, every_s: float) -> None:
         self._folder, self._plant, self._every_s = folder, plant, every_s
         folder.mkdir(parents=True, exist_ok=True)
-        self._current = folder / f"current-{os.getpid()}.json"
+        self._current = folder / f"current-{_process(os.getpid())}.json"
         self._hello: Hello | None = None
         self._due = 0.0
         self._kept = 0.0
@@ -179,7 +179,8 @@ class Summaries:
     def _adopt(self) -> None:
         """Take over what a process that was killed had counted."""
         for path in sorted(self._folder.glob("current-*.json")):
-            if not Path("/proc", path.stem.rpartition("-")[2]).exists():
+            number, _, began = path.stem.removeprefix("current-").partition("-")
+            if not number.isdigit() or _process(int(number)) != f"{number}-{began}":
                 with contextlib.suppress(OSError):
                     path.rename(self._folder / f"{time.time_ns():020d}.json")
 
@@ -256,6 +257,15 @@ class Sender:
                 continue
             evidence.keep(opened, data)
             path.unlink(missing_ok=True)
+
+
+def _process(number: int) -> str:
+    """A process by its number and when it began: in a container each start has the same numbers again."""
+    try:
+        began = Path("/proc", str(number), "stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        began = "gone"
+    return f"{number}-{began}"
 
 
 def _iso(time_ns: int) -> str:
