@@ -29,8 +29,9 @@ SCOPE = "evidence"
 MOST = 2000
 #: Names are listed in byte order: the newest first.
 LAST = 10**11
-#: What is no alarm: a person's order, and an engine that is being started.
-QUIET = ("person", "engine_restarting")
+#: What is no alarm: a person's order, an engine that is being started, and a plant that takes nobody's actions (its
+#: control room has it, or the account of a shadow run may only read).
+QUIET = ("person", "engine_restarting", "action_refused")
 #: What became of a newer release that speaks against it.
 AGAINST = ("put_back", "refused")
 #: A binding whose plant is our own model.

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.faults import SPOILINGS, Spoilt
+from gate5.config.run import RunConfig
 from gate5.edge.runtime.bindings.simulator import Simulator
+from gate5.edge.runtime.decision import Reading
+from gate5.edge.runtime.engine_link import EngineLink
 from gate5.edge.runtime.supervisor import PolicyRuntime
 from tests.support.bench import Bench, evaluated
 
@@ -51,8 +58,7 @@ def test_the_engine_process_is_killed_or_stopped(bench: Bench, scenario: str, nu
     assert bench.decisions[first].source == "baseline"
     if number == signal.SIGSTOP:
         assert "engine_hung" in causes
-        state = Path(f"/proc/{hit[0]}/stat")  # ended, whether the launcher has collected it yet or not
-        assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+        assert ended(hit[0])
 
 
 @pytest.mark.parametrize("scenario", HARD)
@@ -100,6 +106,51 @@ def test_the_observation_is_spoilt(bench: Bench, name: str, scenario: str) -> No
             assert bench.decisions[-1].source == "policy", "the fault is over, and the policy drives again"
 
 
+def in_kelvin(value: float, low: float, high: float) -> float:
+    return value + 273.15
+
+
+def as_ten_times(value: float, low: float, high: float) -> float:
+    return 10.0 * value
+
+
+def failed_low(value: float, low: float, high: float) -> float:
+    return low
+
+
+def failed_high(value: float, low: float, high: float) -> float:
+    return high
+
+
+def gone(value: float, low: float, high: float) -> float:
+    return np.nan
+
+
+#: What the PID reads of the plant; set-points and commands are the control system's own.
+READ = ("net_power", "turbine_inlet_temperature", "compressor_inlet_temperature", "coolant_temperature",
+        "exhaust_temperature", "precooler_inlet_temperature", "surge_margin")  # fmt: skip
+
+
+@pytest.mark.parametrize("spoil", [gone, in_kelvin, as_ten_times, failed_low, failed_high])
+def test_one_sensor_that_the_baseline_reads_is_wrong(bench: Bench, spoil: Callable[..., float]) -> None:
+    """200 s of it in steady state broke limits in up to 60 of 120 steps: the baseline drove on what it was shown."""
+    runtime = bench.runtime()
+    space = bench.release.plant.observation_space
+    for name in READ:
+        at = space.names.index(name)
+
+        def change(reading: Reading, at: int = at) -> Reading:
+            assert reading.obs is not None
+            obs = reading.obs.copy()
+            obs[at] = spoil(float(obs[at]), float(space.low[at]), float(space.high[at]))
+            return replace(reading, obs=obs)
+
+        plant = bench.simulator("steady_state")
+        tally = bench.run(runtime, Spoilt(plant, 45, [(change, 40)]))
+        assert violations(bench, plant) == {}, name
+        assert tally.causes.total() >= 40, "the policy is not asked with it"
+
+
 def test_an_engine_process_that_ends_is_started_again_while_no_reading_comes(bench: Bench) -> None:
     runtime = bench.runtime({"hand_over.deadline_ms": 2000.0, "engine.restart_s": 0.0})
     plant = bench.simulator("load_rejection")
@@ -114,6 +165,31 @@ def test_an_engine_process_that_ends_is_started_again_while_no_reading_comes(ben
 
     bench.run(runtime, gone, strike)
     assert bench.decisions[70].source == "safe"
+
+
+def test_an_engine_process_that_hangs_before_it_is_ready_is_ended(bench: Bench) -> None:
+    """It would stay for ever, with a GPU's memory, and another beside it with each new try."""
+    config = RunConfig.load(None, {"engine.start_timeout_s": 1.0, "engine.restart_s": 60.0})
+    link = EngineLink(bench.release, bench.launcher, config, module="tests.support.hung_engine")
+    bench.links.append(link)
+    until = time.monotonic() + 120
+    while not (pid := 0 if link._box is None else link._box.process):
+        assert time.monotonic() < until
+        link._started = time.monotonic()  # a slow machine: the time counts from here
+        time.sleep(0.01)
+    while (trouble := link.check_start()) is None:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert trouble[0] == "engine_hung"
+    while not ended(pid):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def ended(pid: int) -> bool:
+    """Whether the launcher has collected it yet or not."""
+    state = Path(f"/proc/{pid}/stat")
+    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 @pytest.mark.parametrize("scenario", HARD)

@@ -26,6 +26,7 @@ CAUSES = {
     "margin": "a constraint's margin was predicted to be gone",
     "person": "a person said so",
     "baseline_failed": "the baseline gave no usable action",
+    "action_refused": "the plant did not take the last action",
 }
 
 Source = Literal["policy", "baseline", "safe"]
@@ -41,6 +42,9 @@ class Reading:
         why: what was wrong where nothing came.
         starts: whether an episode starts with it.
         ends: whether the plant wants no further action.
+        refused: why the plant did not take the last action; empty: it did, as far as the binding can know.
+        standing: float32 ``[act_dim]``, what it took last of each actuator, NaN where nobody knows; read where
+            ``refused`` says something.
     """
 
     obs: Float32 | None
@@ -48,6 +52,8 @@ class Reading:
     why: str = ""
     starts: bool = False
     ends: bool = False
+    refused: str = ""
+    standing: Float32 | None = None
 
 
 @dataclass
@@ -67,6 +73,7 @@ class Decision:
         overhead_ns: everything but the wait for the engine.
         waited_ns: for the engine's answer.
         missed: the period began late.
+        applies: whether the action goes to the plant; not where the last one is to be held and nobody knows of any.
     """
 
     action: Float32
@@ -81,3 +88,4 @@ class Decision:
     overhead_ns: int = 0
     waited_ns: int = 0
     missed: bool = False
+    applies: bool = True

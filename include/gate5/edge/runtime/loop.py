@@ -68,7 +68,7 @@ class Tally:
             if self._before is not None:
                 jump = np.abs(decision.action - self._before)
                 self.largest_jump = jump if self.largest_jump is None else np.maximum(jump, self.largest_jump)
-        self._before = decision.action
+        self._before = decision.action if decision.applies else self._before
         smallest = self.smallest_margin
         if smallest is None:
             smallest = self.smallest_margin = [math.inf] * len(margins)
@@ -144,7 +144,8 @@ def drive(
         if reading.ends:
             break
         decision = runtime.step(reading, due + period - rest if speed == 1.0 else math.inf)
-        binding.write(decision.action)
+        if decision.applies:
+            binding.write(decision.action)
         decision.missed = late
         tally.add(decision, runtime.margins.margins)
         for observer in observers:

@@ -58,6 +58,7 @@ class PolicyRuntime:
         self._last: Float32 | None = None
         self._last_values: list[float] | None = None
         self._last_answer: list[float] | None = None
+        self._standing: Float32 | None = None
         link.keep_warm(True)
 
     def begin(self) -> None:
@@ -67,7 +68,7 @@ class PolicyRuntime:
         self.observations.reset()
         self.margins.reset()
         self.estimator.reset()
-        self._last = self._last_values = self._last_answer = None
+        self._last = self._last_values = self._last_answer = self._standing = None
         self.source = "policy" if self.config.mode == "control" and not self._latched else "baseline"
         self._hold = self._blend = 0
 
@@ -87,7 +88,10 @@ class PolicyRuntime:
         self.observations = ObservationWatch(release.plant, bounds, told, self.period_s)
         self.margins = MarginWatch(release.plant, bounds, told.margin_periods, told.margin_confirm_periods)
         ahead = None if bounds is None else bounds.forecast
-        self.estimator = Estimator(ahead, self.period_s, math.floor(told.lost_age_periods))
+        known = {s.name for s in getattr(release.plant, "signals", ()) if s.kind == "known"}
+        space = release.plant.observation_space
+        given = [i for i, name in enumerate(space.names) if name in known]
+        self.estimator = Estimator(ahead, self.period_s, math.floor(told.lost_age_periods), given, space)
 
     def hand_over(self, why: str) -> None:
         """A person says that the baseline is to drive, until ``give_back``."""
@@ -117,6 +121,7 @@ class PolicyRuntime:
         start = time.perf_counter_ns()
         if reading.starts:
             self.begin()
+        refused = self._refused(reading)
         lost = self.observations.lost(reading)
         if lost is not None or reading.obs is None:
             self.estimator.miss()
@@ -124,32 +129,53 @@ class PolicyRuntime:
         obs, watch, estimator = reading.obs, self.observations, self.estimator
         age = watch.age(reading)
         trouble = watch.suspicious(obs, age)
-        estimator.take(obs, age, stamped=reading.age_s > 0.0, repeated=watch.stands_still, finite=watch.finite)
+        seen, values = obs, watch.values
+        if watch.outside:
+            seen = estimator.credible(obs, age)
+            values = seen.tolist()
+        finite = watch.finite and seen is obs
+        estimator.take(seen, age, stamped=reading.age_s > 0.0, repeated=watch.stands_still, finite=finite)
         late = estimator.late
         if late:
             if trouble is None and age <= 0.0:
                 trouble = "observation_stale", f"it goes on from where it stood still: {late} periods late"
             if trouble is not None:
                 return self._finish(self._blind(trouble), start)
-        near = self.margins.check(watch.values)
+        near = self.margins.check(values)
+        known = seen if finite else estimator.now()
+        if known is not None and known is not obs:
+            seen, values = known, known.tolist()
         asked = self.link.ask(obs) if watch.finite else ("observation_not_finite", "")
         deadline = time.monotonic() + self.deadline_s
-        baseline = self.follower.propose(obs, watch.values)
+        baseline = self.follower.propose(seen, values)
         before = time.perf_counter_ns()
         answer = asked if asked is not None else self.link.wait(min(deadline, answered_by), deadline <= answered_by)
         waited = time.perf_counter_ns() - before
-        policy, values, wrong = None, None, None
+        policy, answered, wrong = None, None, None
         if isinstance(answer, tuple):
             wrong = answer
         else:
             policy = answer.copy()
-            values = policy.tolist()
-            wrong = self._wrong(values)
+            answered = policy.tolist()
+            wrong = self._wrong(answered)
         person: Trouble | None = None if self._person is None else ("person", self._person)
-        decision = self._choose(baseline, policy, values, person or trouble or near or wrong)
+        decision = self._choose(baseline, policy, answered, person or refused or trouble or near or wrong)
         decision.waited_ns = waited
         decision.inference_ns = self.link.inference_ns if policy is not None else 0
         return self._finish(decision, start)
+
+    def _refused(self, reading: Reading) -> Trouble | None:
+        """Whether the plant took the last action; if not, forecast and PID follow what it stands at instead."""
+        standing = reading.standing
+        if self._last is None and standing is not None and np.isfinite(standing).all():
+            self._last = standing  # of a plant that runs already, for `safe_action: hold`
+        if not reading.refused:
+            self._standing = None
+            return None
+        if standing is not None and self._last is not None:
+            self._standing = self._last = np.where(np.isfinite(standing), standing, self._last).astype(np.float32)
+            self.estimator.took(self._standing)
+        return "action_refused", reading.refused
 
     def _wrong(self, values: list[float]) -> Trouble | None:
         """What is wrong with an answer."""
@@ -221,11 +247,12 @@ class PolicyRuntime:
         was, self.source, self._last_answer = self.source, "safe", None
         self._hold = self.config.hand_over.hold_periods
         self._latched = self._latched or (self.config.hand_over.latch and was == "policy")
-        action = self._safe
+        action, known = self._safe, self._safe is not None or self._last is not None
         if action is None:
             action = self._last if self._last is not None else (0.5 * (self._low + self._high)).astype(np.float32)
         self.link.reset()
-        return Decision(action, "safe", cause, text, handed_over=was == "policy")
+        # Where the actuators of a running plant stand nobody knows before the first action: nothing is sent.
+        return Decision(action, "safe", cause, text, handed_over=was == "policy", applies=known)
 
     def _finish(self, decision: Decision, start: int) -> Decision:
         values = decision.action.tolist()
@@ -234,9 +261,12 @@ class PolicyRuntime:
                 decision.action = np.minimum(np.maximum(decision.action, self._low), self._high)
                 values = decision.action.tolist()
                 break
-        self._last, self._last_values = decision.action, values
-        self.estimator.applied(decision.action)
-        self.follower.track(values, driving=decision.source == "baseline")
+        if decision.applies:
+            self._last, self._last_values = decision.action, values
+            standing = self._standing
+            self.estimator.applied(decision.action if standing is None else standing)
+            driving = decision.source == "baseline" and standing is None
+            self.follower.track(values if standing is None else standing.tolist(), driving=driving)
         decision.overhead_ns = time.perf_counter_ns() - start - decision.waited_ns
         return decision
 

@@ -77,6 +77,11 @@ class ObservationWatch:
             return "observation_not_finite", "no component is a number"
         return None
 
+    @property
+    def outside(self) -> bool:
+        """Whether the last observation was not inside the envelope; never where there is none or it is switched off."""
+        return self._room is not None and not self._inside
+
     def age(self, reading: Reading) -> float:
         """Seconds since an observation was taken: what the binding says, or for how long nothing in it has moved.
 

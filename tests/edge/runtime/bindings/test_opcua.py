@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -135,6 +136,36 @@ def test_values_scaling_quality_and_the_heartbeat(home: Path, capsys: pytest.Cap
         assert "no node 'ns=2;s=Obs.nothing'" in said
         assert "observations.net_power" in said
         assert "\n" not in said
+
+
+def test_an_action_that_the_server_refuses_is_in_the_reading() -> None:
+    port = free_port()
+    given = options(port)
+    given["actions"]["damper"] = "ns=2;s=Obs.net_power"  # nobody may write that
+    said: list[str] = []
+    names = PLANT.action_space.names
+    damper = names.index("damper")
+    others = [i for i in range(len(names)) if i != damper]
+    with served(port):
+        binding = OpcUa(PLANT, given, PERIOD_S, said.append)
+        binding.open()
+        try:
+            first = binding.read()
+            assert first.refused == ""
+            assert first.standing is not None
+            assert first.standing[others].tolist() == [0.0] * len(others), "what the nodes hold, 50 %"
+            binding.write(np.full(len(names), 0.5, np.float32))
+            until = time.monotonic() + PATIENCE_S
+            while not (reading := binding.read()).refused:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+        finally:
+            binding.close()
+    assert reading.refused.startswith("damper: Bad")
+    assert reading.standing is not None
+    assert reading.standing[others].tolist() == [0.5] * len(others)
+    assert reading.standing[damper] == first.standing[damper], "what it was"
+    assert [text for text in said if "does not take" in text] == [f"the plant does not take actions: {reading.refused}"]
 
 
 def _second(home: Path, port: int, first: OpcUa) -> int:

@@ -22,6 +22,8 @@ from gate5.errors import ConfigError
 from gate5.plant.base import Float32, Plant
 
 MOST_BYTES = 1 << 20
+#: Reads of a period, at most: a plant that writes faster than it is read must not hold the control up.
+MOST_READS = 64
 AGAIN_S = 1.0
 
 
@@ -48,6 +50,9 @@ class JsonSocket:
         self._newest: tuple[Float32, float] | None = None
         self._clock = PlantClock(say)
         self._again = 0.0
+        self._say = say
+        self._refused = ""
+        self._sent: Float32 | None = None
         self.troubles = 0
 
     @property
@@ -66,26 +71,39 @@ class JsonSocket:
     def read(self) -> Reading:
         """The newest line that has come; an older one that came before is passed over."""
         self._receive()
+        told: dict[str, Any] = {"refused": self._refused, "standing": self._sent}
         if self._newest is None:
-            return Reading(None, why=f"nothing has come on {self._path} yet")
+            return Reading(None, why=f"nothing has come on {self._path} yet", **told)
         obs, taken = self._newest
-        return Reading(obs, age_s=self._clock.age(taken))
+        return Reading(obs, age_s=self._clock.age(taken), **told)
 
     def write(self, action: Float32) -> None:
         """Send an action; one that cannot be sent at once is lost and counted."""
         if self._socket is None:
             self.troubles += 1
+            self._refuse(f"nobody listens on {self._path}")
             return
         try:
             self._socket.sendall((json.dumps({"action": [float(v) for v in action]}) + "\n").encode())
-        except OSError:
+        except OSError as error:
             self._drop()
+            self._refuse(f"{self._path} takes nothing ({error.strerror or error})")
+            return
+        self._sent = action.copy()
+        if self._refused:
+            self._refused = ""
+            self._say("the plant takes actions again")
 
     def close(self) -> None:
         """Disconnect."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def _refuse(self, why: str) -> None:
+        if not self._refused:
+            self._say(f"the plant does not take actions: {why}")
+        self._refused = why
 
     def _connect(self) -> bool:
         found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -103,16 +121,18 @@ class JsonSocket:
     def _receive(self) -> None:
         if self._socket is None and (time.monotonic() < self._again or not self._connect()):
             return
-        while self._socket is not None:
+        for _ in range(MOST_READS):
+            if self._socket is None:
+                return
             try:
                 data = self._socket.recv(65536)
             except BlockingIOError:
-                break
+                return
             except OSError:
                 data = b""
             if not data:
                 self._drop()
-                break
+                return
             self._buffer += data
             *lines, self._buffer = self._buffer.split(b"\n")
             if len(self._buffer) > MOST_BYTES:
@@ -121,17 +141,18 @@ class JsonSocket:
                 self._keep(lines[-1])
 
     def _keep(self, line: bytes) -> None:
-        obs = None
-        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+        # Whatever the line says: a number of 400 digits overflows, 100,000 brackets are too deep to read.
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
             plain = json.loads(line)
             given = plain["obs"]
             values = [given.get(name) for name in self._names] if isinstance(given, dict) else given
-            obs = np.array([np.nan if v is None else float(v) for v in values], np.float32)
+            with np.errstate(over="ignore"):
+                obs = np.array([np.nan if v is None else float(v) for v in values], np.float32)
             taken = float(plain.get("time", time.time()))
-        if obs is None or obs.shape != (self._size,) or not np.isfinite(taken):
-            self.troubles += 1
-            return
-        self._newest = obs, taken
+            if obs.shape == (self._size,) and np.isfinite(taken):
+                self._newest = obs, taken
+                return
+        self.troubles += 1
 
     def _drop(self) -> None:
         self.troubles += 1

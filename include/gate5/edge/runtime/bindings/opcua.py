@@ -6,6 +6,7 @@ All nodes are read in one request, several times a period; where the server is g
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import datetime
 import threading
@@ -60,6 +61,9 @@ class OpcUa:
         self._thread = threading.Thread(target=self._work, name="opcua", daemon=True)
         self._types: list[Any] = []
         self._beats = 0
+        self._refused = ""
+        self._standing = np.full(len(self._options.actions), np.nan, np.float32)
+        self._unstamped = False
         self.troubles = 0
 
     @property
@@ -76,7 +80,7 @@ class OpcUa:
         self._thread.start()
         try:
             self._opened.result(CONNECT_S + 2.0 * self._period_s)
-        except TimeoutError:
+        except concurrent.futures.TimeoutError:  # before Python 3.11 another class than the built-in one
             self.close()
             raise ConfigError(
                 f"The OPC UA server at {self._options.url} does not answer: start it, or correct binding.options.url."
@@ -85,10 +89,11 @@ class OpcUa:
     def read(self) -> Reading:
         """What was read last."""
         newest = self._newest
+        told: dict[str, Any] = {"refused": self._refused, "standing": self._standing}
         if newest is None:
-            return Reading(None, why=self._why)
+            return Reading(None, why=self._why, **told)
         obs, stamp = newest
-        return Reading(obs, age_s=self._clock.age(stamp))
+        return Reading(obs, age_s=self._clock.age(stamp), **told)
 
     def write(self, action: Float32) -> None:
         """Hand an action to the thread; one that was not written yet is replaced."""
@@ -133,6 +138,7 @@ class OpcUa:
     def _lost(self, why: str) -> None:
         self.troubles += 1
         self._why = f"the OPC UA server is gone ({why})"
+        self._refused = self._why
         self._say(f"{self._why}; it is tried again every {AGAIN_S:g} s")
 
     async def _session(self) -> None:
@@ -149,6 +155,7 @@ class OpcUa:
             observations = [await _node(client, item, "observations", options.url) for item in options.observations]
             actions = [await _node(client, item, "actions", options.url) for item in options.actions]
             self._types = [await node.read_data_type_as_variant_type() for node in actions]
+            self._standing = await self._stands(actions)
             if options.heartbeat is not None:
                 await self._listen(client)
             await self._read(client, observations)
@@ -179,11 +186,31 @@ class OpcUa:
         for item, kind, value in zip(self._options.actions, self._types, action.tolist(), strict=True):
             values.append(ua.DataValue(ua.Variant(kind_value(item.to_plant(value), kind), kind)))
         codes = await client.write_values(actions, values, raise_on_partial_error=False)
-        self.troubles += sum(not code.is_good() for code in codes)
+        taken = np.array([code.is_good() for code in codes])
+        self._standing = np.where(taken, action, self._standing)
+        self._taken([f"{item.name}: {code.name}" for item, code in zip(self._options.actions, codes, strict=True)
+                     if not code.is_good()])  # fmt: skip
         if self._options.heartbeat is not None:
             self._beats += 1
             node = client.get_node(self._options.heartbeat)
             await node.write_value(ua.DataValue(ua.Variant(self._beats, await node.read_data_type_as_variant_type())))
+
+    async def _stands(self, actions: list[Any]) -> Float32:
+        """Where the plant's actuators are told to be by now, float32 ``[act_dim]``; NaN where a node has no number."""
+        found = np.full(len(actions), np.nan, np.float32)
+        for i, (item, node) in enumerate(zip(self._options.actions, actions, strict=True)):
+            with contextlib.suppress(TypeError, ValueError):
+                found[i] = item.from_plant(float(await node.read_value()))
+        return found
+
+    def _taken(self, refused: list[str]) -> None:
+        """Say what of an action the plant did not take, once, and when it takes all of it again."""
+        self.troubles += len(refused)
+        before, self._refused = self._refused, ", ".join(refused)
+        if refused and not before:
+            self._say(f"the plant does not take actions: {self._refused}")
+        elif before and not refused:
+            self._say("the plant takes actions again")
 
     async def _read(self, client: Any, nodes: list[Any]) -> None:
         found = await client.read_attributes(nodes)
@@ -198,6 +225,12 @@ class OpcUa:
                 stamps.append(stamp.replace(tzinfo=None))
             with contextlib.suppress(TypeError, ValueError, AttributeError):
                 obs[i] = item.from_plant(float(value.Value.Value))
+        if not stamps and self._options.time != "none" and np.isfinite(obs).any() and not self._unstamped:
+            self._unstamped = True
+            self._say(
+                f"the OPC UA server gives no {self._options.time} time stamps: how old a reading is, is seen only "
+                "where it stands still (binding.options.time)"
+            )
         # The newest: a set-point keeps the stamp of its last change, a plant that lives changes something.
         taken = (max(stamps) - _EPOCH).total_seconds() if stamps and self._options.time != "none" else time.time()
         self._newest = obs, taken

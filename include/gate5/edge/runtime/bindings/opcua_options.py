@@ -59,7 +59,7 @@ class Item:
         self.name, self.node, self._scale, self._offset = name, given.node, given.scale, given.offset
 
     def from_plant(self, value: float) -> float:
-        """An observation of a node's value."""
+        """An observation, or an action, of a node's value."""
         return self._scale * value + self._offset
 
     def to_plant(self, value: float) -> float:

@@ -91,7 +91,7 @@ class Packer:
         """The bytes of a period; good until the next call."""
         obs, action, policy, baseline, left = self._parts
         obs[:] = np.nan if reading.obs is None or reading.obs.shape != obs.shape else reading.obs
-        action[:] = decision.action
+        action[:] = decision.action if decision.applies else np.nan
         policy[:] = np.nan if decision.policy is None else decision.policy
         baseline[:] = np.nan if decision.baseline is None else decision.baseline
         left[:] = margins
