@@ -102,20 +102,6 @@ def test_a_revoked_key_signs_nothing_that_counts(site: Site, change: dict[str, A
         assert len(site.log()) == good.sequence + 1
 
 
-def test_a_log_that_was_cut_before_a_keys_end(site: Site) -> None:
-    """The thief removes what came later and puts his own entry there, signed with a key that was good then."""
-    site.promote(site.old, 1)
-    site.add(site.new)
-    site.promote(site.new, 2)
-    ring = keyring(site.old, site.trust)
-    assert ring.version == 1
-    site.end(site.new, revoked=True)
-    ring = keyring(site.old, site.trust)
-    sequence = ring.document["seals"]["production"][0]
-    assert sequence == 3
-    assert ring.may_sign(site.new.signer.public_key.keyid, "production", "2030-01-01T00:00:00+00:00")
-
-
 def test_scope_and_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.promote(site.old, 1)
     site.add(site.new, channels=["trial"])
