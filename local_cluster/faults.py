@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gate5.errors import OperationError, StoreError
@@ -163,8 +163,15 @@ def carry_out(cluster: Cluster, case: Case) -> Met:
             cluster.wait_for_task(case.name, "approval", ("awaiting_input",))
             time.sleep(QUESTION_S)
             cluster.patiently(lambda: _answer(cluster, case.name))
-        found = ending(cluster, case.name)
+        found = unless_nothing_was_tried(case, met, ending(cluster, case.name))
     return Met(case, tuple(met), time.monotonic() - began, found)
+
+
+def unless_nothing_was_tried(case: Case, met: Sequence[bool], found: Ending) -> Ending:
+    """The end of a case; wrong where each of its faults came too late, because then nothing was shown."""
+    if not case.faults or any(met):
+        return found
+    return replace(found, wrong=(*found.wrong, "none of its faults met its task at work, so that nothing was tried"))
 
 
 def went_wrong(case: Case, seconds: float, why: str) -> Met:

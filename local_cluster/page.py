@@ -37,8 +37,8 @@ def lines(result: Met) -> list[str]:
 
 
 def faults(result: Met) -> list[str]:
-    """The faults of a case, and whether each met its task at work."""
-    met = result.met or (True,) * len(result.case.faults)
+    """The faults of a case, and whether each met its task at work; of a case that broke off nobody knows."""
+    met = result.met or (None,) * len(result.case.faults)
     return [told(*pair) for pair in zip(result.case.faults, met, strict=True)]
 
 
@@ -50,10 +50,11 @@ def ended(result: Met) -> str:
     return f"{said}{f' (tries: {tries})' if tries else ''}"
 
 
-def told(fault: Fault, met: bool) -> str:
+def told(fault: Fault, met: bool | None) -> str:
     """One fault, in words."""
     place = "" if fault.task == "all" else f" in `{fault.task}`"
-    return f"{fault.text}{place}{'' if met else ' (it was past that already)'}"
+    why = {True: "", False: " (it was past that already)", None: " (not known whether it came to that)"}[met]
+    return f"{fault.text}{place}{why}"
 
 
 def write_page(found: Sequence[Met], server: str, ready: float, seconds: float) -> Path:

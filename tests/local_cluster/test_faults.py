@@ -20,7 +20,7 @@ from local_cluster.__main__ import AT_ONCE, carried_out
 from local_cluster.cases import CASES, LONG, NAMES, READY_S, SHORT, groups
 from local_cluster.clock import check_ahead
 from local_cluster.cluster import AIRFLOW, Cluster
-from local_cluster.faults import Case, Fault, Group, Met, kill
+from local_cluster.faults import Case, Fault, Group, Met, kill, unless_nothing_was_tried
 from local_cluster.many import COUNT, other_policy
 from local_cluster.outcome import Ending
 from local_cluster.page import lines, write_page
@@ -126,6 +126,15 @@ def test_ten_candidates_are_ten_policies() -> None:
     assert len({other_policy(number) for number in range(COUNT)}) == COUNT
 
 
+def test_a_case_none_of_whose_faults_came_in_time_is_wrong() -> None:
+    """All of its kills would else be a table of releases that nothing happened to."""
+    case, good = Case("one", (kill("scheduler", "gate"),)), Ending("one", "success", ("promote",), {}, ())
+    assert unless_nothing_was_tried(case, [True], good) == good
+    assert unless_nothing_was_tried(Case("plain", ()), [], good) == good
+    (why,) = unless_nothing_was_tried(case, [False], good).wrong
+    assert "nothing was tried" in why
+
+
 def test_the_page_says_what_was_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     case = Case("one", (kill("scheduler", "gate"), kill("api-server", "promote")))
@@ -141,7 +150,9 @@ def test_the_page_says_what_was_wrong(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "2 cases, **1 wrong**" in page
     row = "| one | kill -9 scheduler in `gate`; kill -9 api-server in `promote` (it was past that already) | 61 |"
     assert f"{row} right: promote (tries: gate 2) |" in page
-    assert "| two | x in `gate` | 9 | WRONG: the run ended failed; no entry |" in page
+    assert (
+        "| two | x in `gate` (not known whether it came to that) | 9 | WRONG: the run ended failed; no entry |" in page
+    )
     assert lines(good)[0].split() == ["one", "61", "s", "right:", "promote", "(tries:", "gate", "2)"]
 
 
