@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every measurement that needs no GPU, one after the other; each writes its page in docs/results/.
 
-python -m benchmarks [NAME ...]    names: plant latency dag possible runtime store (default: all)
+python -m benchmarks [NAME ...]    names: plant latency dag possible runtime store coverage (default: all)
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ MODULES = {
     "possible": "benchmarks.possible",
     "runtime": "benchmarks.runtime",
     "store": "benchmarks.store",
+    "coverage": "benchmarks.interval_coverage",
 }
 
 

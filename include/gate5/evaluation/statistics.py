@@ -14,6 +14,8 @@ def paired_bootstrap(
 ) -> tuple[float, float] | None:
     """The percentile bootstrap interval of the mean of paired differences (Efron and Tibshirani 1993, chapter 13).
 
+    It is too narrow for few pairs, and above all where large losses are rare: docs/results/interval-coverage.md.
+
     Args:
         differences: one difference per pair, ``[N]``.
         confidence: two-sided, 0.95.
