@@ -35,6 +35,9 @@ class Rows:
     def metrics(self) -> dict[str, float | None]:
         return dict(self.numbers)
 
+    def inapplicable(self) -> dict[str, str]:
+        return {}
+
 
 class Files:
     def __init__(self, robustness: RobustnessReport) -> None:
