@@ -106,6 +106,22 @@ def test_the_observation_is_spoilt(bench: Bench, name: str, scenario: str) -> No
             assert bench.decisions[-1].source == "policy", "the fault is over, and the policy drives again"
 
 
+def test_a_reading_of_which_nobody_knows_how_old_it_is(bench: Bench) -> None:
+    """The plant's clock was set back: what came with it is not looked at, by the baseline neither."""
+    runtime, plant = bench.runtime(), bench.simulator("steady_state")
+    decisions = []
+    for k in range(40):
+        reading = plant.read()
+        played = replace(reading, obs=np.asarray(2.0 * reading.obs, np.float32), age_s=np.inf)  # type: ignore[operator]
+        decisions.append(runtime.step(played if k == 10 else reading))
+        plant.write(decisions[-1].action)
+    assert (decisions[9].source, decisions[10].source, decisions[-1].source) == ("policy", "baseline", "policy")
+    assert decisions[10].cause == "observation_stale"
+    assert "nobody knows" in decisions[10].text
+    assert [k for k, decision in enumerate(decisions) if decision.cause] == [10]
+    assert np.abs(decisions[11].action - decisions[10].action).max() < 0.2
+
+
 def in_kelvin(value: float, low: float, high: float) -> float:
     return value + 273.15
 

@@ -38,7 +38,7 @@ class Reading:
 
     Attributes:
         obs: float32 ``[obs_dim]``, physical units; NaN where a reading is bad; ``None``: nothing came.
-        age_s: since it was taken at the plant.
+        age_s: since it was taken at the plant; ``inf``: nobody knows.
         why: what was wrong where nothing came.
         starts: whether an episode starts with it.
         ends: whether the plant wants no further action.

@@ -62,6 +62,8 @@ class ObservationWatch:
         obs = reading.obs
         if obs is None:
             return "observation_missing", reading.why or "the binding gave no observation"
+        if reading.age_s == math.inf:
+            return "observation_stale", "nobody knows how old it is: the time stamps went back"
         if not reading.age_s <= self._lost_age_s:
             return "observation_stale", f"it is {reading.age_s:.3g} s old, allowed are {self._lost_age_s:.3g} s"
         if obs.shape != self._shape:

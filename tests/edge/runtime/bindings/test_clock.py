@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import random
 
+import numpy as np
 import pytest
 
-from gate5.edge.runtime.bindings.clock import DRIFT, WINDOW, PlantClock
+from gate5.edge.runtime.bindings.clock import AGAIN_S, DRIFT, TOLERANCE_S, WINDOW, PlantClock
 
 
 class Times:
@@ -33,9 +35,67 @@ def test_a_clock_that_is_set(jump: float, whose: str) -> None:
     for _ in range(10):
         times.pass_(5.0)
         ages.append(times.clock.age(times.plant - 0.2))
-    assert max(ages) < 1.0, "no reading is lost for it"
+    set_back = whose == "plant" and jump < -5.0
+    assert ages[0] == math.inf if set_back else ages[0] < 1.0, "nobody knows how old the first one after it is"
+    assert max(ages[1:]) < 1.0, "no more is lost for it"
     assert times.clock.jumps == (1 if whose == "plant" and jump != -0.5 else 0)
     assert len(times.said) == times.clock.jumps
+
+
+@pytest.mark.parametrize("stretch", [2, 6, 100])
+def test_a_stored_stretch_that_is_played_again_and_again_is_old(stretch: int) -> None:
+    times = Times()
+    assert times.clock.age(times.plant) == 0.0
+    played = []
+    for k in range(20 * stretch):
+        times.pass_(5.0)
+        if k % stretch == 0:
+            times.plant -= 5.0 * stretch if k else 86400.0
+        played.append(times.clock.age(times.plant))
+    assert played[:stretch] == [math.inf] + [0.0] * (stretch - 1), "at first it looks like a clock that was set"
+    grown = np.repeat(np.arange(1, 20), stretch) * 5.0 * stretch
+    assert played[stretch:] == pytest.approx(grown)
+    assert len(times.said) == 2
+    times.pass_(5.0)
+    times.plant = times.wall
+    assert times.clock.age(times.plant) == 0.0, "what comes from the plant again"
+
+
+def test_a_clock_that_was_set_wrong_and_then_right() -> None:
+    """Forward and back, as often as it likes: it goes as it went before."""
+    times = Times()
+    found = []
+    for k in range(40):
+        times.pass_(5.0)
+        times.plant += 3600.0 * ((k % 10 == 5) - (k % 10 == 8))
+        found.append(times.clock.age(times.plant - 0.2))
+    assert [k % 10 for k, age in enumerate(found) if age > 0.3] == [8] * 4
+
+
+def test_a_clock_that_is_set_back_twice_is_believed_in_the_end() -> None:
+    times = Times()
+    times.clock.age(times.plant)
+    for _ in range(2):
+        times.pass_(5.0)
+        times.plant -= 1000.0
+        times.clock.age(times.plant)
+    ages = []
+    for _ in range(int(AGAIN_S / 5.0) + 2):
+        times.pass_(5.0)
+        ages.append(times.clock.age(times.plant))
+    assert set(np.round(ages[:-3], 6)) == {1000.0}
+    assert ages[-2:] == [0.0, 0.0]
+
+
+def test_small_steps_of_a_clock_that_is_set_by_the_network() -> None:
+    """A plant of 10 ms whose controller asks a time server every minute."""
+    times = Times()
+    found = []
+    for k in range(60_000):
+        times.pass_(0.01)
+        times.plant -= 0.05 * TOLERANCE_S * (k % 6000 == 3000)
+        found.append(times.clock.age(times.plant))
+    assert [k % 6000 for k, age in enumerate(found) if age > 0.001] == [3000] * 10
 
 
 def test_lateness_is_seen_beside_it() -> None:

@@ -69,6 +69,16 @@ def test_the_newest_whole_line_counts(side: Side) -> None:
     assert obs[3] == 3.0
 
 
+def test_lines_that_are_played_again_are_old(side: Side) -> None:
+    ages = []
+    for stamp in (1000.0, 1000.1, 100.0, 100.1, 97.0):
+        side.writes(whole(1.0, time=stamp))
+        ages.append(side.binding.read().age_s)
+    assert ages[2] == np.inf, "a clock that was set, or stored lines"
+    assert ages[3] < np.inf
+    assert 2.5 < ages[4] < np.inf
+
+
 BAD = [
     b"[" * 100_000, b'{"obs": ' + b"[" * 100_000, b'{"obs": [' + b",".join([b"1" + b"0" * 400] * N) + b"]}",
     b'{"obs": [' + b"1" * 5000 + b"]}", b'{"obs": 3}', b'{"obs": "x"}', b"\xff\xfe", b"", b"null", b'{"time": 3}',

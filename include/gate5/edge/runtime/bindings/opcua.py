@@ -19,6 +19,7 @@ import numpy as np
 
 from gate5.edge.runtime.bindings.clock import PlantClock
 from gate5.edge.runtime.bindings.opcua_options import Item, Options, read_options
+from gate5.edge.runtime.bindings.stamps import Stamps, measured
 from gate5.edge.runtime.decision import Reading
 from gate5.errors import ConfigError, StoreError
 from gate5.plant.base import Float32, Plant
@@ -50,8 +51,9 @@ class OpcUa:
             raise ConfigError("The OPC UA binding needs asyncua: pip install 'gate5[plant]'.") from None
         self._options: Options = read_options(plant, options, period_s)
         self._period_s, self._say = period_s, say
-        self._clock = PlantClock(say)
-        self._newest: tuple[Float32, float] | None = None
+        self._clock, self._stamps = PlantClock(say), Stamps(measured(plant))
+        self._arrivals = PlantClock(say, wall=time.monotonic)  # where the server gives no stamps
+        self._newest: tuple[Float32, list[float | None], float] | None = None
         self._why = "nothing was read yet"
         self._pending: Float32 | None = None
         self._loop = asyncio.new_event_loop()
@@ -92,8 +94,10 @@ class OpcUa:
         told: dict[str, Any] = {"refused": self._refused, "standing": self._standing}
         if newest is None:
             return Reading(None, why=self._why, **told)
-        obs, stamp = newest
-        return Reading(obs, age_s=self._clock.age(stamp), **told)
+        obs, stamps, came = newest
+        stamp, was_set = self._stamps.newest(stamps)
+        age = self._arrivals.age(came) if stamp is None else self._clock.age(stamp, went_back=was_set)
+        return Reading(obs, age_s=age, **told)
 
     def write(self, action: Float32) -> None:
         """Hand an action to the thread; one that was not written yet is replaced."""
@@ -215,25 +219,24 @@ class OpcUa:
     async def _read(self, client: Any, nodes: list[Any]) -> None:
         found = await client.read_attributes(nodes)
         obs = np.full(len(nodes), np.nan, np.float32)
-        stamps = []
+        stamps: list[float | None] = [None] * len(nodes)
         for i, (item, value) in enumerate(zip(self._options.observations, found, strict=True)):
             good = value.StatusCode is None or value.StatusCode.is_good()
             if not good and not (self._options.uncertain and value.StatusCode.is_uncertain()):
                 continue
             stamp = value.SourceTimestamp if self._options.time == "source" else value.ServerTimestamp
-            if stamp is not None:
-                stamps.append(stamp.replace(tzinfo=None))
+            if stamp is not None and self._options.time != "none":
+                stamps[i] = (stamp.replace(tzinfo=None) - _EPOCH).total_seconds()
             with contextlib.suppress(TypeError, ValueError, AttributeError):
                 obs[i] = item.from_plant(float(value.Value.Value))
-        if not stamps and self._options.time != "none" and np.isfinite(obs).any() and not self._unstamped:
+        unstamped = all(stamp is None for stamp in stamps) and self._options.time != "none"
+        if unstamped and np.isfinite(obs).any() and not self._unstamped:
             self._unstamped = True
             self._say(
                 f"the OPC UA server gives no {self._options.time} time stamps: how old a reading is, is seen only "
                 "where it stands still (binding.options.time)"
             )
-        # The newest: a set-point keeps the stamp of its last change, a plant that lives changes something.
-        taken = (max(stamps) - _EPOCH).total_seconds() if stamps and self._options.time != "none" else time.time()
-        self._newest = obs, taken
+        self._newest = obs, stamps, time.monotonic()
 
     async def _listen(self, client: Any) -> None:
         """Another runtime's heartbeat beats within a period and a half."""
