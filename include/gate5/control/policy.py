@@ -60,6 +60,28 @@ def check_fits(checkpoint: Checkpoint, plant: Plant, what: str = "The policy") -
             f"{what}: its actions lie in [{low.tolist()}, {high.tolist()}], those of the plant {plant.name} in "
             f"[{plant.action_space.low.tolist()}, {plant.action_space.high.tolist()}]: train it on this plant."
         )
+    _check_prepared(checkpoint, plant, what)
+
+
+def _check_prepared(checkpoint: Checkpoint, plant: Plant, what: str) -> None:
+    """Of a Box the bounds do not matter to a policy; what it makes one-hot, or divides by 255, must be that.
+
+    A value beyond its choices is no error in a graph, but nothing at all: all zeros.
+    """
+    at, space = 0, plant.observation_space
+    for encoder in checkpoint.policy.encoders:
+        n = encoder.space.size // checkpoint.policy.frames
+        for i, (low, high) in enumerate(zip(space.low[at : at + n], space.high[at : at + n], strict=True)):
+            if not (encoder.space.choices or encoder.scale) or not np.isfinite((low, high)).all():
+                continue
+            most = encoder.space.choices[i] - 1 if encoder.space.choices else 255
+            if low < 0 or high > most or (encoder.scale and high != most):
+                name = space.names[at + i] if space.names else f"component {at + i}"
+                raise CheckpointError(
+                    f"{what} takes {name} from 0 to {most}, but the plant {plant.name} gives {name} from {low:g} to "
+                    f"{high:g}: train it on this plant."
+                )
+        at += n
 
 
 def _frames_hint(checkpoint: Checkpoint, observations: int) -> str:
