@@ -43,7 +43,7 @@ SPACES: dict[str, Any] = {
 def plant(name: str) -> Any:
     env_id = f"Shown-{name}-v0"
     if env_id not in gymnasium.registry:
-        gymnasium.register(env_id, lambda: Shown(SPACES[name]), max_episode_steps=5)
+        gymnasium.register(env_id, lambda **_: Shown(SPACES[name]), max_episode_steps=5)
     return open_plant(ReleaseConfig.parse({"plant": {"id": f"gymnasium:{env_id}"}}).plant)
 
 

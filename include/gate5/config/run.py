@@ -41,6 +41,9 @@ class BindingConfig(Section):
 
     kind: Literal["simulator", "socket", "opcua"] = Field("simulator", description="one of the bindings")
     options: dict[str, Any] = Field(default_factory=dict, description="of that binding; docs/at-the-plant.md")
+    test_rig: bool = Field(
+        False, description="behind it is a model, no plant: period_s may differ, and hours count as a simulator's"
+    )
 
 
 class EngineProcessConfig(Section):
@@ -119,7 +122,9 @@ class RunConfig(Section):
 
     trust: list[str] = Field(default_factory=list, description="public key files that a release must be signed with")
     mode: Literal["control", "shadow"] = Field("control", description="shadow: the baseline drives")
-    period_s: float | None = Field(None, gt=0, description="null: the plant's own control step")
+    period_s: float | None = Field(
+        None, gt=0, description="null: the plant's own control step; another is for a simulator or a test rig"
+    )
     realtime: bool = Field(
         False,
         description="SCHED_FIFO for supervisor and engine, where the kernel permits it: for periods of milliseconds",

@@ -19,12 +19,14 @@ from gate5.cli.main import main
 from gate5.config.models import ReleaseConfig
 from gate5.edge.runtime.installed import Installed
 from gate5.edge.runtime.record.evidence import Summaries
+from gate5.edge.runtime.record.link import hello_of
 from gate5.edge.runtime.record.wire import HANDED_OVER, MISSED, POLICY, Hello, Period
 from gate5.errors import IntegrityError
 from gate5.io import canonical
 from gate5.io.plain import from_plain
 from gate5.store import evidence
 from gate5.store.evidence import Evidence
+from tests.support.bench import Bench
 
 RUN = [
     "run", "plant", "--trust", "var/keys/release.pub", "--speed", "inf", "--json", "--set", "flight.record=false",
@@ -239,6 +241,12 @@ def test_evidence_that_does_not_count(home: Path, tmp_path: Path) -> None:
         evidence.read_evidence(summary(1, periods={"policy": -5}).sign(opened.signer), keys)
     newest = [evidence.keep(opened, summary(at, release="r-9").sign(opened.signer)) for at in (5, 7, 6)]
     assert opened.backend.list("evidence/staging/r-9/", 1) == [newest[1]], "the newest is listed first"
+
+
+def test_hours_of_a_test_rig_are_a_simulators(bench: Bench) -> None:
+    for rig, said in ((True, evidence.SIMULATED), (False, "opcua")):
+        runtime = bench.runtime({"binding.kind": "opcua", "binding.test_rig": rig})
+        assert hello_of(runtime, "production").binding == said
 
 
 def test_a_copy_of_a_summary_adds_no_hours(home: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import gc
 import hashlib
+import math
 import os
 import socket
 import time
@@ -102,6 +103,7 @@ class Session:
         try:
             self.keys = load_public_keys([resolve_path(path) for path in config.trust])
             self.release = self._first()
+            self._check_period()
             self._alone_in(root)
             self._alone(f"folder {root.resolve()}")
             self.binding: Binding = open_binding(
@@ -225,6 +227,16 @@ class Session:
             except Gate5Error as error:
                 self._say(f"what drove last cannot be used ({error}); the folder's current release drives")
         return read_installed(self.root, self.keys)
+
+    def _check_period(self) -> None:
+        """The PID's gains, the forecast and the policy are for the plant's own step, and wrong in another."""
+        told, step, binding = self.config.period_s, self.release.plant.dt_s, self.config.binding
+        if told is None or math.isclose(told, step) or binding.test_rig or binding.kind == "simulator":
+            return
+        raise ConfigError(
+            f"period_s is {told:g} s, but the plant's control step is {step:g} s, for which the release was judged: "
+            "leave period_s out, or set binding.test_rig where no plant is behind it but a model that goes so."
+        )
 
     def _changed(self) -> None:
         self.release, self.link = self.runtime.release, self.runtime.link

@@ -58,7 +58,8 @@ def options(port: int) -> dict[str, Any]:
 def test_the_plant_is_controlled_through_a_restart_of_its_server(home: Path, tmp_path: Path) -> None:
     port = free_port()
     run = {
-        "binding": {"kind": "opcua", "options": options(port)}, "period_s": PERIOD_S, "trust": ["var/keys/release.pub"],
+        "binding": {"kind": "opcua", "test_rig": True, "options": options(port)},
+        "period_s": PERIOD_S, "trust": ["var/keys/release.pub"],
         "hand_over": {"deadline_ms": 200.0, "hold_periods": 2, "max_age_periods": 4.0, "lost_age_periods": 6.0},
         "flight": {"record": False},
     }  # fmt: skip
@@ -187,8 +188,22 @@ def _second(home: Path, port: int, first: OpcUa) -> int:
 def _command(given: dict[str, Any]) -> list[str]:
     return [
         "run", "plant", "--trust", "var/keys/release.pub", "--binding", "opcua", "--periods", "3",
-        "--set", f"period_s={PERIOD_S}", "--set", f"binding.options={json.dumps(given)}",
+        "--set", f"period_s={PERIOD_S}", "--set", "binding.test_rig=true",
+        "--set", f"binding.options={json.dumps(given)}",
     ]  # fmt: skip
+
+
+def test_a_plant_is_driven_in_its_own_control_step(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Gains, forecast and policy are for that step alone; a rig that goes faster says that it is one."""
+    command = ["run", "plant", "--trust", "var/keys/release.pub", "--set", "period_s=2.5"]
+    for kind in ("opcua", "socket"):
+        assert main([*command, "--binding", kind, "--set", "binding.options={}"]) == 2
+        said = capsys.readouterr().err.strip()
+        assert "period_s is 2.5 s, but the plant's control step is 5 s" in said
+        assert "\n" not in said
+    for more in (["--set", "binding.test_rig=true"], ["--set", "period_s=5"]):
+        assert main([*command, "--binding", "socket", "--set", "binding.options={}", *more]) == 2
+        assert "binding.options of the socket binding" in capsys.readouterr().err, "the next thing that is wrong"
 
 
 def _changed(port: int, key: str, value: Any) -> dict[str, Any]:

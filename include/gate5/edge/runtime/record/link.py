@@ -21,6 +21,7 @@ from gate5.edge.runtime.record.wire import Hello, Packer, pack_outcome
 from gate5.edge.runtime.supervisor import PolicyRuntime
 from gate5.errors import ConfigError
 from gate5.io.paths import resolve_path
+from gate5.store.evidence import SIMULATED
 from gate5.store.signing import load_signer
 
 AGAIN_S = 5.0
@@ -73,10 +74,11 @@ def hello_of(runtime: PolicyRuntime, channel: str) -> Hello:
     names = plant.observation_space.names or tuple(str(i) for i in range(plant.observation_space.size))
     actions = plant.action_space.names or tuple(str(i) for i in range(plant.action_space.size))
     low, high = ((), ()) if bounds is None else (tuple(bounds.low.tolist()), tuple(bounds.high.tolist()))
+    binding = runtime.config.binding
     limits = tuple((c.variable, c.low, c.high, c.name, c.catastrophic) for c in plant.constraints)
     return Hello(
         runtime.release.id, runtime.config.mode, channel, runtime.period_s, names, actions, runtime.margins.names,
-        low, high, limits, runtime.config.binding.kind,
+        low, high, limits, SIMULATED if binding.test_rig else binding.kind,
     )  # fmt: skip
 
 
