@@ -81,9 +81,9 @@ def test_the_gap_passes_before_each_inference() -> None:
     engine = Sluggish()
     slow = measure(engine.infer, ROWS, 2, Gap(6.0, 10))
     engine.last = time.perf_counter()
-    quick = measure(engine.infer, ROWS, 2, Gap(0.2, 10))
-    assert np.median(slow) > 1.5e6
-    assert np.median(quick) < 1.5e6
+    quick = measure(engine.infer, ROWS, 2, Gap(0.2, 50))
+    assert min(slow) > 1.5e6, "no gap was shorter"
+    assert min(quick) < 1.5e6, "a busy machine makes gaps longer, but not all of them"
 
 
 def test_what_keeps_it_warm_is_run_and_not_timed() -> None:
