@@ -23,6 +23,8 @@ from gate5.store.signing import Opened, PublicKey, Signer, open_envelope, public
 
 PAYLOAD_TYPE = "application/vnd.gate5.keys+json"
 APPROVAL_TYPE = "application/vnd.gate5.approval+json"
+#: Names that are asked for to find the newest version.
+_FIRST = 16
 
 
 @dataclass(frozen=True)
@@ -160,9 +162,10 @@ def keyring(store: ArtifactStore, keys: Sequence[PublicKey], known: Mapping[str,
     Raises:
         IntegrityError: a version is missing, damaged, not signed by enough root keys, or older than what was seen.
     """
-    names = [name for name in store.backend.list("keys/", 16) if _is_version(name)]
+    first = store.backend.list("keys/", _FIRST)
     # Whoever can write there could put so many other names before the versions that none of these is among the first.
-    names = names or [name for name in store.backend.list("keys/") if _is_version(name)]
+    full = len(first) == _FIRST and not any(map(_is_version, first))
+    names = [name for name in (store.backend.list("keys/") if full else first) if _is_version(name)]
     newest = LAST - int(names[0][5:17]) if names else 0
     ring = KeyRing(0, "", {}, tuple(keys))
     past: dict[int, Mapping[str, Any]] = {}
