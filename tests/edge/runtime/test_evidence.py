@@ -157,15 +157,21 @@ def test_what_is_counted(tmp_path: Path) -> None:
     assert (first.began, first.ended) == ("1970-01-01T00:00:01.000+00:00", "1970-01-01T00:00:07.000+00:00")
 
 
-def test_a_process_that_was_killed_leaves_what_it_had_counted(tmp_path: Path) -> None:
-    with subprocess.Popen(["true"]) as ended:
-        ended.wait()
-    counted = Summaries(tmp_path, "p", 3600.0)
+def one_period_counted(folder: Path) -> Path:
+    """What a process keeps of a period in case that it is killed."""
+    counted = Summaries(folder, "p", 3600.0)
     counted.hello(HELLO)
     counted.add(period(1))
     counted._kept = 0.0
     counted.second()
-    (current,) = tmp_path.glob("current-*.json")
+    (current,) = folder.glob("current-*.json")
+    return current
+
+
+def test_a_process_that_was_killed_leaves_what_it_had_counted(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    current = one_period_counted(tmp_path)
     Summaries(tmp_path, "p", 3600.0)
     assert current.exists(), "its process is alive"
     current.rename(tmp_path / f"current-{ended.pid}-1.json")
@@ -175,12 +181,7 @@ def test_a_process_that_was_killed_leaves_what_it_had_counted(tmp_path: Path) ->
 
 def test_the_next_process_has_the_number_of_the_killed_one(tmp_path: Path) -> None:
     """As in a container, where each start begins with the same numbers: nothing is overwritten."""
-    counted = Summaries(tmp_path, "p", 3600.0)
-    counted.hello(HELLO)
-    counted.add(period(1))
-    counted._kept = 0.0
-    counted.second()
-    (current,) = tmp_path.glob("current-*.json")
+    current = one_period_counted(tmp_path)
     current.rename(tmp_path / f"current-{os.getpid()}-12345.json")
     again = Summaries(tmp_path, "p", 3600.0)
     again.hello(HELLO)
